@@ -1,0 +1,128 @@
+"""Cards: one markdown file per model, its front matter checked."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, StringConstraints
+
+from zoo.errors import ConfigError
+from zoo.validation import validate
+
+Task = Literal["completion", "super-resolution", "segmentation"]
+Spacing = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputContract(_Frozen):
+    """What a network was trained on, and so what every input is brought to.
+
+    Attributes:
+        kind: `binary`, occupied or not.
+        orientation: the axes i, j, k point to right, anterior, superior, as nearly as flips and
+            permutations allow.
+        spacing: mm between voxel centres along i, j, k that an input is resampled to if its own
+            lies outside the next two.
+        finest: smallest spacing, mm, at which an input's grid is used as it is.
+        coarsest: largest one.
+    """
+
+    kind: Literal["binary"] = "binary"
+    orientation: Literal["RAS"] = "RAS"
+    spacing: Spacing
+    finest: Spacing
+    coarsest: Spacing
+
+    @classmethod
+    def around(cls, spacing: float) -> InputContract:
+        """For a network trained on isotropic grids of that spacing, mm; takes 0.75 to 1.3 of it."""
+        return cls(
+            spacing=(spacing,) * 3, finest=(0.75 * spacing,) * 3, coarsest=(1.3 * spacing,) * 3
+        )
+
+    def accepts(self, spacing: tuple[float, float, float]) -> bool:
+        """Whether a grid of that spacing (mm) is used as it is."""
+        limits = zip(self.finest, spacing, self.coarsest, strict=True)
+        return all(low <= value <= high for low, value, high in limits)
+
+
+class Weights(_Frozen):
+    """Where a model's safetensors lie on the Hub, and what they must hash to."""
+
+    repo: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
+    file: Annotated[str, StringConstraints(pattern=r"^[\w-][\w.-]*\.safetensors$")]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    revision: str | None = None
+
+
+class Card(_Frozen):
+    """Everything that is stated about one model.
+
+    Attributes:
+        name: the name to load it by.
+        task: what its answer means.
+        architecture: name in the architectures registry.
+        config: the architecture's config.
+        input: the input contract.
+        weights: pinned weights; None for a network with random ones.
+        metadata: the rest of the front matter, as the Hugging Face Hub reads it.
+        text: the prose below it, markdown.
+    """
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    task: Task
+    architecture: str
+    config: dict[str, Any] = {}
+    input: InputContract
+    weights: Weights | None = None
+    metadata: dict[str, Any] = Field(default={}, repr=False)
+    text: str = Field(default="", repr=False)
+
+    def to_markdown(self) -> str:
+        """The card's file: front matter between two lines of dashes, then the prose."""
+        block = self.model_dump(mode="json", exclude={"metadata", "text"}, exclude_none=True)
+        front = yaml.safe_dump({**self.metadata, "zoo": block}, sort_keys=False, allow_unicode=True)
+        return f"---\n{front}---\n\n{self.text}"
+
+
+def parse_card(content: str, *, source: str) -> Card:
+    """Read a card's text.
+
+    Raises:
+        ConfigError: no front matter, not YAML, no `zoo:` block, or a key that does not fit.
+    """
+    match = re.match(r"\A---\s*\n(.*?)\n---\s*\n(.*)\Z", content, re.DOTALL)
+    if not match:
+        raise ConfigError(f"{source}: a card begins with YAML front matter between two lines ---")
+    try:
+        front = yaml.safe_load(match[1])
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"{source}: front matter is not YAML: {' '.join(str(error).split())}"
+        ) from error
+    if not isinstance(front, dict) or not isinstance(front.get("zoo"), dict):
+        raise ConfigError(
+            f"{source}: the front matter needs a block `zoo:`; it makes a file a card"
+        )
+    block = front.pop("zoo")
+    return validate(Card, {**block, "metadata": front, "text": match[2].lstrip()}, source=source)
+
+
+def read_card(path: str | Path) -> Card:
+    """Read a card's file; see `parse_card`."""
+    try:
+        return parse_card(Path(path).read_text(encoding="utf-8"), source=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"no readable card at {path}: {error}") from error
+
+
+def shipped_cards() -> Path:
+    """The folder with the zoo's own cards and small weights: in the wheel, or in the checkout."""
+    packaged = Path(__file__).parent / "model_cards"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "cards"
