@@ -1,0 +1,146 @@
+"""Volumes from files and back, over the readers and writers registries; atomic output."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from zoo import registries
+from zoo.errors import ReadError, VolumeError, WriteError, ZooError
+from zoo.volume import Volume
+
+
+def read_volume(path: str | os.PathLike[str]) -> Volume:
+    """Read a volume; the longest suffix of the file's name that a reader carries decides.
+
+    Raises:
+        ReadError: the file is missing, damaged or not what its name says.
+        VolumeError: it holds something else than one volume.
+    """
+    path = Path(path)
+    _check_input(path)
+    suffix = _suffix(path, registries.readers, ReadError)
+    reader: Callable[[Path], Volume] = registries.readers.get(suffix)
+    try:
+        return reader(path)
+    except VolumeError as error:
+        raise VolumeError(f"{path}: {error}") from error
+    except ZooError:
+        raise
+    except Exception as error:  # damaged bytes can make a parser raise anything
+        raise ReadError(
+            f"{path}: wanted a complete .{suffix} file, got: {_one_line(str(error))};"
+            " check its name or copy it again from its source"
+        ) from error
+
+
+def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
+    """Write a volume in the format that the file's suffix names, completely or not at all.
+
+    Raises:
+        WriteError: it failed; what was there before is unchanged.
+        VolumeError: the format cannot hold these values.
+    """
+    path = Path(path)
+    suffix = _suffix(path, registries.writers, WriteError)
+    writer: Callable[[Volume, Path], None] = registries.writers.get(suffix)
+    with atomic_path(path) as temporary:
+        try:
+            writer(volume, temporary)
+        except VolumeError as error:
+            raise VolumeError(f"{path}: {error}") from error
+        except (ZooError, OSError):
+            raise
+        except Exception as error:
+            raise WriteError(f"{path}: not a .{suffix}: {_one_line(str(error))}") from error
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path of the same name, to be moved over `path` if the block succeeds.
+
+    It lies in a hidden folder beside `path`, so that files written along with it (the data of a
+    detached header) move along; whatever goes wrong, the folder goes and `path` stays as it was.
+    Any OSError becomes a WriteError that names `path`.
+    """
+    path = Path(path)
+    check_output(path)
+    target = Path(os.path.realpath(path))  # a link stays a link
+    try:
+        with TemporaryDirectory(prefix=".zoo-", dir=target.parent) as folder:
+            temporary = Path(folder, path.name)
+            yield temporary
+            for companion in set(Path(folder).iterdir()) - {temporary}:
+                os.replace(companion, target.parent / companion.name)
+            os.replace(temporary, target)
+    except ZooError:
+        raise
+    except OSError as error:
+        raise WriteError(
+            f"{path}: not written: {_one_line(error.strerror or str(error))};"
+            " free some space or choose another folder; what was there before is unchanged"
+        ) from error
+
+
+def check_output(path: str | os.PathLike[str]) -> None:
+    """Raise WriteError if `path` cannot be written; for checking before long work."""
+    exists = os.path.exists(path)
+    folder = os.path.dirname(os.path.realpath(path))
+    if os.path.isdir(path):
+        raise WriteError(f"{path}: wanted a file name, got a folder; add a name to it")
+    if exists and not os.path.isfile(path):
+        raise WriteError(f"{path}: wanted a regular file, got a device or pipe; choose another")
+    if not os.path.isdir(folder):
+        create = f"mkdir -p {shlex.quote(folder)}"
+        raise WriteError(f"{path}: its folder does not exist; create it first: {create}")
+    if not os.access(folder, os.W_OK | os.X_OK) or (exists and not os.access(path, os.W_OK)):
+        raise WriteError(f"{path}: no permission to write it; choose another folder")
+
+
+def check_volume_output(path: str | os.PathLike[str]) -> None:
+    """Raise WriteError if a volume cannot be written to `path`; for checking before long work."""
+    _suffix(Path(path), registries.writers, WriteError)
+    check_output(path)
+
+
+def is_volume(path: Path) -> bool:
+    """Whether a file's name ends in a suffix that a reader carries."""
+    try:
+        return bool(_suffix(path, registries.readers, ReadError))
+    except ReadError:
+        return False
+
+
+def _check_input(path: Path) -> None:
+    if os.path.isdir(path):
+        raise ReadError(
+            f"{path}: wanted a file, got a folder; convert a DICOM series with dcm2niix first"
+        )
+    if not os.path.exists(path):
+        raise ReadError(f"{path}: no such file; check the path")
+    if not os.path.isfile(path):
+        raise ReadError(f"{path}: wanted a regular file, got a device or pipe; save it first")
+    if not os.access(path, os.R_OK):
+        raise ReadError(f"{path}: no permission to read it; change its mode or owner")
+    if os.path.getsize(path) == 0:
+        raise ReadError(f"{path}: the file is empty; copy it again from its source")
+
+
+def _suffix(path: Path, registry: Any, error: type[ZooError]) -> str:
+    """The longest suffix of the file's name, without its leading dot, that the registry carries."""
+    parts = path.name.lower().split(".")[1:]
+    known = sorted(registry.names())
+    for start in range(len(parts)):
+        if (suffix := ".".join(parts[start:])) in known:
+            return suffix
+    listed = ", ".join(f".{name}" for name in known)
+    raise error(f"{path}: wanted a file name that ends in one of {listed}; rename or convert it")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,1 @@
+"""One file format per module: read(path) -> Volume and write(volume, path) -> None."""
