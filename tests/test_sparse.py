@@ -1,0 +1,198 @@
+"""Every backend against the oracle, with one body for all."""
+
+import numpy as np
+import oracle
+import pytest
+import torch
+
+from zoo import sparse
+from zoo.errors import VolumeError
+from zoo.sparse.operations import EmptyIndex
+
+CASES = {
+    "one voxel": [[(5, 6, 7)]],
+    "corner": [[(0, 0, 0), (1, 0, 0), (0, 1, 1)]],
+    "negative": [[(-1, -1, -1), (-2, 0, 3), (0, 0, 0), (1, 1, 1)]],
+    "line": [[(2, 2, k) for k in range(9)]],
+    "two far apart": [[(0, 0, 0), (400, 70, 1900)]],
+    "batch": [[(0, 0, 0), (1, 1, 1), (3, 3, 2)], [(0, 0, 0), (7, 6, 5)]],
+    "empty item": [[(0, 0, 0), (1, 1, 1)], []],
+    "blob": [list({tuple(p) for p in np.random.default_rng(3).integers(0, 7, (90, 3)).tolist()})],
+}
+
+
+def values(count, channels, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).uniform(-1, 1, (count, channels)))
+
+
+def make(case, channels, backend, stride=1, seed=0):
+    """A tensor in float64 that wants gradients, and its leaf features."""
+    items = [torch.tensor(item, dtype=torch.int64).reshape(-1, 3) * stride for item in CASES[case]]
+    leaf = values(sum(map(len, items)), channels, seed).requires_grad_()
+    return sparse.SparseTensor.from_coordinates(items, leaf, backend=backend, stride=stride), leaf
+
+
+def as_dict(coordinates, features):
+    points = map(tuple, coordinates.tolist())
+    return dict(zip(points, features.detach().numpy(), strict=True))
+
+
+def assert_same(got, wanted):
+    assert set(got) == set(wanted)
+    for point, value in wanted.items():
+        np.testing.assert_allclose(got[point], value, rtol=1e-10, atol=1e-12)
+
+
+def check_against_oracle(x, y, kernel, wanted, step, sign):
+    """Outputs, and gradients with respect to features and kernel."""
+    before = as_dict(x.coordinates, x.features)
+    assert_same(as_dict(y.coordinates, y.features), wanted)
+    upstream = values(len(y), y.channels, seed=9)
+    to_x, to_kernel = torch.autograd.grad(y.features, [x.features, kernel], upstream)
+    plain = kernel.detach().numpy()
+    wanted_x, wanted_kernel = oracle.gradients(
+        before, plain, as_dict(y.coordinates, upstream), step, sign
+    )
+    assert_same(as_dict(x.coordinates, to_x), wanted_x)
+    np.testing.assert_allclose(to_kernel.numpy(), wanted_kernel, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("size", "stride"), [(1, 1), (3, 1), (2, 2)])
+@pytest.mark.parametrize("tensor_stride", [1, 4])
+def test_convolution(backend, case, size, stride, tensor_stride):
+    x, _ = make(case, 3, backend, tensor_stride)
+    kernel = values(size**3 * 3, 4, seed=1).reshape(size**3, 3, 4).requires_grad_()
+    y = sparse.convolution(x, kernel, stride=stride)
+    wanted = oracle.convolution(
+        as_dict(x.coordinates, x.features), kernel.detach().numpy(), stride, tensor_stride
+    )
+    assert y.stride == tensor_stride * stride
+    check_against_oracle(x, y, kernel, wanted, tensor_stride, +1)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("tensor_stride", [2, 8])
+def test_generative_transposed_convolution(backend, case, size, tensor_stride):
+    x, _ = make(case, 3, backend, tensor_stride)
+    kernel = values(size**3 * 3, 2, seed=1).reshape(size**3, 3, 2).requires_grad_()
+    y = sparse.generative_transposed_convolution(x, kernel)
+    wanted = oracle.generative_transposed_convolution(
+        as_dict(x.coordinates, x.features), kernel.detach().numpy(), tensor_stride
+    )
+    assert y.stride == tensor_stride // 2
+    check_against_oracle(x, y, kernel, wanted, tensor_stride // 2, -1)
+
+
+def test_kernel_of_four_reaches_beyond_the_bounding_box(backend):
+    """What lies outside takes part in the next convolution: nothing is clipped in between."""
+    x, _ = make("one voxel", 1, backend, stride=2)
+    up = sparse.generative_transposed_convolution(x, torch.ones(64, 1, 1, dtype=torch.float64))
+    assert up.coordinates[:, 1:].max(0).values.tolist() == [13, 15, 17]
+    y = sparse.convolution(up, torch.ones(27, 1, 1, dtype=torch.float64))
+    corner = as_dict(y.coordinates, y.features)[(0, 13, 15, 17)]
+    np.testing.assert_allclose(corner, 8 * x.features.detach().numpy()[0])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_prune(backend, case):
+    x, leaf = make(case, 2, backend)
+    keep = x.coordinates[:, 1:].sum(1) % 2 == 0
+    y = sparse.prune(x, keep)
+    wanted = oracle.prune(as_dict(x.coordinates, x.features), lambda p: sum(p[1:]) % 2 == 0)
+    assert_same(as_dict(y.coordinates, y.features), wanted)
+    y.features.sum().backward()
+    assert leaf.grad.sum() == 2 * len(wanted)
+
+
+def test_prune_to_nothing_and_on(backend):
+    """An empty tensor goes through every operation."""
+    x, _ = make("blob", 2, backend, stride=2)
+    nothing = sparse.prune(x, torch.zeros(len(x), dtype=torch.bool))
+    assert len(nothing) == 0 and nothing.stride == 2
+    kernel = torch.ones(8, 2, 3, dtype=torch.float64)
+    assert sparse.convolution(nothing, kernel, stride=2).features.shape == (0, 3)
+    up = sparse.generative_transposed_convolution(nothing, kernel)
+    assert up.features.shape == (0, 3) and up.stride == 1
+    assert isinstance(sparse.coarsen(nothing.index), EmptyIndex)
+    assert not sparse.contains(x.index, nothing.index).any()
+    assert sparse.contains(nothing.index, x.index).shape == (0,)
+    assert sparse.add(nothing, x) is x and sparse.add(x, nothing) is x
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_add_is_a_union(backend, case):
+    x, leaf = make(case, 3, backend)
+    even = x.coordinates[:, 1:].sum(1) % 2 == 0
+    some = sparse.prune(x, even | (x.coordinates[:, 1] == x.coordinates[0, 1]))
+    others = sparse.prune(x, ~even | (x.coordinates[:, 2] == x.coordinates[0, 2]))
+    total = sparse.add(some, others.with_features(others.features * 10))
+    wanted = oracle.add(
+        as_dict(some.coordinates, some.features),
+        as_dict(others.coordinates, 10 * others.features),
+    )
+    assert_same(as_dict(total.coordinates, total.features), wanted)
+    total.features.sum().backward()
+    counts = torch.as_tensor(leaf.grad).sum()
+    np.testing.assert_allclose(counts, 3 * (len(some) + 10 * len(others)))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_coarsening_and_membership(backend, case):
+    x, _ = make(case, 1, backend)
+    index = sparse.coarsen(sparse.coarsen(x.index))
+    points = set(map(tuple, x.coordinates.tolist()))
+    assert set(map(tuple, index.coordinates.tolist())) == oracle.coarse(points, 4)
+    assert len(index) == len(oracle.coarse(points, 4)) and index.stride == 4
+    target, _ = make("corner", 1, backend)
+    if target.index.batch_size == x.index.batch_size:
+        wanted = [
+            point in set(map(tuple, target.coordinates.tolist()))
+            for point in map(tuple, x.coordinates.tolist())
+        ]
+        assert sparse.contains(x.index, target.index).tolist() == wanted
+
+
+def test_reference_keeps_raster_order():
+    from zoo.sparse.backends.torch import TorchBackend
+
+    x, _ = make("blob", 2, TorchBackend(), stride=2)
+    y = sparse.generative_transposed_convolution(x, torch.ones(64, 2, 1, dtype=torch.float64))
+    assert y.coordinates.tolist() == sorted(y.coordinates.tolist())
+
+
+def test_results_repeat_exactly(backend):
+    def run():
+        x, leaf = make("blob", 3, backend)
+        y = sparse.convolution(x, values(81, 5).reshape(27, 3, 5))
+        y.features.square().sum().backward()
+        return y.features.detach(), leaf.grad
+
+    first, second = run(), run()
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("coordinates", "stride", "message"),
+    [
+        (torch.tensor([[0, 0, 0], [0, 0, 0]]), 1, "repeated"),
+        (torch.tensor([[0, 0, 1]]), 2, "multiples of 2"),
+        (torch.tensor([[0, 0, 1 << 15]]), 1, "within"),
+        (torch.tensor([[0.0, 0, 1]]), 1, "integers"),
+        (torch.tensor([[0, 0]]), 1, r"\(N, 3\)"),
+    ],
+)
+def test_bad_coordinates_are_refused(backend, coordinates, stride, message):
+    with pytest.raises(VolumeError, match=message):
+        sparse.SparseTensor.from_coordinates(coordinates, backend=backend, stride=stride)
+
+
+def test_kernels_that_do_not_fit_are_refused(backend):
+    x, _ = make("blob", 2, backend)
+    with pytest.raises(ValueError, match=r"\(K, 2, C_out\)"):
+        sparse.convolution(x, torch.ones(27, 3, 1))
+    with pytest.raises(ValueError, match="2 at stride 2"):
+        sparse.convolution(x, torch.ones(27, 2, 1), stride=2)
+    with pytest.raises(ValueError, match="stride 1 cannot be upsampled"):
+        sparse.generative_transposed_convolution(x, torch.ones(8, 2, 1))

@@ -1,0 +1,56 @@
+"""What a backend must provide. Networks never call it: they go through `zoo.sparse.operations`."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from zoo.sparse.tensor import Index, SparseTensor
+
+
+class Backend(Protocol):
+    """Computes on sparse tensors; see `zoo.sparse.relation` for the equations.
+
+    `operations` has checked every argument and dealt with kernels of size 1 and empty tensors, so a
+    backend sees at least one voxel. Results must be differentiable with respect to features and
+    kernel, and equal from run to run.
+    """
+
+    name: str
+
+    def check_device(self, device: torch.device) -> None:
+        """Raise BackendError if this backend cannot compute on that device."""
+        ...
+
+    def index(self, coordinates: Tensor, *, batch_size: int, stride: int) -> tuple[Index, Tensor]:
+        """Index (N, 4) coordinates in raster order; also the (N,) order in which it holds them."""
+        ...
+
+    def convolution(self, x: SparseTensor, kernel: Tensor, stride: int) -> SparseTensor:
+        """Kernel (K, C_in, C_out), K = 27 at stride 1 or 8 at stride 2 -> features (N', C_out).
+
+        At stride 1 the coordinates stay; at stride 2 they are coarsened.
+        """
+        ...
+
+    def generative_transposed_convolution(self, x: SparseTensor, kernel: Tensor) -> SparseTensor:
+        """Kernel (8 or 64, C_in, C_out) -> half the tensor stride, every coordinate it reaches."""
+        ...
+
+    def prune(self, x: SparseTensor, keep: Tensor) -> SparseTensor:
+        """The rows where keep (N,) bool is set; at least one is."""
+        ...
+
+    def add(self, x: SparseTensor, y: SparseTensor) -> SparseTensor:
+        """Sum on the union of the coordinates; a missing operand counts as zero."""
+        ...
+
+    def coarsen(self, index: Index) -> Index:
+        """The index at twice the tensor stride: a coordinate is there if any below it is."""
+        ...
+
+    def contains(self, index: Index, other: Index) -> Tensor:
+        """(N,) bool: which coordinates of `index` occur in `other`, at the same tensor stride."""
+        ...

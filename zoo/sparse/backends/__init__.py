@@ -1,0 +1,1 @@
+"""Backends of the sparse engine, one per file."""

@@ -1,0 +1,128 @@
+"""The door to the engine: every operation on sparse tensors, checked, on the tensor's own backend.
+
+A tensor is tied to its backend when it is made; nothing here or below keeps any other state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zoo.sparse.backend import Backend
+from zoo.sparse.relation import kernel_size
+from zoo.sparse.tensor import Index, SparseTensor
+
+
+@dataclass(frozen=True)
+class EmptyIndex:
+    """No coordinate at all: what pruning everything away leaves, on any backend."""
+
+    backend: Backend
+    stride: int
+    batch_size: int
+    device: torch.device
+
+    @property
+    def coordinates(self) -> Tensor:
+        return torch.empty(0, 4, dtype=torch.int64, device=self.device)
+
+    def __len__(self) -> int:
+        return 0
+
+
+def convolution(
+    x: SparseTensor, kernel: Tensor, bias: Tensor | None = None, *, stride: int = 1
+) -> SparseTensor:
+    """Convolve features (N, C_in) with kernel (K, C_in, C_out).
+
+    Kernel size 1 or 3 at stride 1 (same coordinates), or 2 at stride 2 (coordinates coarsened).
+
+    Raises:
+        ValueError: a kernel whose channels or size do not fit.
+    """
+    size = _check_kernel(x, kernel, {(1, 1), (3, 1), (2, 2)}, stride)
+    if size == 1:
+        y = x.with_features(x.features @ kernel[0])
+    elif not len(x):
+        y = _empty(x, kernel.shape[2], x.stride * stride)
+    else:
+        y = x.index.backend.convolution(x, kernel, stride)
+    return y if bias is None else y.with_features(y.features + bias)
+
+
+def generative_transposed_convolution(x: SparseTensor, kernel: Tensor) -> SparseTensor:
+    """Upsample by 2 with kernel (8 or 64, C_in, C_out), creating every coordinate it reaches.
+
+    An input at p writes to p + s d for every kernel offset d, s being the output's tensor stride.
+
+    Raises:
+        ValueError: a kernel whose channels or size do not fit, or a tensor stride of 1.
+    """
+    _check_kernel(x, kernel, {(2, 2), (4, 2)}, 2)
+    if x.stride < 2:
+        raise ValueError("a tensor at stride 1 cannot be upsampled: it is at the input's grid")
+    if not len(x):
+        return _empty(x, kernel.shape[2], x.stride // 2)
+    return x.index.backend.generative_transposed_convolution(x, kernel)
+
+
+def prune(x: SparseTensor, keep: Tensor) -> SparseTensor:
+    """Keep the rows where `keep` (N,) bool is set; none at all is a valid answer."""
+    if keep.dtype != torch.bool or keep.shape != (len(x),):
+        raise ValueError(f"keep must be bool of shape ({len(x)},); got {keep.dtype} {keep.shape}")
+    if not bool(keep.any()):
+        return _empty(x, x.channels, x.stride)
+    return x.index.backend.prune(x, keep)
+
+
+def add(x: SparseTensor, y: SparseTensor) -> SparseTensor:
+    """Sum of two tensors on the union of their coordinates; a missing operand counts as zero."""
+    _check_same(x.index, y.index)
+    if x.channels != y.channels:
+        raise ValueError(f"operands of add need equal channels; got {x.channels} and {y.channels}")
+    if not len(x) or not len(y):
+        return x if len(x) else y
+    return x.index.backend.add(x, y)
+
+
+def coarsen(index: Index) -> Index:
+    """The coordinates at twice the tensor stride (rounded down), each once."""
+    if not len(index):
+        return EmptyIndex(
+            index.backend, index.stride * 2, index.batch_size, index.coordinates.device
+        )
+    return index.backend.coarsen(index)
+
+
+def contains(index: Index, other: Index) -> Tensor:
+    """(N,) bool: which of the N coordinates of `index` occur in `other`."""
+    _check_same(index, other)
+    if not len(index) or not len(other):
+        return torch.zeros(len(index), dtype=torch.bool, device=index.coordinates.device)
+    return index.backend.contains(index, other)
+
+
+def _empty(x: SparseTensor, channels: int, stride: int) -> SparseTensor:
+    device = x.features.device
+    index = EmptyIndex(x.index.backend, stride, x.index.batch_size, device)
+    return SparseTensor(x.features.new_zeros(0, channels), index)
+
+
+def _check_kernel(x: SparseTensor, kernel: Tensor, known: set[tuple[int, int]], stride: int) -> int:
+    if kernel.ndim != 3 or kernel.shape[1] != x.channels:
+        raise ValueError(
+            f"kernel must have shape (K, {x.channels}, C_out); got {tuple(kernel.shape)}"
+        )
+    size = kernel_size(kernel.shape[0])
+    if (size, stride) not in known:
+        wanted = ", ".join(f"{k} at stride {s}" for k, s in sorted(known))
+        raise ValueError(f"kernel size must be {wanted}; got {size} at stride {stride}")
+    return size
+
+
+def _check_same(a: Index, b: Index) -> None:
+    if a.backend is not b.backend or a.stride != b.stride or a.batch_size != b.batch_size:
+        got = [f"{i.backend.name} stride {i.stride} batch {i.batch_size}" for i in (a, b)]
+        raise ValueError(f"both need one backend, tensor stride and batch size; got {got}")

@@ -1,0 +1,155 @@
+"""Sparse tensors: features on the occupied coordinates of a bounded grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from zoo.errors import VolumeError
+
+if TYPE_CHECKING:
+    from zoo.sparse.backend import Backend
+
+COORDINATE_LIMIT = 1 << 15
+
+
+class Index(Protocol):
+    """Which coordinates of one level are occupied, in the form that a backend computes with.
+
+    `stride` is the tensor stride: 1 for the input grid, 2, 4, ... going down the encoder.
+    """
+
+    @property
+    def backend(self) -> Backend: ...
+    @property
+    def stride(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def coordinates(self) -> Tensor:
+        """(N, 4) int64: batch, i, j, k of every row, in voxels of the input grid."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SparseTensor:
+    """Features (N, C) on the N coordinates of an index; row n of one belongs to row n of the other.
+
+    The backend that made the index computes everything that follows from it, so a network needs to
+    know of none.
+    """
+
+    features: Tensor
+    index: Index
+
+    def __post_init__(self) -> None:
+        if self.features.ndim != 2 or len(self.features) != len(self.index):
+            raise ValueError(
+                f"features must have shape ({len(self.index)}, channels), one row per coordinate; "
+                f"got {tuple(self.features.shape)}"
+            )
+
+    @classmethod
+    def from_coordinates(
+        cls,
+        coordinates: Tensor | Sequence[Tensor],
+        features: Tensor | Sequence[Tensor] | None = None,
+        *,
+        backend: Backend,
+        stride: int = 1,
+    ) -> SparseTensor:
+        """Build from the coordinates of one grid, or of several (a batch).
+
+        Args:
+            coordinates: (N, 3) integers i, j, k, multiples of `stride`, each once; or a sequence of
+                such tensors, one per item of the batch.
+            features: (N, C) floats in the same order; ones of shape (N, 1) if left out.
+            backend: what computes on the result.
+            stride: tensor stride of the coordinates.
+
+        Raises:
+            VolumeError: coordinates that are repeated, off the stride's lattice or out of range.
+        """
+        items = [coordinates] if isinstance(coordinates, Tensor) else list(coordinates)
+        batched = batch_coordinates(items)
+        check_coordinates(batched, stride)
+        if features is None:
+            values = torch.ones(len(batched), 1, device=batched.device)
+        else:
+            values = features if isinstance(features, Tensor) else torch.cat(list(features))
+        keys = pack(batched)
+        order = keys.argsort()
+        if bool((keys[order].diff() == 0).any()):
+            raise VolumeError("every coordinate must be given once; some are repeated")
+        index, rows = backend.index(batched[order], batch_size=len(items), stride=stride)
+        return cls(values[order][rows], index)
+
+    @property
+    def coordinates(self) -> Tensor:
+        return self.index.coordinates
+
+    @property
+    def stride(self) -> int:
+        return self.index.stride
+
+    @property
+    def channels(self) -> int:
+        return self.features.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def with_features(self, features: Tensor) -> SparseTensor:
+        """Other features (N, C') on the same coordinates."""
+        return SparseTensor(features, self.index)
+
+
+def batch_coordinates(items: Sequence[Tensor]) -> Tensor:
+    """Join (N_b, 3) coordinates of B grids to (sum N_b, 4), the number of the grid in front."""
+    for item in items:
+        if item.ndim != 2 or item.shape[1] != 3 or item.is_floating_point():
+            raise VolumeError(
+                "coordinates must be integers of shape (N, 3);"
+                f" got {item.dtype} {tuple(item.shape)}"
+            )
+    return torch.cat(
+        [torch.nn.functional.pad(c.long(), (1, 0), value=b) for b, c in enumerate(items)]
+    )
+
+
+def check_coordinates(coordinates: Tensor, stride: int) -> None:
+    if not len(coordinates):
+        return
+    if bool((coordinates[:, 1:].abs() >= COORDINATE_LIMIT // 2).any()):
+        raise VolumeError(f"coordinates must lie within +-{COORDINATE_LIMIT // 2 - 1} voxels")
+    if stride > 1 and bool((coordinates[:, 1:] % stride).any()):
+        raise VolumeError(f"coordinates at tensor stride {stride} must be multiples of {stride}")
+
+
+def pack(coordinates: Tensor) -> Tensor:
+    """One int64 key per row of (N, 4) coordinates, increasing in raster order.
+
+    16 bits an axis, offset so that every key is positive. A displacement by (i, j, k) adds
+    `pack_offset((i, j, k))` to a key, whatever the coordinate.
+    """
+    batch, i, j, k = coordinates.unbind(1)
+    shifted = [axis + COORDINATE_LIMIT for axis in (i, j, k)]
+    return (batch << 48) | (shifted[0] << 32) | (shifted[1] << 16) | shifted[2]
+
+
+def pack_offset(offset: Sequence[int]) -> int:
+    """What a displacement (i, j, k) adds to a packed coordinate."""
+    i, j, k = offset
+    return (i << 32) + (j << 16) + k
+
+
+def unpack(keys: Tensor) -> Tensor:
+    """The (N, 4) coordinates of packed keys."""
+    axes = [((keys >> shift) & 0xFFFF) - COORDINATE_LIMIT for shift in (32, 16, 0)]
+    return torch.stack([keys >> 48, *axes], dim=1)
