@@ -1,0 +1,29 @@
+import numpy as np
+
+from zoo.implants import without_specks
+
+
+def grid(*boxes):
+    made = np.zeros((30, 30, 30), dtype=bool)
+    for box in boxes:
+        made[tuple(slice(*span) for span in box)] = True
+    return made
+
+
+LARGE = ((2, 12), (2, 12), (2, 5))
+SECOND = ((20, 26), (20, 26), (20, 23))
+SPECK = ((20, 23), (2, 5), (27, 29))
+
+
+def test_specks_go_and_pieces_stay():
+    assert (without_specks(grid(LARGE, SECOND, SPECK)) == grid(LARGE, SECOND)).all()
+
+
+def test_one_piece_or_none_stays_as_it_is():
+    assert (without_specks(grid(SPECK)) == grid(SPECK)).all()
+    assert not without_specks(grid()).any()
+
+
+def test_pieces_that_touch_at_a_corner_are_one():
+    corner = ((12, 13), (12, 13), (5, 6))
+    assert without_specks(grid(LARGE, corner))[12, 12, 5]

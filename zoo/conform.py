@@ -1,0 +1,109 @@
+"""Bringing a volume to a model's input contract, and a grid of answers back to the volume's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.cards import InputContract
+from zoo.errors import VolumeError
+from zoo.volume import Volume
+
+Bools = NDArray[np.bool_]
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Conformed:
+    """A binary grid as a network wants it.
+
+    Attributes:
+        source: the volume that it came from.
+        grid: bool (I, J, K), axes right, anterior, superior; shares memory if not resampled.
+        spacing: its mm between voxel centres.
+        resampled: whether the spacing was changed.
+    """
+
+    source: Volume
+    grid: Bools
+    spacing: Triple
+    resampled: bool
+
+    def back(self, grid: Bools) -> Bools:
+        """A grid like `grid` on the source's own axes and voxels, each taking its nearest value."""
+        if self.resampled:
+            canonical = self.source.canonical()
+            for axis, (count, fine, coarse) in enumerate(
+                zip(canonical.shape, canonical.spacing, self.spacing, strict=True)
+            ):
+                rows = ((np.arange(count) + 0.5) * fine / coarse).astype(np.intp)
+                grid = grid.take(rows, axis, mode="clip")
+        restored: Bools = np.ascontiguousarray(self.source.restore(grid))
+        return restored
+
+
+def binarise(volume: Volume, threshold: float | None) -> Bools:
+    """Which voxels of a volume are occupied, bool of its shape.
+
+    Above `threshold` if there is one. Without, the volume must have two values: the greater one, or
+    the one that is not zero, is occupied.
+
+    Raises:
+        VolumeError: NaN, more than two values and no threshold, nothing occupied, or everything.
+    """
+    array = volume.array
+    low, high = array.min(), array.max()
+    if np.isnan(low):
+        raise VolumeError(
+            f"wanted finite values, got {int(np.isnan(array).sum())} NaN voxels; replace them first"
+        )
+    if threshold is not None:
+        occupied = array > threshold
+    elif ((array == low) | (array == high)).all():
+        background = low if low < high and 0 not in (low, high) else 0
+        occupied = array != background
+    else:
+        raise VolumeError(
+            f"wanted a binary volume, got more than two values between {low:g} and {high:g};"
+            " give threshold= (--threshold): voxels above it are occupied"
+        )
+    _check_occupied(occupied, f"values lie between {low:g} and {high:g}")
+    return occupied
+
+
+def _check_occupied(occupied: Bools, found: str) -> None:
+    if not occupied.any():
+        raise VolumeError(f"wanted an occupied voxel, got none: {found}; check file and threshold")
+    if occupied.all():
+        raise VolumeError(f"wanted an empty voxel, got none: {found}; check file and threshold")
+
+
+def conform(volume: Volume, contract: InputContract) -> Conformed:
+    """Bring a bool volume to RAS axes and, unless its spacing is acceptable, to the contract's."""
+    canonical = volume.canonical()
+    grid = np.asarray(canonical.array, dtype=bool)
+    if contract.accepts(canonical.spacing):
+        return Conformed(volume, grid, canonical.spacing, resampled=False)
+    for axis, (fine, coarse) in enumerate(zip(canonical.spacing, contract.spacing, strict=True)):
+        grid = _pool(grid, axis, fine, coarse)
+    return Conformed(volume, grid, contract.spacing, resampled=True)
+
+
+def _pool(grid: Bools, axis: int, fine: float, coarse: float) -> Bools:
+    """Resample one axis from voxels of `fine` to voxels of `coarse` mm, first corner in place.
+
+    A new voxel is set if any old one below it is, so thin bone does not fall apart; it is looked at
+    often enough to meet every one of them.
+    """
+    count = grid.shape[axis]
+    samples = max(1, int(np.ceil(coarse / fine)))
+    target = np.arange(int(np.ceil(count * fine / coarse - 1e-6)))
+    pooled: Bools | None = None
+    for sample in range(samples):
+        rows = ((target + (sample + 0.5) / samples) * coarse / fine).astype(np.intp)
+        taken = grid.take(rows, axis, mode="clip")
+        pooled = taken if pooled is None else pooled | taken
+    assert pooled is not None
+    return pooled

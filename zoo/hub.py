@@ -1,0 +1,111 @@
+"""From a card to verified weights: given, shipped, cached, or from the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+from zoo.cards import Card, read_card, shipped_cards
+from zoo.errors import ConfigError, WeightsError
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+README = "README.md"
+
+
+def sha256_of(path: str | Path) -> str:
+    """Hex digest of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find_weights(
+    card: Card, weights: str | Path | None = None, *, local_files_only: bool = False
+) -> Path:
+    """The safetensors of a card: `weights` if given, else shipped, cached or downloaded ones.
+
+    Raises:
+        WeightsError: there are none, or their sha256 is not the card's.
+    """
+    if card.weights is None:
+        raise WeightsError(
+            f"{card.name} has no weights pinned on its card; use zoo.create for random ones"
+        )
+    if weights is not None:
+        return _verified(card, Path(weights))
+    shipped = shipped_cards() / f"{card.name}.safetensors"
+    if shipped.is_file() and sha256_of(shipped) == card.weights.sha256:
+        return shipped
+    return _verified(
+        card, fetch(card.weights.repo, card.weights.file, card.weights.revision, local_files_only)
+    )
+
+
+def fetch(repo: str, file: str, revision: str | None, local_files_only: bool) -> Path:
+    """One file of a Hub repository, through the Hugging Face cache."""
+    try:
+        return Path(
+            hf_hub_download(repo, file, revision=revision, local_files_only=local_files_only)
+        )
+    except LocalEntryNotFoundError as error:
+        raise WeightsError(
+            f"{file} of {repo} is not in the Hugging Face cache and the Hub was not reached;"
+            " connect once, or copy the file here and pass it as weights="
+        ) from error
+    except Exception as error:  # the client raises its own, requests' and httpx's errors
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"{file} of {repo} cannot be fetched from the Hub: {reason}") from error
+
+
+def remote_card(name: str, *, local_files_only: bool = False) -> tuple[Card, Path | None]:
+    """The card behind `hf-hub:ORG/REPO[@REVISION]` or `local-dir:PATH`, and its local weights."""
+    kind, _, place = name.partition(":")
+    if kind == "local-dir":
+        return read_folder(Path(place))
+    repo, _, revision = place.partition("@")
+    paths = [
+        fetch(repo, file, revision or None, local_files_only) for file in (README, CONFIG, WEIGHTS)
+    ]
+    return read_folder(paths[0].parent)
+
+
+def read_folder(folder: Path) -> tuple[Card, Path]:
+    """The card and the weights of a folder that `Model.save` wrote.
+
+    Raises:
+        ConfigError: no such folder, or its card and config.json contradict each other.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"no folder {folder}: local-dir: takes one that Model.save wrote")
+    card = read_card(folder / README)
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{folder / CONFIG} is not readable as JSON: {error}") from error
+    if config != model_config(card):
+        raise ConfigError(
+            f"{folder}: {CONFIG} and the card in {README} describe different networks"
+        )
+    return card, folder / WEIGHTS
+
+
+def model_config(card: Card) -> dict[str, object]:
+    """What config.json says: the architecture and its config."""
+    return {"architecture": card.architecture, "config": card.config}
+
+
+def _verified(card: Card, path: Path) -> Path:
+    assert card.weights is not None
+    if not path.is_file():
+        raise WeightsError(f"no weights at {path}: give the path of {card.name}'s safetensors file")
+    got = sha256_of(path)
+    if got != card.weights.sha256:
+        raise WeightsError(
+            f"{path}: not the weights of {card.name}: wanted sha256 {card.weights.sha256},"
+            f" got {got}; delete the file and fetch it again"
+        )
+    return path

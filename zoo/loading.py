@@ -1,0 +1,135 @@
+"""From a name to a model."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from zoo import registries
+from zoo.cards import Card, InputContract
+from zoo.errors import BackendError, WeightsError
+from zoo.hub import find_weights, remote_card
+from zoo.model import Model
+from zoo.sparse import Backend
+from zoo.validation import validate
+
+REMOTE = ("hf-hub:", "local-dir:")
+ANY_SPACING = InputContract(spacing=(1, 1, 1), finest=(1e-6,) * 3, coarsest=(1e6,) * 3)
+
+
+def load(
+    name: str,
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    weights: str | Path | None = None,
+    local_files_only: bool = False,
+) -> Model:
+    """The model of that name, with its weights, ready to predict.
+
+    Args:
+        name: a card's name, `hf-hub:ORG/REPO[@REVISION]` or `local-dir:PATH`.
+        backend: name of a backend; `auto` takes the fastest one that works on the device.
+        device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a GPU if there is one.
+        weights: a safetensors file to use, none other is looked for; its sha256 must be the card's.
+        local_files_only: never touch the network.
+
+    Raises:
+        NotRegistered: no such model or backend; the nearest names are listed.
+        ConfigError: a card that does not fit.
+        WeightsError: no weights, or not the ones that the card pins.
+        BackendError: the backend does not work on the device.
+    """
+    card, local = info(name, local_files_only=local_files_only), None
+    if name.startswith(REMOTE):
+        card, local = remote_card(name, local_files_only=local_files_only)
+    place = torch_device(device)
+    engine = select_backend(backend, place)
+    path = find_weights(card, weights or local, local_files_only=local_files_only)
+    network = build_network(card)
+    _load_weights(network, path)
+    return Model(network, card, engine, place)
+
+
+def create(
+    architecture: str, config: Any = None, *, backend: str = "auto", device: str = "auto"
+) -> Model:
+    """A model of an architecture with random weights, from a config or a dict of its keys.
+
+    Raises:
+        NotRegistered: no such architecture or backend.
+        ConfigError: a config that does not fit.
+    """
+    design = registries.architectures.get(architecture)
+    settings = config.model_dump() if hasattr(config, "model_dump") else config or {}
+    checked = validate(design.config_class, settings, source=f"config of {architecture}")
+    card = Card(
+        name=architecture,
+        task=design.task,
+        architecture=architecture,
+        config=checked.model_dump(mode="json"),
+        input=ANY_SPACING,
+    )
+    place = torch_device(device)
+    return Model(design(checked), card, select_backend(backend, place), place)
+
+
+def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
+    """Names of the models that match a shell-style pattern and, if given, do a task."""
+    names = [name for name in registries.cards.names() if fnmatch(name, pattern)]
+    return [name for name in names if task is None or info(name).task == task]
+
+
+def info(name: str, *, local_files_only: bool = False) -> Card:
+    """The card of a model; see `load` for names and errors."""
+    if name.startswith(REMOTE):
+        return remote_card(name, local_files_only=local_files_only)[0]
+    return registries.cards.get(name)
+
+
+def build_network(card: Card) -> nn.Module:
+    """The network of a card, with random weights."""
+    design = registries.architectures.get(card.architecture)
+    network: nn.Module = design(validate(design.config_class, card.config, source=card.name))
+    return network
+
+
+def torch_device(name: str) -> torch.device:
+    """A torch device by name; `auto` is the GPU if there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise BackendError(f"device {name!r} does not work here: {reason}; use cpu") from error
+    return device
+
+
+def select_backend(name: str, device: torch.device) -> Backend:
+    """A backend by name, or the fastest one for the device."""
+    if name == "auto":
+        name = _fastest(device)
+    backend: Backend = registries.backends.get(name)()
+    backend.check_device(device)
+    return backend
+
+
+def _fastest(device: torch.device) -> str:
+    wanted = "cpu" if device.type == "cpu" else "gpu"
+    return wanted if wanted in registries.backends.own else "torch"
+
+
+def _load_weights(network: nn.Module, path: Path) -> None:
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"{path} does not fit the network of its card: {reason}") from error

@@ -1,0 +1,151 @@
+"""A model: architecture, config, weights and input contract under one name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+from safetensors.torch import save_file
+from torch import nn
+
+from zoo.cards import Card, Weights
+from zoo.conform import Bools, binarise, conform
+from zoo.errors import WriteError
+from zoo.files import atomic_path
+from zoo.hub import CONFIG, README, WEIGHTS, model_config, sha256_of
+from zoo.implants import without_specks
+from zoo.prediction import Prediction
+from zoo.report import Stopwatch, peak_memory, versions
+from zoo.sparse import Backend
+from zoo.volume import Volume
+from zoo.voxels import complete_grid
+
+Progress = Callable[[str], None]
+
+
+class Model:
+    """A network that predicts on volumes.
+
+    Attributes:
+        network: torch.nn.Module, in eval mode.
+        card: what is stated about the model.
+        backend: what computes convolutions.
+        device: where.
+    """
+
+    def __init__(
+        self, network: nn.Module, card: Card, backend: Backend, device: torch.device
+    ) -> None:
+        backend.check_device(device)
+        self.network = network.to(device).eval()
+        self.card = card
+        self.backend = backend
+        self.device = device
+
+    @property
+    def config(self) -> BaseModel:
+        """The architecture's typed config."""
+        config: BaseModel = self.network.config  # type: ignore[assignment]
+        return config
+
+    def predict(
+        self, volume: object, *, threshold: float | None = None, progress: Progress | None = None
+    ) -> Prediction:
+        """Answer on the volume's own grid. The same input gives the same answer.
+
+        No occupied voxel of the input is ever removed by completion.
+
+        Args:
+            volume: a path, nibabel image, NumPy array or torch tensor (I, J, K), or a Volume.
+            threshold: voxels above it are occupied; needed unless the volume is binary.
+            progress: called with the name of every stage as it begins.
+
+        Raises:
+            ReadError: a file that cannot be read.
+            VolumeError: a volume that is not 3-D, or has nothing or nothing but occupied voxels, or
+                NaN, or more than two values and no threshold.
+        """
+        watch = Stopwatch(progress)
+        with watch.stage("read"):
+            source = Volume.of(volume)
+        with watch.stage("conform"):
+            occupied = binarise(source, threshold)
+            conformed = conform(source.with_array(occupied), self.card.input)
+        with watch.stage("network"):
+            added = self._complete(conformed.grid) & ~conformed.grid
+        with watch.stage("restore"):
+            complete = conformed.back(added) | occupied
+            implant = conformed.back(without_specks(added)) & ~occupied
+        report = {
+            "model": self.card.name,
+            "backend": self.backend.name,
+            "device": str(self.device),
+            "grid": {
+                "resampled": conformed.resampled,
+                "spacing_in": list(source.canonical().spacing),
+                "spacing": list(conformed.spacing),
+            },
+            "voxels_in": int(np.count_nonzero(occupied)),
+            "voxels_out": int(np.count_nonzero(complete)),
+            "timings": watch.seconds,
+            "peak_memory": peak_memory(),
+            "versions": versions(),
+            "sha256": {
+                "weights": self.card.weights.sha256 if self.card.weights else None,
+                "input": _input_sha256(volume, source),
+            },
+        }
+        answer, piece, given = (
+            source.with_array(grid.view(np.uint8)) for grid in (complete, implant, occupied)
+        )
+        return Prediction(answer, piece, given, report)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write config.json, model.safetensors and README.md, which `local-dir:` loads.
+
+        Raises:
+            WriteError: the folder cannot be made or written.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(
+                f"{folder}: cannot be made: {error.strerror}; choose another"
+            ) from error
+        with atomic_path(folder / WEIGHTS) as temporary:
+            save_file(
+                {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()},
+                temporary,
+                {"format": "pt", "architecture": self.card.architecture},
+            )
+        with atomic_path(folder / CONFIG) as temporary:
+            temporary.write_text(json.dumps(model_config(self.card), indent=2) + "\n")
+        with atomic_path(folder / README) as temporary:
+            temporary.write_text(self._saved_card(folder / WEIGHTS).to_markdown())
+
+    def _complete(self, grid: Bools) -> Bools:
+        with torch.inference_mode():
+            return complete_grid(self.network, grid, self.backend, self.device)
+
+    def _saved_card(self, weights: Path) -> Card:
+        repo = self.card.weights.repo if self.card.weights else f"local/{self.card.name}"
+        pinned = Weights(repo=repo, file=WEIGHTS, sha256=sha256_of(weights))
+        return self.card.model_copy(update={"weights": pinned})
+
+    def __repr__(self) -> str:
+        return f"Model({self.card.name}, {self.backend.name} on {self.device})"
+
+
+def _input_sha256(given: Any, source: Volume) -> str:
+    """Of the file's bytes if a path was given, else of the array's."""
+    if isinstance(given, str | os.PathLike):
+        return sha256_of(Path(given))
+    return hashlib.sha256(np.ascontiguousarray(source.array).data).hexdigest()

@@ -1,0 +1,49 @@
+"""Facts about a run: time, memory, versions."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from time import perf_counter
+
+import zoo
+
+
+class Stopwatch:
+    """Seconds of named stages, one after another."""
+
+    def __init__(self, announce: Callable[[str], None] | None = None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._announce = announce
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        if self._announce is not None:
+            self._announce(name)
+        started = perf_counter()
+        yield
+        self.seconds[name] = perf_counter() - started
+
+
+def peak_memory() -> int | None:
+    """Largest resident memory of this process so far, in bytes; None where nobody counts."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes a prediction."""
+    found = {"zoo": zoo.__version__, "python": platform.python_version()}
+    for package in ("torch", "numpy", "numba", "MinkowskiEngine"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
