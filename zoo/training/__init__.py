@@ -1,0 +1,1 @@
+"""Training: a typed config in, checkpoints that resume and safetensors out."""
