@@ -1,0 +1,35 @@
+# `make demo` and `make test` do all the set-up by themselves, each in an environment of its own.
+
+PYTHON ?= python3
+DEMO := .venv-demo
+TEST := .venv-test
+PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test clean
+
+demo: $(DEMO)/ready
+	$(DEMO)/bin/zoo phantom skull -o demo --seed 1000003
+	$(DEMO)/bin/zoo predict skull-completion-64 -i demo/defective_skull/000.nii.gz \
+	    -o demo/complete.nii.gz --implant demo/implant.nii.gz \
+	    --preview demo/preview.png --report demo/report.json
+	@echo "written: demo/complete.nii.gz, demo/implant.nii.gz, demo/preview.png, demo/report.json"
+
+test: $(TEST)/ready
+	$(TEST)/bin/ruff check .
+	$(TEST)/bin/ruff format --check .
+	$(TEST)/bin/mypy
+	$(TEST)/bin/python -m pytest
+
+$(DEMO)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear $(DEMO)
+	$(DEMO)/bin/python $(PIP) .
+	touch $@
+
+$(TEST)/ready: pyproject.toml constraints.txt tools/minkowski_wheel.sh
+	$(PYTHON) -m venv --clear $(TEST)
+	$(TEST)/bin/python $(PIP) -e '.[dev,minkowski]'
+	tools/minkowski_wheel.sh $(TEST)/bin/python
+	touch $@
+
+clean:
+	rm -rf $(DEMO) $(TEST) demo

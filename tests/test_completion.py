@@ -1,0 +1,137 @@
+"""The network of the paper."""
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from zoo import registries
+from zoo.architectures.completion import SparseCompletion, SparseCompletionConfig
+from zoo.sparse import SparseTensor
+from zoo.training.losses import deep_supervision
+
+PAPER = {
+    (22, 32, 32, 128, 156, 256, 388): 18_137_201,
+    (8, 8, 16, 16, 32, 32, 64): 434_695,
+    (2, 2, 4, 4, 4, 4, 16): 16_563,
+}
+SMALL = SparseCompletionConfig(channels=(2, 2, 4, 4, 4, 4, 16))
+
+
+def shell(radius, middle=20):
+    """Coordinates (N, 3) of a hollow sphere, and of the same with a hole."""
+    grid = np.indices((2 * middle,) * 3) - middle
+    distance = np.sqrt((grid**2).sum(0))
+    whole = (distance < radius) & (distance > radius - 2.5)
+    holed = whole & ~((grid[0] > 0) & (np.abs(grid[1]) < 5) & (np.abs(grid[2]) < 5))
+    return torch.from_numpy(np.argwhere(holed)), torch.from_numpy(np.argwhere(whole))
+
+
+def inputs(backend, dtype=torch.float64):
+    pairs = [shell(14), shell(17)]
+    x, target = (
+        SparseTensor.from_coordinates([pair[part] for pair in pairs], backend=backend)
+        for part in (0, 1)
+    )
+    return x.with_features(x.features.to(dtype)), target.index
+
+
+def network(seed=0, dtype=torch.float64):
+    torch.manual_seed(seed)
+    made = SparseCompletion(SMALL).to(dtype)
+    for head in made.heads:  # as initialised, no logit depends on the input
+        torch.nn.init.normal_(head.classifier.kernel)
+    return made
+
+
+@pytest.mark.parametrize(("channels", "count"), PAPER.items())
+def test_parameter_counts(channels, count):
+    made = SparseCompletion(SparseCompletionConfig(channels=channels))
+    assert sum(p.numel() for p in made.parameters()) == count
+
+
+def test_kernels_have_the_canonical_layout():
+    kernels = {k: v for k, v in network().state_dict().items() if k.endswith("kernel")}
+    assert len(kernels) == 1 + 2 * 6 + 2 * 6 + 6 + 1
+    assert {v.ndim for v in kernels.values()} == {3}
+    assert {v.shape[0] for v in kernels.values()} == {1, 8, 27, 64}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"channels": (1, 2, 3)},
+        {"channels": (0, 2, 4, 4, 4, 4, 16)},
+        {"chanels": (2, 2, 4, 4, 4, 4, 16)},
+        {"thresholds": (0.0,)},
+    ],
+)
+def test_config_refuses(wrong):
+    with pytest.raises(ValidationError):
+        SparseCompletionConfig.model_validate(wrong)
+
+
+def test_config_is_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        SMALL.channels = (1,) * 7
+
+
+def test_levels_go_down_in_stride_and_report_targets(backend):
+    x, target = inputs(backend)
+    output = network()(x, target)
+    assert [level.stride for level in output.levels] == [32, 16, 8, 4, 2, 1]
+    for level in output.levels:
+        assert level.logits.shape == level.target.shape
+    assert output.levels[0].target.any() and not output.levels[-1].target.all()
+    assert output.answer.stride == 1
+    probabilities = output.answer.features
+    assert ((probabilities > 0) & (probabilities < 1)).all()
+
+
+def test_target_is_not_needed_and_changes_no_logit_of_the_first_level(backend):
+    x, target = inputs(backend)
+    made = network().eval()
+    with_target, without = made(x, target), made(x)
+    torch.testing.assert_close(with_target.levels[0].logits, without.levels[0].logits)
+    assert all(level.target is None for level in without.levels)
+
+
+def test_pruning_keeps_the_target_above_stride_one(backend):
+    """With every logit below the threshold, only the target's voxels and the skips go on."""
+    x, target = inputs(backend)
+    made = network()
+    for head in made.heads:
+        head.threshold = float("inf")
+    output = made(x, target)
+    wanted = int(output.levels[-2].target.sum())
+    assert wanted > 0 and len(output.levels[-1].logits) >= 8 * wanted
+    assert len(output.answer) == 0
+
+
+def test_everything_pruned_is_an_empty_answer(backend):
+    x, _ = inputs(backend)
+    made = network().eval()
+    for head in made.heads:
+        head.threshold = float("inf")
+    assert len(made(x).answer) == 0
+
+
+def logits_by_coordinate(backend, made):
+    """Loss, gradients, and the last level's logits in raster order."""
+    x, target = inputs(backend)
+    seen = []
+    made.heads[0].register_forward_hook(lambda module, given, result: seen.append(given[0].index))
+    output = made(x, target)
+    loss = deep_supervision(output.levels)
+    loss.backward()
+    order = np.lexsort(seen[0].coordinates.numpy().T[::-1])
+    gradients = [p.grad for p in made.parameters() if p.grad is not None]
+    return output.levels[-1].logits.detach()[order], loss.detach(), gradients
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_backends_agree_on_logits_and_gradients(backend, training):
+    wanted = logits_by_coordinate(registries.backends.get("torch")(), network().train(training))
+    got = logits_by_coordinate(backend, network().train(training))
+    for a, b in zip((*got[:2], *got[2]), (*wanted[:2], *wanted[2]), strict=True):
+        assert (a - b).abs().max() <= 1e-4 * b.abs().max().clamp(min=1e-12)
