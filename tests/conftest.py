@@ -2,7 +2,7 @@ import importlib.util
 
 import pytest
 
-BACKENDS = ["torch", "minkowski", "cpu"]
+BACKENDS = ["cpu", "torch", "dense", "minkowski"]
 
 
 @pytest.fixture(params=BACKENDS)

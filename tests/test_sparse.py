@@ -27,6 +27,8 @@ def values(count, channels, seed=0):
 
 def make(case, channels, backend, stride=1, seed=0):
     """A tensor in float64 that wants gradients, and its leaf features."""
+    if backend.name == "dense" and case == "two far apart":
+        pytest.skip("as a dense grid this has up to 3 billion voxels")
     items = [torch.tensor(item, dtype=torch.int64).reshape(-1, 3) * stride for item in CASES[case]]
     leaf = values(sum(map(len, items)), channels, seed).requires_grad_()
     return sparse.SparseTensor.from_coordinates(items, leaf, backend=backend, stride=stride), leaf

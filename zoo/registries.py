@@ -150,6 +150,7 @@ backends = Registry(
     {
         "cpu": "zoo.sparse.backends.cpu:CpuBackend",
         "torch": "zoo.sparse.backends.torch:TorchBackend",
+        "dense": "zoo.sparse.backends.dense:DenseBackend",
         "minkowski": "zoo.sparse.backends.minkowski:MinkowskiBackend",
     },
 )
