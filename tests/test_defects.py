@@ -2,51 +2,57 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from zoo.data.defects import cut_defect, plan_defects
 from zoo.errors import VolumeError
+
+Bools = NDArray[np.bool_]
 
 SPACING = 4.0
 
 
 @pytest.fixture(scope="module")
-def shell():
+def shell() -> Bools:
     """A hollow sphere, 75 mm outer and 68 mm inner radius, centred in 48 voxels of 4 mm."""
     i, j, k = np.indices((48, 48, 48)) - 23.5
     radius = np.sqrt(i * i + j * j + k * k) * SPACING
-    return (radius < 75) & (radius > 68)
+    hollow: Bools = (radius < 75) & (radius > 68)
+    return hollow
 
 
-def rng(seed):
+def rng(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_cut_parts_the_skull(shell, seed):
+def test_a_cut_parts_the_skull(shell: Bools, seed: int) -> None:
     defective, implant = cut_defect(shell, SPACING, rng(seed))
-    assert implant.any() and not (implant & defective).any()
+    assert implant.any()
+    assert not (implant & defective).any()
     assert np.array_equal(implant | defective, shell)
     assert np.count_nonzero(implant) < 0.5 * np.count_nonzero(shell)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_cut_takes_the_upper_part_only(shell, seed):
+def test_a_cut_takes_the_upper_part_only(shell: Bools, seed: int) -> None:
     _, implant = cut_defect(shell, SPACING, rng(seed))
     assert np.argwhere(implant)[:, 2].min() >= 19  # five voxels below the centre
 
 
-def test_sizes_are_those_of_cranial_defects(shell):
+def test_sizes_are_those_of_cranial_defects(shell: Bools) -> None:
     across = []
     for seed in range(40):
         defects = plan_defects(shell, SPACING, rng(seed))
         if len(defects) == 1:
             points = np.argwhere(cut_defect(shell, SPACING, rng(seed))[1]) * SPACING
             across.append(np.sqrt(((points[:, None] - points) ** 2).sum(-1).max()) + SPACING)
-    assert min(across) > 20 and max(across) < 145
+    assert min(across) > 20
+    assert max(across) < 145
     assert 50 < np.median(across) < 100
 
 
-def test_a_cut_goes_through_the_bone_and_spares_the_far_side(shell):
+def test_a_cut_goes_through_the_bone_and_spares_the_far_side(shell: Bools) -> None:
     for seed in range(10):
         (defect, *_) = plan_defects(shell, SPACING, rng(seed))
         outward = defect.axes[2]
@@ -55,30 +61,31 @@ def test_a_cut_goes_through_the_bone_and_spares_the_far_side(shell):
         assert not defect.mask(defect.middle - np.linspace(70, 150, 9)[:, None] * outward).any()
 
 
-def test_now_and_then_there_are_two(shell):
+def test_now_and_then_there_are_two(shell: Bools) -> None:
     counts = [len(plan_defects(shell, SPACING, rng(seed))) for seed in range(100)]
-    assert 5 <= counts.count(2) <= 30 and counts.count(1) + counts.count(2) == 100
+    assert 5 <= counts.count(2) <= 30
+    assert counts.count(1) + counts.count(2) == 100
 
 
-def test_the_same_draws_for_the_same_seed(shell):
+def test_the_same_draws_for_the_same_seed(shell: Bools) -> None:
     first, second = (cut_defect(shell, SPACING, rng(3))[1] for _ in range(2))
     assert np.array_equal(first, second)
 
 
-def test_the_number_of_draws_does_not_depend_on_the_volume(shell):
+def test_the_number_of_draws_does_not_depend_on_the_volume(shell: Bools) -> None:
     one, other = rng(5), rng(5)
     cut_defect(shell, SPACING, one)
     cut_defect(shell.repeat(2, 0).repeat(2, 1).repeat(2, 2), SPACING / 2, other)
     assert one.bit_generator.state == other.bit_generator.state
 
 
-@pytest.mark.parametrize("volume", (np.zeros((16, 16, 16), bool), np.ones((16, 16), bool)))
-def test_nothing_to_cut_is_refused(volume):
+@pytest.mark.parametrize("volume", [np.zeros((16, 16, 16), bool), np.ones((16, 16), bool)])
+def test_nothing_to_cut_is_refused(volume: Bools) -> None:
     with pytest.raises(VolumeError, match="got shape"):
         cut_defect(volume, SPACING, rng(0))
 
 
-def test_a_speck_has_no_vault():
+def test_a_speck_has_no_vault() -> None:
     speck = np.zeros((32, 32, 32), bool)
     speck[16, 16, 16] = True
     with pytest.raises(VolumeError, match="no defect could be cut"):

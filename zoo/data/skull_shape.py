@@ -10,9 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from zoo.data import solids
+from zoo.data.solids import Floats, Point, Uniform
+
+Bounds = tuple[float, float]
+Ranges = tuple[Bounds, Bounds, Bounds]  # along x, y and z
+Row = tuple[float, Point, Point, float, float]
 
 # Rows: blend, start, end, start radius, end radius. Points are (|x|, y, z).
-BONES = {
+BONES: dict[str, Row] = {
     "brow": (6, (4, 83, 0), (44, 66, 1), 7.5, 6.5),
     "lateral orbital rim": (5, (48, 63, -2), (50, 60, -36), 5.5, 5.5),
     "cheekbone": (5, (52, 60, -40), (38, 67, -46), 8, 9),
@@ -44,9 +49,9 @@ BONES = {
     "ridge above the mastoid": (6, (56, -40, -34), (60, -10, -32), 6, 5),
     "styloid process": (2, (40, -10, -46), (37, -4, -64), 3, 1.8),
 }
-TEETH = tuple((2, (*point, -70), (*point, -79), 3.4, 3.0) for point in (
-    (4.2, 87), (12.3, 84), (19, 78.5), (22.5, 71.5), (25, 64), (27, 55), (28, 46)))
-VOIDS = {
+CROWNS = ((4.2, 87), (12.3, 84), (19, 78.5), (22.5, 71.5), (25, 64), (27, 55), (28, 46))  # (|x|, y)
+TEETH: tuple[Row, ...] = tuple((2, (x, y, -70), (x, y, -79), 3.4, 3.0) for x, y in CROWNS)
+VOIDS: dict[str, Row] = {
     "orbit": (2, (33, 86, -22), (17, 40, -19), 19, 5),
     "orbit, outer": (2, (37, 90, -21), (29, 52, -20), 16.5, 11),
     "nasal aperture, wide part": (2, (4.5, 98, -49), (6, 26, -46), 7.5, 8),
@@ -65,17 +70,27 @@ VOIDS = {
     "foramen magnum, back": (4, (0, -26, -40), (0, -26, -80), 13, 15),
 }
 # Ranges of each lobe's centre and radii.
-BRAIN = {
+BRAIN: dict[str, tuple[Ranges, Ranges]] = {
     "cerebrum": (((0, 0), (0, 0), (9, 13)), ((62, 66), (80, 84), (58, 62))),
     "forehead": (((0, 0), (27, 33), (8, 13)), ((44, 49), (47, 53), (36, 41))),
     "crown": (((0, 0), (-26, -12), (16, 22)), ((57, 62), (52, 57), (44, 48))),
     "cerebellum": (((0, 0), (-44, -40), (-33, -29)), ((46, 51), (33, 37), (25, 29))),
     "temporal lobe": (((35, 39), (2, 7), (-20, -16)), ((23, 27), (30, 34), (22, 26))),
 }
-# Ranges in mm: everywhere, more in front, more behind, less at the temples, four patterns of chance.
-THICKNESS = ((4.2, 6.0), (0, 2), (0, 2), (0.6, 2), (-1, 1), (-1, 1), (-1, 1), (-1, 1))
+# Ranges in mm: everywhere, more in front, more behind, less at the temples, patterns of chance.
+THICKNESS: tuple[Bounds, ...] = (
+    (4.2, 6.0),
+    (0, 2),
+    (0, 2),
+    (0.6, 2),
+    (-1, 1),
+    (-1, 1),
+    (-1, 1),
+    (-1, 1),
+)
 
-LATERAL_JITTER, RADIUS_JITTER = 1.6, 0.1
+LATERAL_JITTER, RADIUS_JITTER = 1.6, 0.1  # mm by which points move, share by which radii do
+THINNEST = 3.0  # mm of the vault
 FACE_TOP = 25.0  # no bone of the face, and no void in it, reaches above this height in mm
 
 
@@ -83,91 +98,120 @@ FACE_TOP = 25.0  # no bone of the face, and no void in it, reaches above this he
 class Skull:
     """One skull: its proportions, its thickness, and its variants of the tables above."""
 
-    brain: dict
-    taper: float
-    boxiness: float
-    thickness: tuple[float, ...]
-    bones: tuple
-    voids: tuple
+    brain: dict[str, tuple[Point, Point]]  # centre and radii of each lobe
+    taper: float  # how much narrower per mm towards the front
+    boxiness: float  # 0: an ellipsoid, 1: its fourth-power sibling
+    thickness: tuple[float, ...]  # as in THICKNESS
+    bones: tuple[Row, ...]
+    voids: tuple[Row, ...]
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Skull":
         """Draw the numbers of one skull; always the same count of draws."""
         uniform = solids.rounded_uniform(rng)
-        brain = {name: tuple(tuple(uniform(*bounds) for bounds in row) for row in lobe)
-                 for name, lobe in BRAIN.items()}
+        brain = {
+            name: (_within(centre, uniform), _within(radii, uniform))
+            for name, (centre, radii) in BRAIN.items()
+        }
         taper, boxiness = uniform(0.0012, 0.0024), uniform(0.0, 0.3)
         thickness = tuple(uniform(*bounds) for bounds in THICKNESS)
         bones = tuple(_jitter(row, uniform) for row in (*BONES.values(), *TEETH))
         voids = tuple(_jitter(row, uniform) for row in VOIDS.values())
         return cls(brain, taper, boxiness, thickness, bones, voids)
 
-    def distance(self, x, y, z) -> np.ndarray:
+    def distance(self, x: Floats, y: Floats, z: Floats) -> Floats:
         """Signed distance to bone in mm at points of the skull's frame."""
-        lateral = np.sqrt(x * x + 1.0)  # |x| without a crease along the midline
+        lateral: Floats = np.sqrt(x * x + 1.0)  # |x| without a crease along the midline
         cavity = self._cavity(lateral, y, z)
         bone = cavity - self._thickness(x, y, z)
         face = not np.all(z > FACE_TOP)
         if face:
-            for blend, *row in self.bones:
-                bone = solids.union(bone, solids.cone(lateral, y, z, *row), blend)
+            for blend, start, end, *radii in self.bones:
+                bone = solids.union(bone, solids.cone(lateral, y, z, start, end, *radii), blend)
+            # The petrous ridge rises into the braincase: it is kept from being hollowed out.
             petrous = solids.cone(lateral, y, z, (58.0, -16.0, -36.0), (16.0, 4.0, -30.0), 9.0, 5.0)
             cavity = solids.intersection(cavity, -petrous, 5.0)
         bone = np.maximum(bone, -cavity)
         if face:
-            for blend, *row in self.voids:
-                bone = solids.intersection(bone, -solids.cone(lateral, y, z, *row), blend)
+            for blend, start, end, *radii in self.voids:
+                void = solids.cone(lateral, y, z, start, end, *radii)
+                bone = solids.intersection(bone, -void, blend)
             bone = np.minimum(bone, _septum(x, y, z))
         return bone
 
-    def _cavity(self, lateral, y, z):
-        """The inside of the braincase: lobes, above a floor that falls backwards from the orbits."""
+    def _cavity(self, lateral: Floats, y: Floats, z: Floats) -> Floats:
+        """The inside of the braincase: lobes above a floor that falls backwards from the orbits."""
         narrowed = lateral * (1.0 + self.taper * y)
         cerebrum = _rounded_box(narrowed, y, z, *self.brain["cerebrum"], self.boxiness)
         for lobe in ("forehead", "crown"):
-            cerebrum = solids.union(cerebrum, solids.ellipsoid(narrowed, y, z, *self.brain[lobe]), 16.0)
+            bulge = solids.ellipsoid(narrowed, y, z, *self.brain[lobe])
+            cerebrum = solids.union(cerebrum, bulge, 16.0)
+        # The floor's height: level over the orbits, falling behind y = 26, a groove at the midline.
         floor = np.minimum(1.5, 1.5 + 0.55 * (y - 26.0)) - 4.0 / (1.0 + lateral * lateral * 0.02)
         cavity = solids.intersection(cerebrum, floor - z, 8.0)
         for lobe, blend in (("cerebellum", 22.0), ("temporal lobe", 10.0)):
             cavity = solids.union(cavity, solids.ellipsoid(lateral, y, z, *self.brain[lobe]), blend)
         return cavity
 
-    def _thickness(self, x, y, z):
+    def _thickness(self, x: Floats, y: Floats, z: Floats) -> Floats:
         """Bone thickness in mm from the direction: low harmonics, thin temples, thin base."""
         base, front, back, temple, *random = self.thickness
-        inverse = 1.0 / np.sqrt(x * x + y * y + z * z + 25.0)
+        inverse: Floats = 1.0 / np.sqrt(x * x + y * y + z * z + 25.0)  # 5 mm keeps it finite
         u, v, w = x * inverse, y * inverse, z * inverse
-        ahead = np.maximum(v, 0.0)
-        behind = np.minimum(v, 0.0)
-        low = np.maximum(-w, 0.0)
+        ahead: Floats = np.maximum(v, 0.0)
+        behind: Floats = np.minimum(v, 0.0)
+        low: Floats = np.maximum(-w, 0.0)
         pattern = random[0] * u * v + random[1] * u * w + random[2] * v * w + random[3] * u
-        thickness = (base + front * ahead * ahead + back * behind * behind - temple * u * u * (1.0 - w)
-                     - 2.0 * low + pattern)
-        return np.maximum(thickness, 3.0)
+        thickness: Floats = (
+            base
+            + front * ahead * ahead
+            + back * behind * behind
+            - temple * u * u * (1.0 - w)
+            - 2.0 * low
+            + pattern
+        )
+        return np.maximum(thickness, THINNEST)
 
 
-def _rounded_box(x, y, z, centre, radii, boxiness):
+def _rounded_box(
+    x: Floats, y: Floats, z: Floats, centre: Point, radii: Point, boxiness: float
+) -> Floats:
     """An ellipsoid, mixed with its fourth-power sibling by `boxiness`."""
     u, v, w = (x - centre[0]) / radii[0], (y - centre[1]) / radii[1], (z - centre[2]) / radii[2]
     u, v, w = u * u, v * v, w * w
-    radius = np.sqrt(u + v + w)
-    boxy = np.sqrt(np.sqrt(u * u + v * v + w * w))
+    radius: Floats = np.sqrt(u + v + w)
+    boxy: Floats = np.sqrt(np.sqrt(u * u + v * v + w * w))
     radius = radius + boxiness * (boxy - radius)
-    slope = np.sqrt(u / (radii[0] * radii[0]) + v / (radii[1] * radii[1]) + w / (radii[2] * radii[2]))
-    return radius * (radius - 1.0) / np.maximum(slope, 1e-6)
+    a, b, c = (along * along for along in radii)
+    slope: Floats = np.maximum(np.sqrt(u / a + v / b + w / c), solids.LEAST_SLOPE)
+    distance: Floats = np.divide(radius * (radius - 1.0), slope)
+    return distance
 
 
-def _septum(x, y, z):
+def _septum(x: Floats, y: Floats, z: Floats) -> Floats:
     """The nasal septum, a thin plate that the cavity's void would otherwise take away."""
-    outside = np.maximum(np.maximum(38.0 - y, y - 80.0), np.maximum(-56.0 - z, z + 20.0))
-    return np.maximum(np.abs(x) - 0.9, outside)
+    outside: Floats = np.maximum(np.maximum(38.0 - y, y - 80.0), np.maximum(-56.0 - z, z + 20.0))
+    plate: Floats = np.maximum(np.abs(x) - 0.9, outside)  # 1.8 mm thick
+    return plate
 
 
-def _jitter(row, uniform):
+def _within(ranges: Ranges, uniform: Uniform) -> Point:
+    """A point drawn from ranges along x, y and z."""
+    x, y, z = (uniform(*bounds) for bounds in ranges)
+    return x, y, z
+
+
+def _jitter(row: Row, uniform: Uniform) -> Row:
+    """A variant of a table's row, its points moved alike, its radii scaled alike."""
     blend, start, end, *radii = row
     shift = [uniform(-LATERAL_JITTER, LATERAL_JITTER) for _ in range(3)]
     scale = uniform(1 - RADIUS_JITTER, 1 + RADIUS_JITTER)
     if start[0] == 0:
         shift[0] = 0.0  # what lies on the midline stays there
-    move = lambda point: tuple(float(p + s) for p, s in zip(point, shift))
-    return (float(blend), move(start), move(end), *(radius * scale for radius in radii))
+    first, last = (radius * scale for radius in radii)
+    return float(blend), _moved(start, shift), _moved(end, shift), first, last
+
+
+def _moved(point: Point, shift: list[float]) -> Point:
+    x, y, z = (float(p + s) for p, s in zip(point, shift, strict=True))
+    return x, y, z

@@ -1,0 +1,280 @@
+"""A voxel volume as seen from one side: a shaded surface.
+
+Volumes are (I, J, K), axes RAS, true where occupied; `spacing` is the size of a voxel in mm along
+each axis.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from zoo.errors import VolumeError
+
+Triple = tuple[float, float, float]
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Picture = NDArray[np.uint8]  # (rows, columns, 3)
+
+# From the head towards the viewer, in RAS; up in a picture is superior, or anterior if the viewer
+# looks along the body.
+VIEWS: dict[str, Triple] = {
+    "left": (-1.0, 0.0, 0.0),
+    "right": (1.0, 0.0, 0.0),
+    "front": (0.0, 1.0, 0.0),
+    "back": (0.0, -1.0, 0.0),
+    "top": (0.0, 0.0, 1.0),
+    "bottom": (0.0, 0.0, -1.0),
+    "oblique": (0.62, 0.72, 0.32),
+    "oblique left": (-0.62, 0.72, 0.32),
+    "oblique back": (0.66, -0.62, 0.42),
+    "oblique back left": (-0.66, -0.62, 0.42),
+}
+BONE = np.array([236, 226, 204], np.float32)
+IMPLANT = np.array([222, 92, 64], np.float32)
+
+LARGEST_AXIS = 256  # voxels; larger volumes are pooled first
+PIXELS = 480  # along the longer side of a rendering: a third more than the sheet shows
+LEAST = 1e-6  # keeps divisions finite
+SURFACE = 0.35  # of the smoothed occupancy: below one half, so that bone one voxel thick is kept
+INTERIOR = 0.97  # of the smoothed occupancy: voxels above it do not touch the surface
+EDGE_BLUR = 0.8  # voxels, standard deviation: takes the steps out of the surface
+MOST_EDGE_BLUR = 0.9  # voxels: a sheet one voxel thick stays well above SURFACE
+NORMAL_BLUR = 1.4  # voxels, on top of that, for shading: takes the terraces out of shallow slopes
+FINEST_STEP = 2.0  # pixels between samples on a ray
+SAMPLES = 4  # taken along a ray at once
+
+# Lamps that travel with the viewer: (right, up, towards the viewer), strength.
+LIGHTS: tuple[tuple[Triple, float], ...] = (((-0.45, 0.65, 0.62), 0.68), ((0.7, 0.1, 0.7), 0.28))
+AMBIENT = 0.22
+OCCLUSION_REACH = (PIXELS / 75, PIXELS / 21)  # pixels around that darken a cavity: near and far
+
+
+def render(occupied: Bools, spacing: Triple, view: str, overlay: Bools | None = None) -> Picture:
+    """The volume as seen from `view` by parallel rays: uint8 (H, W, 3) on white.
+
+    `overlay` is a second volume of the same shape, drawn together with the first in the implant's
+    colour. The frame is the volume's own box, the longer side PIXELS pixels.
+
+    Raises:
+        VolumeError: no such view, an empty axis, or an overlay of another shape.
+    """
+    _check(occupied, overlay, view)
+    volumes = [occupied] if overlay is None else [occupied, overlay]
+    coarser, drawn = pooled(spacing, *volumes)
+    return Scene.of(coarser, *drawn).picture(view)
+
+
+def pooled(spacing: Triple, *volumes: Bools) -> tuple[Doubles, list[Bools]]:
+    """Volumes of one shape, made coarse enough for a `Scene`, and the spacing they then have."""
+    factor = math.ceil(max(volumes[0].shape) / LARGEST_AXIS)
+    return np.array(spacing, np.float64) * factor, [_pool(volume, factor) for volume in volumes]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A volume made ready to be drawn from any side."""
+
+    field: Floats  # (I + 4, J + 4, K + 4): occupancy with soft edges; its level set is the surface
+    slopes: Floats  # like `field`, softer: its gradient gives the normals
+    overlay: Floats | None  # like `field`: what is drawn in the implant's colour
+    skin: Doubles  # (3, N): indices into `field` of the voxels at the surface
+    spacing: Doubles  # (3,) mm
+
+    @classmethod
+    def of(cls, spacing: Doubles, occupied: Bools, overlay: Bools | None = None) -> "Scene":
+        """Of volumes as `pooled` gives them; `overlay` is drawn in the implant's colour."""
+        both = occupied if overlay is None else occupied | overlay
+        field = _smooth(both, spacing)
+        second = None
+        if overlay is not None:
+            second = field if overlay is occupied else _smooth(overlay, spacing)
+        slopes = ndimage.gaussian_filter(field, _blur(NORMAL_BLUR, spacing), truncate=2.5)
+        skin = np.argwhere((field > SURFACE) & (field < INTERIOR)).T.astype(np.float64)
+        return cls(field, slopes, second, skin, spacing)
+
+    def picture(self, view: str) -> Picture:
+        """The scene as seen from `view`: uint8 (H, W, 3) on white."""
+        camera = _Camera.facing(view, self.field.shape, self.spacing)
+        depth = camera.depth_of(self.field, self.skin)
+        hit = np.isfinite(depth)
+        points = camera.indices(np.stack([*np.nonzero(hit), depth[hit]]))
+        light = _shade(camera, self.slopes, points, hit) * _openness(hit, depth)[hit]
+        picture = np.full((*hit.shape, 3), 255, np.uint8)
+        picture[hit] = np.clip(self._colours(points) * light[:, None], 0, 255).round()
+        return picture
+
+    def _colours(self, points: Doubles) -> Floats:
+        """Bone, or the implant's colour where there is mostly implant: (N, 3) or (1, 3)."""
+        if self.overlay is None:
+            return BONE[None]
+        share: Floats = np.divide(
+            _at(self.overlay, points), np.maximum(_at(self.field, points), LEAST)
+        )
+        # The colour changes between a third and two thirds, so that its border is sharp.
+        implant: Floats = np.clip(3 * share - 1, 0, 1)[:, None]
+        return BONE + (IMPLANT - BONE) * implant
+
+
+def _check(occupied: Bools, overlay: Bools | None, view: str) -> None:
+    if view not in VIEWS:
+        raise VolumeError(f"no view named {view!r}; there are {', '.join(VIEWS)}")
+    if occupied.ndim != 3 or 0 in occupied.shape:
+        raise VolumeError(f"a rendering needs a volume (I, J, K), got shape {occupied.shape}")
+    if overlay is not None and overlay.shape != occupied.shape:
+        raise VolumeError(
+            f"the overlay must have the volume's shape {occupied.shape}, got {overlay.shape}"
+        )
+
+
+def _pool(occupied: Bools, factor: int) -> Bools:
+    """Any-pooling by the same factor along each axis; the last voxels may be narrower."""
+    occupied = occupied.astype(bool, copy=False)
+    for axis in range(3) if factor > 1 else ():
+        leading = np.moveaxis(occupied, axis, 0)
+        pooled = leading[::factor].copy()
+        for start in range(1, factor):
+            part = leading[start::factor]
+            pooled[: len(part)] |= part
+        occupied = np.moveaxis(pooled, 0, axis)
+    return np.ascontiguousarray(occupied)
+
+
+def _smooth(occupied: Bools, spacing: Doubles) -> Floats:
+    padded = np.pad(occupied, 2).astype(np.float32)
+    blur = [min(along, MOST_EDGE_BLUR) for along in _blur(EDGE_BLUR, spacing)]
+    return ndimage.gaussian_filter(padded, blur, truncate=2.5)
+
+
+def _blur(voxels: float, spacing: Doubles) -> list[float]:
+    """Standard deviation along each axis in voxels, larger where voxels are thinner.
+
+    Halfway, as ratios go, between equal in voxels, which leaves steps between thick slices, and
+    equal in mm, which wipes out thin bone.
+    """
+    return [float(voxels * np.sqrt(spacing.max() / along)) for along in spacing]
+
+
+def _at(field: Floats, indices: Doubles) -> Floats:
+    """The field at indices (3, N), interpolated linearly: (N,)."""
+    return ndimage.map_coordinates(field, indices, order=1, mode="nearest")
+
+
+@dataclass(frozen=True)
+class _Camera:
+    """Parallel rays through a field: (row from the top, column, depth) in pixels to indices."""
+
+    steps: Doubles  # (3, 3): field index moved by one pixel down, right and away
+    offset: Doubles  # (3,): field index of the first pixel
+    shape: tuple[int, int]  # rows, columns
+    voxel: float  # pixels along a voxel's shortest edge
+    diagonal: float  # pixels along a voxel's diagonal
+
+    @classmethod
+    def facing(cls, view: str, shape: tuple[int, ...], spacing: Doubles) -> "_Camera":
+        away = -np.array(VIEWS[view]) / np.linalg.norm(VIEWS[view])
+        up = np.array([0.0, 1.0, 0.0]) if abs(away[2]) > 0.99 else np.array([0.0, 0.0, 1.0])
+        right = np.cross(away, up)
+        right /= np.linalg.norm(right)
+        frame = np.array([np.cross(away, right), right, away])  # down, right, away in RAS
+        extent = np.abs(frame) @ (np.array(shape) * spacing)
+        pixel = float(extent[:2].max()) / PIXELS
+        steps = frame.T * pixel / spacing[:, None]
+        counts = np.ceil(extent / pixel).astype(int)
+        offset = (np.array(shape) - 1) / 2 - steps @ ((counts - 1) / 2)
+        rows, columns, _ = counts.tolist()
+        diagonal = float(np.linalg.norm(spacing)) / pixel
+        return cls(steps, offset, (rows, columns), float(spacing.min()) / pixel, diagonal)
+
+    @property
+    def step(self) -> float:
+        """Pixels between samples on a ray: half a voxel, but no finer than the picture needs."""
+        return max(self.voxel / 2, min(self.voxel, FINEST_STEP))
+
+    def indices(self, pixels: Doubles) -> Doubles:
+        """Field indices (3, N) of (row, column, depth), also (3, N)."""
+        return self.steps @ pixels + self.offset[:, None]
+
+    def depth_of(self, field: Floats, skin: Doubles) -> Doubles:
+        """Depth in pixels at which each ray first meets the surface, (rows, columns); else inf."""
+        depth = np.full(self.shape, np.inf)
+        near, far = self._spans(skin)
+        rows, columns = np.nonzero(near < far)
+        start, end = near[rows, columns], far[rows, columns]
+        last = np.zeros(len(rows))  # the sample before `start`
+        while len(rows):
+            depths = start[:, None] + self.step * np.arange(SAMPLES)
+            pixels = np.stack(np.broadcast_arrays(rows[:, None], columns[:, None], depths))
+            seen = _at(field, self.indices(pixels.reshape(3, -1))).reshape(depths.shape)
+            seen = np.column_stack([last, seen])
+            inside = seen[:, 1:] > SURFACE
+            met = inside.any(axis=1)
+            first = inside[met].argmax(axis=1)
+            low, high = (seen[met, first + side] for side in (0, 1))
+            share = (SURFACE - low) / np.maximum(high - low, LEAST)
+            depth[rows[met], columns[met]] = start[met] + self.step * (first - 1 + share)
+            onward = ~met & (depths[:, -1] < end)
+            rows, columns, end = rows[onward], columns[onward], end[onward]
+            start, last = start[onward] + self.step * SAMPLES, seen[onward, -1]
+        return depth
+
+    def _spans(self, skin: Doubles) -> tuple[Doubles, Doubles]:
+        """Where each ray may meet the surface: its first and last depth, (rows, columns) each.
+
+        Voxels are projected onto cells as wide as a voxel's diagonal; a ray is touched by those of
+        its own cell and the eight around it. Where there are none, first exceeds last.
+        """
+        cell = math.ceil(self.diagonal)
+        rows, columns = (-(-count // cell) for count in self.shape)
+        row, column, depth = np.linalg.inv(self.steps) @ (skin - self.offset[:, None])
+        cells = (row // cell).astype(np.intp) * columns + (column // cell).astype(np.intp)
+        near, far = np.full(rows * columns, np.inf), np.full(rows * columns, -np.inf)
+        np.minimum.at(near, cells, depth)
+        np.maximum.at(far, cells, depth)
+        near = ndimage.minimum_filter(near.reshape(rows, columns), 3) - self.diagonal
+        far = ndimage.maximum_filter(far.reshape(rows, columns), 3) + self.diagonal
+        window = slice(self.shape[0]), slice(self.shape[1])
+        first, final = (edge.repeat(cell, 0).repeat(cell, 1)[window] for edge in (near, far))
+        return first, final
+
+
+def _shade(camera: _Camera, slopes: Floats, points: Doubles, hit: Bools) -> Floats:
+    """Lambert shading of the points hit, (N,), by lamps that travel with the viewer.
+
+    The normal is the field's slope over a voxel to each side, averaged over its neighbours.
+    """
+    width = camera.voxel
+    normals = []
+    for axis, sign in ((1, 1), (0, -1), (2, -1)):  # right, up, towards the viewer
+        shift = sign * width * camera.steps[:, axis, None]
+        slope = np.zeros(hit.shape, np.float32)
+        slope[hit] = _at(slopes, points - shift) - _at(slopes, points + shift)
+        normals.append(ndimage.gaussian_filter(slope, 0.5 * width, truncate=2.5)[hit])
+    normal = np.stack(normals, axis=-1)
+    normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), LEAST)
+    light = np.full(len(normal), AMBIENT, np.float32)
+    for direction, strength in LIGHTS:
+        light += strength * np.maximum(normal @ np.array(direction) / np.linalg.norm(direction), 0)
+    return light
+
+
+def _openness(hit: Bools, depth: Doubles) -> Floats:
+    """Darken what lies deeper than its surroundings: a cheap stand-in for ambient occlusion."""
+    weight, filled = hit.astype(np.float32), np.where(hit, depth, 0).astype(np.float32)
+    share = np.ones(hit.shape, np.float32)
+    for reach in OCCLUSION_REACH:
+        around = _average(filled, reach) / np.maximum(_average(weight, reach), LEAST)
+        # Down to 55 % of the light where a point lies three times as deep as `reach` is wide.
+        share *= 1 - 0.45 * np.clip((filled - around) / (3 * reach), 0, 1)
+    share *= 1.08 - 0.25 * filled / hit.shape[1]  # and a little with distance
+    return share
+
+
+def _average(image: Floats, reach: float) -> Floats:
+    """Two box filters in place of a Gaussian of standard deviation `reach`, at a fraction of it."""
+    size = round(reach * math.sqrt(6))  # two such boxes have the variance of the Gaussian
+    smooth: Floats = ndimage.uniform_filter(ndimage.uniform_filter(image, size), size)
+    return smooth
