@@ -34,7 +34,7 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
         raise
     except Exception as error:  # damaged bytes can make a parser raise anything
         raise ReadError(
-            f"{path}: wanted a complete .{suffix} file, got: {_one_line(str(error))};"
+            f"{path}: wanted a complete .{suffix} file, got: {_reason(error)};"
             " check its name or copy it again from its source"
         ) from error
 
@@ -57,7 +57,7 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
         except (ZooError, OSError):
             raise
         except Exception as error:
-            raise WriteError(f"{path}: not a .{suffix}: {_one_line(str(error))}") from error
+            raise WriteError(f"{path}: not a .{suffix}: {_reason(error)}") from error
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     except OSError as error:
         raise WriteError(
-            f"{path}: not written: {_one_line(error.strerror or str(error))};"
+            f"{path}: not written: {error.strerror or _reason(error)};"
             " free some space or choose another folder; what was there before is unchanged"
         ) from error
 
@@ -104,8 +104,8 @@ def check_output(path: str | os.PathLike[str]) -> None:
 
 def check_volume_output(path: str | os.PathLike[str]) -> None:
     """Raise WriteError if a volume cannot be written to `path`; for checking before long work."""
-    _suffix(Path(path), registries.writers, WriteError)
     check_output(path)
+    _suffix(Path(path), registries.writers, WriteError)
 
 
 def is_volume(path: Path) -> bool:
@@ -114,6 +114,14 @@ def is_volume(path: Path) -> bool:
         return bool(_suffix(path, registries.readers, ReadError))
     except ReadError:
         return False
+
+
+def stem(name: str) -> str:
+    """A file's name without the suffix, if any, that a reader carries."""
+    try:
+        return name[: -len(_suffix(Path(name), registries.readers, ReadError)) - 1]
+    except ReadError:
+        return name
 
 
 def _check_input(path: Path) -> None:
@@ -142,5 +150,5 @@ def _suffix(path: Path, registry: Any, error: type[ZooError]) -> str:
     raise error(f"{path}: wanted a file name that ends in one of {listed}; rename or convert it")
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

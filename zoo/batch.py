@@ -1,0 +1,186 @@
+"""Predicting one file, several or a folder of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from zoo.errors import ReadError, VolumeError, WriteError, ZooError
+from zoo.files import atomic_path, check_output, check_volume_output, is_volume, stem
+from zoo.model import Model
+from zoo.prediction import Prediction
+from zoo.preview import save_preview
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the answers go: files for one input, folders for several."""
+
+    volume: Path
+    implant: Path | None = None
+    report: Path | None = None
+    preview: Path | None = None
+
+    def paths(self) -> list[Path]:
+        values = (getattr(self, field.name) for field in fields(self))
+        return [value for value in values if value is not None]
+
+    def below(self, name: str) -> Outputs:
+        """The files of one input in folders of outputs."""
+        return Outputs(
+            self.volume / name,
+            self.implant and self.implant / name,
+            self.report and self.report / f"{stem(name)}.json",
+            self.preview and self.preview / f"{stem(name)}.png",
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input, its outputs, and the folders to make for them."""
+
+    source: Path
+    outputs: Outputs
+    folders: tuple[Path, ...] = ()
+
+    def done(self) -> bool:
+        return all(path.exists() for path in self.outputs.paths())
+
+    def check(self) -> None:
+        """Raise WriteError if an output cannot be written, or is the input or another output."""
+        for path in filter(None, (self.outputs.volume, self.outputs.implant)):
+            check_volume_output(path)
+        for path in filter(None, (self.outputs.report, self.outputs.preview)):
+            check_output(path)
+        if (preview := self.outputs.preview) and preview.suffix.lower() != ".png":
+            raise WriteError(
+                f"{preview}: wanted a name that ends in .png, for the preview; rename it"
+            )
+        seen = {self.source.resolve()}
+        for path in self.outputs.paths():
+            if path.resolve() in seen:
+                raise WriteError(
+                    f"{path}: is the input or another output; every output needs a name of its own"
+                )
+            seen.add(path.resolve())
+
+
+def plan_jobs(inputs: list[Path], outputs: Outputs) -> list[Job]:
+    """One job per input, checked; nothing is made yet. Several inputs or a folder go to folders.
+
+    Raises:
+        ReadError: a folder without a volume in it, or two inputs whose outputs have one name.
+        WriteError: an output that cannot be written, or is not a folder for several inputs.
+    """
+    if len(inputs) == 1 and not inputs[0].is_dir():
+        job = Job(inputs[0], outputs)
+        job.check()
+        return [job]
+    folders = tuple(outputs.paths())
+    for folder in folders:
+        _check_folder(folder)
+    sources = [path for given in inputs for path in _volumes(given)]
+    jobs = [Job(path, outputs.below(path.name), folders) for path in sources]
+    _check_distinct(jobs)
+    return jobs
+
+
+def run_jobs(
+    model: Model,
+    jobs: Iterable[Job],
+    *,
+    threshold: float | None,
+    resume: bool,
+    progress: Callable[[str], None] | None = None,
+) -> Iterator[tuple[Job, Prediction | ZooError | None]]:
+    """Predict job after job; a failure is handed over and the next job goes on. None: was done."""
+    for job in jobs:
+        if resume and job.done():
+            yield job, None
+            continue
+        try:
+            yield job, _run(model, job, threshold, progress)
+        except ZooError as error:
+            yield job, error
+
+
+def _run(
+    model: Model, job: Job, threshold: float | None, progress: Callable[[str], None] | None
+) -> Prediction:
+    for folder in job.folders:
+        _make_folder(folder)
+    job.check()
+    prediction = _predict(model, job.source, threshold, progress)
+    outputs = job.outputs
+    if progress:
+        progress("write")
+    if outputs.implant:
+        if prediction.implant is None:
+            raise WriteError(f"{outputs.implant}: {model.card.name} gives no implant; leave it out")
+        prediction.implant.save(outputs.implant)
+    if outputs.preview:
+        _preview(job, prediction, outputs.preview)
+    if outputs.report:
+        with atomic_path(outputs.report) as temporary:
+            temporary.write_text(json.dumps(prediction.report, indent=2) + "\n")
+    prediction.save(outputs.volume)
+    return prediction
+
+
+def _predict(
+    model: Model, source: Path, threshold: float | None, progress: Callable[[str], None] | None
+) -> Prediction:
+    try:
+        return model.predict(source, threshold=threshold, progress=progress)
+    except VolumeError as error:  # of a reader's, which names the file, or of the values'
+        named = str(source) in str(error)
+        raise error if named else VolumeError(f"{source}: {error}") from error
+
+
+def _preview(job: Job, prediction: Prediction, path: Path) -> None:
+    complete = prediction.volume.canonical()
+    given = prediction.occupied.canonical().array
+    implant = prediction.implant.canonical().array if prediction.implant else np.zeros_like(given)
+    title = f"{job.source.name}, {prediction.report['model']}"
+    with atomic_path(path) as temporary:
+        save_preview(temporary, given, complete.array, implant, complete.spacing, title)
+
+
+def _volumes(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(child for child in path.iterdir() if child.is_file() and is_volume(child))
+    if not found:
+        raise ReadError(f"{path}: no volume in this folder; give one with .nii.gz or .nrrd files")
+    return found
+
+
+def _check_distinct(jobs: list[Job]) -> None:
+    owners: dict[Path, Path] = {}
+    for job in jobs:
+        for path in set(job.outputs.paths()):
+            if path in owners:
+                raise ReadError(
+                    f"{owners[path]} and {job.source} would both write {path}; predict them apart"
+                )
+            owners[path] = job.source
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise WriteError(
+            f"{folder}: wanted a folder, for several inputs, got a file; choose another"
+        )
+    if not folder.exists():
+        check_output(folder)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{folder}: cannot be made: {error.strerror}; choose another") from error

@@ -1,0 +1,293 @@
+"""The `zoo` command. Exit status 2 and one line on stderr for wrong usage or bad input."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import track
+
+from zoo.console import complain, err, out, print_facts, print_json, print_table, say
+from zoo.errors import ConfigError, ZooError
+
+INTERRUPTED = 130  # what typer, and a shell, makes of Ctrl-C
+
+app = typer.Typer(
+    help="A plug-in model zoo of sparse CNNs for medical volumes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+Name = Annotated[str, typer.Argument(help="A model's name, hf-hub:ORG/REPO or local-dir:PATH.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+BackendName = Annotated[str, typer.Option("--backend", help="Backend, or auto.")]
+DeviceName = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda, ... or auto.")]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    words = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in words
+    logging.disable(logging.NOTSET if debug else logging.CRITICAL)  # libraries' own lines
+    try:
+        status = app([word for word in words if word != "--debug"], "zoo", standalone_mode=False)
+        _flush()
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        if debug:
+            traceback.print_exception(error)
+        complain(_reason(error))
+        return 2
+    finally:
+        logging.disable(logging.NOTSET)
+    if status == INTERRUPTED:
+        complain("interrupted; what was not finished was not written")
+    return status or 0
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:  # nobody reads on, or the disk is full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ZooError):
+        return str(error)
+    if hasattr(error, "format_message"):  # a usage error of typer's
+        return f"{error.format_message() or 'wanted a command'} (see --help)"
+    return f"unexpected {type(error).__name__}: {error}; --debug shows where"
+
+
+@app.callback()
+def _common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Every command takes --help and --debug."""
+
+
+@app.command("list")
+def list_(
+    pattern: Annotated[str, typer.Argument(help="Shell-style pattern of names.")] = "*",
+    task: Annotated[str | None, typer.Option(help="Only models for this task.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List models."""
+    from zoo import registries
+    from zoo.cards import Task
+    from zoo.loading import info, list_models
+
+    if task is not None and task not in get_args(Task):
+        raise ConfigError(f"unknown task {task!r}; there are: {', '.join(get_args(Task))}")
+    rows = []
+    for name in list_models(pattern, task=task):
+        card = info(name)
+        origin = registries.cards.origin(name)
+        rows.append(
+            {"name": name, "task": card.task, "architecture": card.architecture, "origin": origin}
+        )
+    if as_json:
+        return print_json(rows)
+    if not rows:
+        return say(f"no model matches {pattern!r}" + (f" and does {task}" if task else ""))
+    print_table(rows)
+
+
+@app.command()
+def info(name: Name, as_json: AsJson = False) -> None:
+    """Show a model's card."""
+    from zoo.loading import info as card_of
+
+    card = card_of(name)
+    if as_json:
+        return print_json(card.model_dump(mode="json"))
+    print_facts(card.model_dump(mode="json", exclude={"metadata", "text"}, exclude_none=True))
+    print()
+    if out.is_terminal:
+        out.print(Markdown(card.text))
+    else:
+        print(card.text)
+
+
+@app.command()
+def predict(
+    name: Name,
+    source: Annotated[
+        list[Path],
+        typer.Option("-i", "--input", metavar="PATH", help="A volume or folder; repeat for more."),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="PATH", help="The answer; a folder for several inputs."
+        ),
+    ],
+    threshold: Annotated[
+        float | None, typer.Option(help="Voxels above it are occupied; for scans.")
+    ] = None,
+    implant: Annotated[Path | None, typer.Option(help="Write what was added here too.")] = None,
+    backend: BackendName = "auto",
+    device: DeviceName = "auto",
+    preview: Annotated[Path | None, typer.Option(help="Write a picture here, PNG.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write facts about the run, JSON.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Skip inputs that are done.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
+) -> None:
+    """Predict on one volume, several, or a folder.
+
+    zoo predict NAME -i ct.nii.gz --threshold 200 -o complete.nii.gz
+
+    Several inputs need folders for every output. A case that fails is reported; the others go on.
+    """
+    from zoo.batch import Outputs, plan_jobs, run_jobs
+    from zoo.loading import load
+
+    jobs = plan_jobs(source, Outputs(output, implant, report, preview))
+    model = load(name, backend=backend, device=device)
+    failures = 0
+    with Console(stderr=True, quiet=quiet).status("") as status:
+        results = run_jobs(model, jobs, threshold=threshold, resume=resume, progress=status.update)
+        for job, result in results:
+            if isinstance(result, ZooError):
+                if len(jobs) == 1:
+                    raise result
+                failures += 1
+                complain(_naming(job.source, result))
+            elif not quiet:
+                _print_result(job, result)
+    if failures:
+        raise ZooError(f"{failures} of {len(jobs)} inputs failed; the others are done")
+
+
+def _naming(source: Path, error: ZooError) -> str:
+    return str(error) if str(source) in str(error) else f"{source}: {error}"
+
+
+def _print_result(job: Any, result: Any) -> None:
+    if result is None:
+        return say(f"{job.source}: done before")
+    facts = result.report
+    seconds = sum(facts["timings"].values())
+    grid = facts["grid"]
+    how = "resampled to" if grid["resampled"] else "used at"
+    spacing = " x ".join(f"{value:.3g}" for value in grid["spacing"])
+    added = facts["voxels_out"] - facts["voxels_in"]
+    say(
+        f"{job.source}: {facts['voxels_in']:,} occupied voxels, {how} {spacing} mm; "
+        f"added {added:,}; {seconds:.1f} s on {facts['backend']} -> {job.outputs.volume}"
+    )
+
+
+@app.command()
+def evaluate(
+    name: Name,
+    data: Annotated[
+        Path, typer.Option(help="Folder with defective_skull/, complete_skull/ and implant/.")
+    ],
+    backend: BackendName = "auto",
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Score a model on cases with known answers."""
+    from zoo.evaluation import Score, case_names, summarise
+    from zoo.evaluation import evaluate as run
+    from zoo.loading import load
+
+    cases = case_names(data)
+    model = load(name, backend=backend, device=device)
+    scores: list[Score] = []
+    failures = {}
+    steps = run(model, data)
+    for case, result in track(
+        steps, "scoring", len(cases), console=err, disable=not err.is_terminal
+    ):
+        if isinstance(result, Score):
+            scores.append(result)
+        else:
+            failures[case] = str(result)
+    if not scores:
+        raise ZooError(
+            f"{data}: every case failed, the first with: {next(iter(failures.values()))}"
+        )
+    rows, summary = [asdict(score) for score in scores], summarise(scores)
+    if as_json:
+        print_json({"cases": rows, "summary": summary, "failures": failures})
+    else:
+        print_table(rows)
+        print_table([{"measure": key, **values} for key, values in summary.items()])
+    for case, reason in failures.items():
+        complain(f"{case}: {reason}")
+    if failures:
+        raise ZooError(f"{len(failures)} of {len(cases)} cases failed; the others are scored")
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="Training config, YAML.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")],
+    backend: BackendName = "auto",
+    device: DeviceName = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that make the data.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, help="Threads; 0 leaves torch's choice.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+) -> None:
+    """Train a model; writes checkpoints, a log and, at the end, the model's folder."""
+    from zoo.training.command import train as run
+
+    folder = run(
+        config,
+        output,
+        backend=backend,
+        device=device,
+        workers=workers,
+        threads=threads,
+        resume=resume,
+        console=err,
+    )
+    say(f"trained: {folder}; use it as local-dir:{folder}")
+
+
+@app.command()
+def phantom(
+    kind: Annotated[str, typer.Argument(help="What to generate: skull.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write into.")],
+    resolution: Annotated[int, typer.Option(min=8, max=1024, help="Voxels along an edge.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first one.")] = 0,
+    count: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
+) -> None:
+    """Generate phantoms: complete, defective and implant volumes."""
+    from zoo.phantom_files import KINDS, write_case
+
+    if kind not in KINDS:
+        raise ConfigError(f"unknown phantom {kind!r}; there are: {', '.join(KINDS)}")
+    for number in track(range(count), "generating", console=err, disable=not err.is_terminal):
+        write_case(output, number, seed + number, resolution)
+    say(f"{count} {kind} phantoms of {resolution}^3 -> {output}")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Show which backends work here, how to get the others, and which plugins are broken."""
+    from zoo.doctor import check_backends, plugin_problems
+    from zoo.report import versions
+
+    checks, problems = [asdict(check) for check in check_backends()], plugin_problems()
+    if as_json:
+        return print_json({"versions": versions(), "backends": checks, "problems": problems})
+    say("  ".join(f"{key} {value}" for key, value in versions().items()))
+    print_table(checks)
+    for problem in problems:
+        say(f"broken plugin: {problem}")
