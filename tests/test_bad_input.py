@@ -6,8 +6,8 @@ import signal
 import nibabel as nib
 import numpy as np
 import pytest
+from command_line import contents, hollow_box, mounted, save_model, start
 
-from tests.command_line import contents, hollow_box, mounted, save_model, start
 from zoo.cli import main
 from zoo.volume import Volume
 

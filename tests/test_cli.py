@@ -5,9 +5,9 @@ import re
 
 import numpy as np
 import pytest
+from command_line import KEEP_ALL, contents, hollow_box, save_model, start
 
 import zoo
-from tests.command_line import KEEP_ALL, contents, hollow_box, save_model, start
 from zoo import registries
 from zoo.cli import main
 

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.test_volume import AFFINES, numbered, oblique, orientation_id
+from test_volume import AFFINES, numbered, oblique, orientation_id
 from zoo.errors import MissingDependency, ReadError, VolumeError
 from zoo.files import read_volume, write_volume
 from zoo.volume import Volume
@@ -339,4 +339,14 @@ def test_damaged_gzip_is_noticed(tmp_path):
     damaged[-1000] ^= 1  # a stored voxel; the checksum no longer fits
     path.write_bytes(damaged)
     with pytest.raises(ReadError, match=r"v\.nii\.gz: .*CRC"):
+        read_volume(path)
+
+
+def test_nifti_without_any_spacing_is_refused(tmp_path):
+    """The reader's library would silently take 1 mm."""
+    image = nib.Nifti1Image(np.zeros((2, 3, 4), np.uint8), None)
+    image.header["pixdim"][2] = 0
+    path = tmp_path / "no_spacing.nii"
+    path.write_bytes(image.header.binaryblock + bytes(4 + 24))
+    with pytest.raises(VolumeError, match=r"no_spacing.nii: wanted voxels of some size"):
         read_volume(path)

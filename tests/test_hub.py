@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 import zoo
-from zoo.errors import WeightsError
+from zoo.errors import ConfigError, WeightsError
 from zoo.hub import find_weights
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -97,10 +97,15 @@ def test_wrong_bytes_are_refused(hub, tmp_path):
     assert "WeightsError" in done.stderr and "wanted sha256" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["lab/nothing", "not a repo name"])
-def test_what_is_not_there_is_said(hub, tmp_path, name):
-    done = run(f"zoo.load('hf-hub:{name}', backend='torch')", hub, tmp_path / "cache")
-    assert "zoo.errors.WeightsError" in done.stderr and name in done.stderr
+def test_what_is_not_there_is_said(hub, tmp_path):
+    done = run("zoo.load('hf-hub:lab/nothing', backend='torch')", hub, tmp_path / "cache")
+    assert "zoo.errors.WeightsError" in done.stderr and "lab/nothing" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["hf-hub:no", "hf-hub:", "hf-hub:a/b/c", "hf-hub:../x@main@2"])
+def test_a_name_that_is_no_repository_is_refused(name):
+    with pytest.raises(ConfigError, match="hf-hub:ORG/REPO"):
+        zoo.info(name)
 
 
 def test_offline_without_a_cached_file_says_what_to_do(tmp_path):

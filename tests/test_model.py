@@ -132,7 +132,7 @@ def test_other_bytes_are_not_loaded(eager, tmp_path):
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(WeightsError, match="wanted sha256 .* got .* delete the file"):
+    with pytest.raises(WeightsError, match=r"wanted sha256 .* got .* delete the file"):
         zoo.load(f"local-dir:{tmp_path}/mine", backend="torch")
 
 

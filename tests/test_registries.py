@@ -74,7 +74,7 @@ def test_register_as_decorator(registry):
 def test_failed_look_up_lists_the_nearest(registry):
     registry.register("sparse-completion", func=1)
     registry.register("other", func=2)
-    with pytest.raises(NotRegistered, match="unknown thing 'sparse-completon'.*sparse-completion$"):
+    with pytest.raises(NotRegistered, match=r"unknown thing 'sparse-completon'.*-completion$"):
         registry.get("sparse-completon")
 
 

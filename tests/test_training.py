@@ -133,8 +133,10 @@ def test_samples_depend_on_seed_and_number_alone():
 
 
 def test_a_sample_lacks_something_of_its_target():
-    source, target = (set(map(tuple, part.tolist())) for part in PhantomPairs(
-        TrainingConfig(**SMALL).phantoms, 0)[0])
+    source, target = (
+        set(map(tuple, part.tolist()))
+        for part in PhantomPairs(TrainingConfig(**SMALL).phantoms, 0)[0]
+    )
     assert source < target
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download
@@ -66,6 +67,8 @@ def remote_card(name: str, *, local_files_only: bool = False) -> tuple[Card, Pat
     kind, _, place = name.partition(":")
     if kind == "local-dir":
         return read_folder(Path(place))
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", place):
+        raise ConfigError(f"wanted hf-hub:ORG/REPO or hf-hub:ORG/REPO@REVISION, got {name!r}")
     repo, _, revision = place.partition("@")
     paths = [
         fetch(repo, file, revision or None, local_files_only) for file in (README, CONFIG, WEIGHTS)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from pydantic import BaseModel
-from safetensors.torch import save_file
 from torch import nn
 
 from zoo.cards import Card, Weights
@@ -121,11 +121,9 @@ class Model:
                 f"{folder}: cannot be made: {error.strerror}; choose another"
             ) from error
         with atomic_path(folder / WEIGHTS) as temporary:
-            save_file(
-                {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()},
-                temporary,
-                {"format": "pt", "architecture": self.card.architecture},
-            )
+            tensors = {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()}
+            metadata = {"format": "pt", "architecture": self.card.architecture}
+            temporary.write_bytes(safetensors.torch.save(tensors, metadata))
         with atomic_path(folder / CONFIG) as temporary:
             temporary.write_text(json.dumps(model_config(self.card), indent=2) + "\n")
         with atomic_path(folder / README) as temporary:

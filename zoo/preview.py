@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from zoo.errors import VolumeError, WriteError
+from zoo.errors import VolumeError
+from zoo.files import atomic_path
 from zoo.rendering import VIEWS, Bools, Picture, Scene, Triple, pooled
 
 Box = tuple[slice, slice, slice]
@@ -57,10 +58,8 @@ def save_preview(
         alone = _trimmed([enlarged.picture(view)]) if enlarged else [None]
         for pictures, picture in zip(columns.values(), [*pair, *alone], strict=True):
             pictures.append(picture)
-    try:
-        _sheet(columns, views, title).save(path, format="PNG")
-    except OSError as error:
-        raise WriteError(f"cannot write the preview {path}: {error}") from error
+    with atomic_path(path) as temporary:
+        _sheet(columns, views, title).save(temporary, format="PNG")
 
 
 def facing_views(occupied: Bools, implant: Bools) -> tuple[str, str]:

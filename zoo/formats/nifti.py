@@ -15,6 +15,7 @@ from nibabel.nifti2 import Nifti2Image
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 from numpy.typing import NDArray
 
+from zoo.errors import VolumeError
 from zoo.formats.dtypes import narrowed, storable
 from zoo.volume import Frame, Volume, check_grid
 
@@ -32,6 +33,8 @@ def read(path: Path) -> Volume:
     """Read a .nii or .nii.gz file."""
     with _opened(path, "rb") as stream:
         image_type = _image_type(stream)
+        _check_spacing(image_type.header_class.from_fileobj(stream, check=False))
+        stream.seek(0)
         files = image_type.make_file_map({"image": stream})
         volume = from_nibabel(image_type.from_file_map(files, mmap=False))
         while stream.read(CHUNK):
@@ -109,6 +112,16 @@ def _image_type(stream: BufferedIOBase) -> type[Nifti1Image]:
         if size in sizes:
             return image_type
     raise ValueError(f"a file that starts with {start!r}, which is not a NIfTI header")
+
+
+def _check_spacing(header: Nifti1Header) -> None:
+    """Refuse voxels of no size where nothing else gives one; nibabel would take 1 mm."""
+    lengths = header["pixdim"][1:4]
+    if header["sform_code"] == 0 and not lengths.all():
+        raise VolumeError(
+            f"wanted voxels of some size, got {lengths.tolist()} mm and no sform;"
+            " repair the header's pixdim"
+        )
 
 
 def _frame(header: Nifti1Header) -> Frame:

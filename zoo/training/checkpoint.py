@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, ReadError
 from zoo.files import atomic_path
 from zoo.training.config import TrainingConfig
 
@@ -43,9 +43,12 @@ def load_checkpoint(
     Raises:
         ConfigError: the checkpoint belongs to another config.
     """
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ReadError(f"{path}: not a whole checkpoint: {error}; train anew elsewhere") from error
     if metadata["config"] != config.model_dump_json():
         raise ConfigError(
             f"{path} was written by another training config; "

@@ -36,11 +36,11 @@ def train(
         WriteError: the folder cannot be made.
     """
     config = read_config(path)
-    _prepare(folder, resume)
     if threads:
         torch.set_num_threads(threads)
     place = torch_device(device)
     trainer = Trainer(config, folder, select_backend(backend, place), place)
+    _prepare(folder, resume)
     if resume:
         trainer.resume()
     columns = (

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psutil
 import torch
 from torch import Tensor
 from torch.nn.functional import conv3d, conv_transpose3d, max_pool3d, pad
 
 from zoo.errors import BackendError
+from zoo.sparse.memory import free_memory
 from zoo.sparse.relation import kernel_size
 from zoo.sparse.tensor import Index, SparseTensor
 
@@ -23,7 +23,7 @@ Box = tuple[int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class BoxIndex:
-    """A mask (B, I, J, K) of occupied voxels; `origin` is its first voxel, in units of the stride."""
+    """A mask (B, I, J, K) of occupied voxels; `origin` is its first one, in units of the stride."""
 
     backend: DenseBackend
     mask: Tensor
@@ -173,10 +173,10 @@ def _check_memory(shape: Sequence[int], channels: int) -> None:
     needed = channels * 4
     for length in shape:
         needed *= length
-    free = psutil.virtual_memory().available
+    free = free_memory()
     if needed > free:
         grid = " x ".join(map(str, shape))
         raise BackendError(
-            f"backend dense needs {needed / 1e9:.1f} GB for a grid of {grid} with {channels} channels"
+            f"backend dense needs {needed / 1e9:.1f} GB for {channels} channels on a grid of {grid}"
             f" and {free / 1e9:.1f} GB are free: take a smaller grid, or backend cpu"
         )

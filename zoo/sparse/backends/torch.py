@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.sparse.memory import check_growth
 from zoo.sparse.relation import kernel_offsets, kernel_size
 from zoo.sparse.tensor import Index, SparseTensor, pack, pack_offset, unpack
 
@@ -59,6 +60,7 @@ class TorchBackend:
         step = x.stride // 2
         offsets = kernel_offsets(kernel_size(len(kernel)))
         reached = torch.cat([_keys(x.index) + step * pack_offset(d) for d in offsets]).unique()
+        check_growth(len(reached), kernel.shape[2], step, kernel.dtype)
         return _apply(x, kernel, KeyIndex(self, reached, step, x.index.batch_size), sign=-1)
 
     def prune(self, x: SparseTensor, keep: Tensor) -> SparseTensor:
