@@ -97,7 +97,7 @@ def test_the_number_of_threads_is_left_as_it_was(threads):
 def test_index_from_arrays_is_that_from_coordinates():
     backend = CpuBackend()
     arrays = [shell(70), np.asfortranarray(shell(66, seed=1) > 0)]
-    index = backend.index_from_grid(*arrays)
+    index = backend.index_from_grids(arrays, (0, 0, 0), torch.device("cpu"))
     coordinates = [torch.from_numpy(np.argwhere(array)) for array in arrays]
     wanted = sparse.SparseTensor.from_coordinates(coordinates, backend=backend).index
     assert len(index) == len(wanted) == sum(np.count_nonzero(array) for array in arrays)

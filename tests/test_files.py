@@ -9,8 +9,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-
 from test_volume import numbered
+
 from zoo import registries
 from zoo.errors import ReadError, VolumeError, WriteError
 from zoo.files import atomic_path, check_output, read_volume, write_volume

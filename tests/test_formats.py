@@ -8,8 +8,8 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
-
 from test_volume import AFFINES, numbered, oblique, orientation_id
+
 from zoo.errors import MissingDependency, ReadError, VolumeError
 from zoo.files import read_volume, write_volume
 from zoo.volume import Volume

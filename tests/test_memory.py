@@ -19,9 +19,7 @@ def test_a_level_that_does_not_fit_is_refused(name, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: room + 1000)
     assert len(sparse.generative_transposed_convolution(x, kernel)) == 64**3
     monkeypatch.setattr(memory, "free_memory", lambda: room - 1000)
-    with pytest.raises(
-        BackendError, match=r"stride 1 would have 262,144 voxels .* 262,1\d\d:"
-    ):
+    with pytest.raises(BackendError, match=r"stride 1 would have 262,144 voxels .* 262,1\d\d:"):
         sparse.generative_transposed_convolution(x, kernel)
 
 

@@ -156,6 +156,22 @@ def test_coarsening_and_membership(backend, case):
         assert sparse.contains(x.index, target.index).tolist() == wanted
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("low", [(0, 0, 0), (3, -5, 70), (-64, 1, -63)])
+def test_grids_in_and_out(backend, order, low):
+    """From dense arrays without and with an offset, and back in a box that cuts."""
+    rng = np.random.default_rng(2)
+    grids = [np.array(rng.random((5, 6, 150)) < 0.1, order=order) for _ in range(2)]
+    x = sparse.SparseTensor.from_grids(grids, low=low, backend=backend)
+    wanted = [(b, *(p + np.array(low))) for b in (0, 1) for p in np.argwhere(grids[b])]
+    assert sorted(map(tuple, x.coordinates.tolist())) == sorted(wanted)
+    assert x.features.shape == (len(wanted), 1) and bool((x.features == 1).all())
+    assert (x.to_grid(low, grids[0].shape) == grids[0]).all()
+    box = x.to_grid((low[0] + 2, low[1] - 1, low[2] + 66), (9, 4, 70))
+    assert (box[:3, 1:4] == grids[0][2:5, 0:3, 66:136]).all()
+    assert not box[3:].any() and not box[:, 0].any()
+
+
 def test_reference_keeps_raster_order():
     from zoo.sparse.backends.torch import TorchBackend
 

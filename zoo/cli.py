@@ -279,6 +279,38 @@ def phantom(
 
 
 @app.command()
+def bench(
+    resolutions: Annotated[str, typer.Option(help="Voxels along an edge.")] = "64,128,256",
+    channels: Annotated[
+        list[str] | None, typer.Option(help="Of the network, 7 numbers; repeat for more.")
+    ] = None,
+    backends: Annotated[str, typer.Option(help="Which; all that are installed if empty.")] = "",
+    volume: Annotated[Path | None, typer.Option(help="A binary volume, not a phantom.")] = None,
+    train: Annotated[bool, typer.Option("--train", help="Measure training steps too.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Write the figure here, PNG.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write JSON.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure speed and memory against peers, each in a process of its own."""
+    from zoo.benchmark.command import bench as run
+    from zoo.benchmark.command import table
+
+    result = run(
+        resolutions,
+        channels or [],
+        backends,
+        volume=volume,
+        train=train,
+        picture=plot,
+        output=output,
+        console=err,
+    )
+    if as_json:
+        return print_json(result)
+    print_table(table(result["rows"]))
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Show which backends work here, how to get the others, and which plugins are broken."""
     from zoo.doctor import check_backends, plugin_problems

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo import sparse
+from zoo.errors import VolumeError
 from zoo.sparse import SparseTensor
 
 
@@ -23,8 +24,9 @@ class Convolution(nn.Module):
         self.kernel = _kernel(size, in_channels, out_channels)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
-    def forward(self, x: SparseTensor) -> SparseTensor:
-        return sparse.convolution(x, self.kernel, self.bias, stride=self.stride)
+    def forward(self, x: SparseTensor, scale: Tensor | None = None) -> SparseTensor:
+        """`scale` (C_out,) multiplies every output but the bias."""
+        return sparse.convolution(x, _scaled(self.kernel, scale), self.bias, stride=self.stride)
 
 
 class GenerativeTransposedConvolution(nn.Module):
@@ -34,22 +36,49 @@ class GenerativeTransposedConvolution(nn.Module):
         super().__init__()
         self.kernel = _kernel(size, in_channels, out_channels)
 
-    def forward(self, x: SparseTensor) -> SparseTensor:
-        return sparse.generative_transposed_convolution(x, self.kernel)
+    def forward(self, x: SparseTensor, scale: Tensor | None = None) -> SparseTensor:
+        """`scale` (C_out,) multiplies every output."""
+        return sparse.generative_transposed_convolution(x, _scaled(self.kernel, scale))
 
 
 class Unit(nn.Module):
-    """A convolution followed by batch normalisation over all voxels and ReLU."""
+    """A convolution without bias, followed by batch normalisation over all voxels and ReLU."""
 
     def __init__(self, convolution: Convolution | GenerativeTransposedConvolution) -> None:
         super().__init__()
         self.convolution = convolution
-        self.norm = nn.BatchNorm1d(convolution.kernel.shape[2])
+        self.norm = nn.BatchNorm2d(convolution.kernel.shape[2])
 
     def forward(self, x: SparseTensor) -> SparseTensor:
+        return self._train(x) if self.training else self._infer(x)
+
+    def _train(self, x: SparseTensor) -> SparseTensor:
         y: SparseTensor = self.convolution(x)
-        features: Tensor = self.norm(y.features) if len(y) else y.features
+        if len(y) == 1:
+            raise VolumeError(
+                f"batch normalisation needs two voxels or more, got one at stride {y.stride}:"
+                " train with a larger batch or a finer grid"
+            )
+        if not len(y):
+            return y
+        # As an image (1, C, N, 1) in channels-last order, which torch normalises much faster. By
+        # squeezing, not by indexing: its gradient is wrong where the layouts of the two differ.
+        image = y.features.t().unsqueeze(0).unsqueeze(3)
+        features: Tensor = self.norm(image).squeeze(3).squeeze(0).t()
         return y.with_features(torch.relu(features))
+
+    def _infer(self, x: SparseTensor) -> SparseTensor:
+        """With running statistics: the scale goes into the kernel, the rest is done in place."""
+        norm = self.norm
+        assert norm.running_mean is not None and norm.running_var is not None
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        shift = norm.bias - norm.running_mean * scale
+        y: SparseTensor = self.convolution(x, scale)
+        return y.with_features(y.features.add_(shift).relu_())
+
+
+def _scaled(kernel: Tensor, scale: Tensor | None) -> Tensor:
+    return kernel if scale is None else kernel * scale
 
 
 def _kernel(size: int, in_channels: int, out_channels: int) -> nn.Parameter:

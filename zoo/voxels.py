@@ -32,21 +32,20 @@ def sparse_input(items: list[Tensor], backend: Backend, device: torch.device) ->
     return SparseTensor.from_coordinates([item.to(device) for item in items], backend=backend)
 
 
-def dense_grid(coordinates: Tensor, shape: tuple[int, int, int]) -> np.ndarray:
-    """Bool (I, J, K) grid of (N, 3) coordinates; those outside of it are dropped."""
-    grid = np.zeros(shape, dtype=bool)
-    points = coordinates.cpu().numpy()
-    inside = ((points >= 0) & (points < shape)).all(axis=1)
-    grid[tuple(points[inside].T)] = True
-    return grid
-
-
 def complete_grid(
     network: torch.nn.Module, grid: np.ndarray, backend: Backend, device: torch.device
 ) -> np.ndarray:
     """The voxels that a completion network sees in place of bool (I, J, K) `grid`, same shape."""
-    coordinates = occupied_coordinates(grid)
-    low, high = coordinates.min(0).values.numpy(), coordinates.max(0).values.numpy()
-    shift = torch.from_numpy(centring_shift(low, high))
-    answer = network(sparse_input([coordinates + shift], backend, device)).answer
-    return dense_grid(answer.coordinates[:, 1:].cpu() - shift, grid.shape)
+    i, j, k = centring_shift(*bounds(grid)).tolist()
+    x = SparseTensor.from_grids([grid], low=(i, j, k), backend=backend, device=device)
+    answer: SparseTensor = network(x).answer
+    rows, columns, depth = grid.shape
+    return answer.to_grid((i, j, k), (rows, columns, depth))
+
+
+def bounds(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest index (3,) of a voxel that is not zero."""
+    profiles = (grid.any(axis=axes) for axes in ((1, 2), (0, 2), (0, 1)))
+    ends = [np.flatnonzero(profile)[[0, -1]] for profile in profiles]
+    low, high = np.array(ends).T
+    return low, high

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.sparse.tensor import Index, SparseTensor
+from zoo.sparse.tensor import Index, SparseTensor, batch_coordinates
+
+Triple = tuple[int, int, int]
 
 
 class Backend(Protocol):
@@ -26,6 +31,19 @@ class Backend(Protocol):
 
     def index(self, coordinates: Tensor, *, batch_size: int, stride: int) -> tuple[Index, Tensor]:
         """Index (N, 4) coordinates in raster order; also the (N,) order in which it holds them."""
+        ...
+
+    def index_from_grids(
+        self, grids: Sequence[NDArray[Any]], low: Triple, device: torch.device
+    ) -> Index:
+        """Index what is not zero in (I, J, K) arrays, one per item of the batch, at stride 1.
+
+        `low` is the coordinate of their first voxel.
+        """
+        ...
+
+    def to_grid(self, index: Index, low: Triple, shape: Triple) -> NDArray[np.bool_]:
+        """The box (I, J, K) from coordinate `low` on, of the first item, at stride 1."""
         ...
 
     def convolution(self, x: SparseTensor, kernel: Tensor, stride: int) -> SparseTensor:
@@ -54,3 +72,23 @@ class Backend(Protocol):
     def contains(self, index: Index, other: Index) -> Tensor:
         """(N,) bool: which coordinates of `index` occur in `other`, at the same tensor stride."""
         ...
+
+
+class ByCoordinates:
+    """Grids by way of lists of coordinates, for a backend that has nothing better."""
+
+    def index_from_grids(
+        self: Backend, grids: Sequence[NDArray[Any]], low: Triple, device: torch.device
+    ) -> Index:
+        origin = torch.tensor(low)
+        items = [torch.from_numpy(np.argwhere(grid)) + origin for grid in grids]
+        coordinates = batch_coordinates(items).to(device)
+        return self.index(coordinates, batch_size=len(items), stride=1)[0]
+
+    def to_grid(self, index: Index, low: Triple, shape: Triple) -> NDArray[np.bool_]:
+        grid = np.zeros(shape, dtype=bool)
+        batch, *axes = index.coordinates.cpu().numpy().T
+        points = np.stack(axes, axis=1) - np.array(low)
+        inside = ((points >= 0) & (points < shape)).all(axis=1) & (batch == 0)
+        grid[tuple(points[inside].T)] = True
+        return grid

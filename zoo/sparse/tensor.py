@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.errors import VolumeError
@@ -89,6 +91,28 @@ class SparseTensor:
             raise VolumeError("every coordinate must be given once; some are repeated")
         index, rows = backend.index(batched[order], batch_size=len(items), stride=stride)
         return cls(values[order][rows], index)
+
+    @classmethod
+    def from_grids(
+        cls,
+        grids: Sequence[NDArray[Any]],
+        *,
+        low: tuple[int, int, int] = (0, 0, 0),
+        backend: Backend,
+        device: torch.device | str = "cpu",
+    ) -> SparseTensor:
+        """Ones (N, 1) on the N voxels that are not zero in (I, J, K) arrays, one per item.
+
+        `low` is the coordinate of their first voxel. At least one voxel must be occupied.
+        """
+        index = backend.index_from_grids(grids, low, torch.device(device))
+        return cls(torch.ones(len(index), 1, device=device), index)
+
+    def to_grid(self, low: tuple[int, int, int], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
+        """Which voxels of the box (I, J, K) from `low` on the first item has."""
+        if not len(self):
+            return np.zeros(shape, dtype=bool)
+        return self.index.backend.to_grid(self.index, low, shape)
 
     @property
     def coordinates(self) -> Tensor:

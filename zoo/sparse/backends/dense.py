@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import conv3d, conv_transpose3d, max_pool3d, pad
 
 from zoo.errors import BackendError
+from zoo.sparse.backend import ByCoordinates
 from zoo.sparse.memory import free_memory
 from zoo.sparse.relation import kernel_size
 from zoo.sparse.tensor import Index, SparseTensor
@@ -61,7 +62,7 @@ class BoxIndex:
         return BoxIndex(self.backend, mask, origin, self.stride)  # type: ignore[arg-type]
 
 
-class DenseBackend:
+class DenseBackend(ByCoordinates):
     name = "dense"
 
     def check_device(self, device: torch.device) -> None:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import BackendError, MissingDependency
+from zoo.sparse.backend import ByCoordinates
 from zoo.sparse.relation import kernel_size
 from zoo.sparse.tensor import Index, SparseTensor, pack
 
@@ -85,7 +86,7 @@ class ManagedIndex:
         return ManagedIndex(self.backend, self.manager, key, self.batch_size)
 
 
-class MinkowskiBackend:
+class MinkowskiBackend(ByCoordinates):
     name = "minkowski"
 
     def __init__(self) -> None:

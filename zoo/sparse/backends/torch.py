@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.sparse.backend import ByCoordinates
 from zoo.sparse.memory import check_growth
 from zoo.sparse.relation import kernel_offsets, kernel_size
 from zoo.sparse.tensor import Index, SparseTensor, pack, pack_offset, unpack
@@ -42,7 +43,7 @@ class KeyIndex:
         return found, rows[found]
 
 
-class TorchBackend:
+class TorchBackend(ByCoordinates):
     name = "torch"
 
     def check_device(self, device: torch.device) -> None:

@@ -1,0 +1,92 @@
+"""What `zoo bench` does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from zoo import registries
+from zoo.benchmark.suite import PEERS, SMALL, Row, machine, plot, run_suite
+from zoo.errors import ConfigError, ReadError
+from zoo.files import atomic_path, check_output
+
+
+def bench(
+    resolutions: str,
+    channels: list[str],
+    backends: str,
+    *,
+    volume: Path | None,
+    train: bool,
+    picture: Path | None,
+    output: Path | None,
+    console: Console,
+) -> dict[str, Any]:
+    """Run the suite; returns what `--json` prints.
+
+    Raises:
+        ConfigError: a resolution, a channel list or a backend that makes no sense.
+        ReadError: `volume` does not exist.
+    """
+    sizes, peers = _integers(resolutions, "--resolutions"), backends.split(",") if backends else []
+    widths = [tuple(_integers(text, "--channels")) for text in channels] or [SMALL]
+    for width in widths:
+        if len(width) != len(SMALL):
+            raise ConfigError(f"--channels takes {len(SMALL)} numbers, got {len(width)}")
+    for peer in peers:
+        registries.backends.get(peer)
+    if volume is not None and not volume.is_file():
+        raise ReadError(f"{volume}: no such file; check the path")
+    for path in filter(None, (picture, output)):
+        check_output(path)
+    rows: list[Row] = []
+    with console.status("") as status:
+        for row in run_suite(
+            sizes,
+            widths,
+            peers or list(PEERS),
+            volume=volume,
+            train=train,
+            threads=torch.get_num_threads(),
+        ):
+            rows.append(row)
+            status.update(f"{row.work} {row.resolution} {row.channels} {row.backend}")
+    result = {"machine": machine(), "rows": [row.model_dump() for row in rows]}
+    if output is not None:
+        with atomic_path(output) as temporary:
+            temporary.write_text(json.dumps(result, indent=1) + "\n")
+    if picture is not None:
+        plot(rows, picture)
+    return result
+
+
+def table(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Rows as a person reads them."""
+    return [
+        {
+            "work": row["work"],
+            "grid": str(row["resolution"]),
+            "channels": row["channels"],
+            "backend": row["backend"],
+            "seconds": f"{row['seconds']:.3f}" if row["seconds"] else "-",
+            "GB": f"{row['peak_memory'] / 1e9:.2f}" if row["peak_memory"] else "-",
+            "time / cpu's": f"{row['time_ratio']:.1f}" if row["time_ratio"] else "-",
+            "memory / cpu's": f"{row['memory_ratio']:.1f}" if row["memory_ratio"] else "-",
+            "note": row["error"] or "",
+        }
+        for row in rows
+    ]
+
+
+def _integers(text: str, option: str) -> list[int]:
+    try:
+        values = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"{option} takes numbers between commas, got {text!r}") from error
+    if min(values) < 1:
+        raise ConfigError(f"{option} takes numbers from 1 on, got {text!r}")
+    return values

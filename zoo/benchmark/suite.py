@@ -1,0 +1,170 @@
+"""A run of measurements: what against what, a table with ratios, and the paper's figure."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import psutil
+from pydantic import BaseModel
+
+from zoo.benchmark.measure import Spec
+from zoo.data.phantoms import complete_skull
+from zoo.errors import MissingDependency
+from zoo.files import atomic_path, read_volume
+from zoo.report import versions
+
+SMALL = (2, 2, 4, 4, 4, 4, 16)
+CONVOLUTIONS = ((1, 2), (8, 8), (32, 32))
+TIMEOUT = 900  # seconds for one measurement
+PEERS = ("cpu", "torch", "dense", "minkowski")
+
+
+class Row(BaseModel):
+    """One measurement; ratios are of this backend to `cpu` doing the same work in the same run."""
+
+    work: str
+    resolution: int
+    voxels: int | None = None
+    channels: str
+    backend: str
+    seconds: float | None = None
+    first: float | None = None
+    peak_memory: int | None = None
+    time_ratio: float | None = None
+    memory_ratio: float | None = None
+    error: str | None = None
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "processor": _processor(),
+        "cores": psutil.cpu_count(),
+        "memory": psutil.virtual_memory().total,
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": versions(),
+    }
+
+
+def run_suite(
+    resolutions: list[int],
+    channels: list[tuple[int, ...]],
+    backends: list[str],
+    *,
+    volume: Path | None,
+    train: bool,
+    threads: int,
+) -> Iterator[Row]:
+    """Measure, peer after peer, each in a process of its own."""
+    with TemporaryDirectory() as folder:
+        for resolution in resolutions:
+            path = Path(folder, f"{resolution}.npy")
+            np.save(path, _grid(resolution, volume))
+            for work, width in _works(channels, train):
+                peers = [*backends, "spconv"] if work == "convolution" else backends
+                yield from _compare(work, resolution, width, peers, path, threads)
+
+
+def _works(channels: list[tuple[int, ...]], train: bool) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield "index", (1, 1)
+    yield from (("convolution", width) for width in CONVOLUTIONS)
+    for width in channels:
+        yield "forward", width
+        if train:
+            yield "train", width
+
+
+def _compare(
+    work: str, resolution: int, width: tuple[int, ...], peers: list[str], path: Path, threads: int
+) -> Iterator[Row]:
+    own: Row | None = None
+    for peer in peers:
+        spec = Spec(work=work, backend=peer, volume=str(path), channels=width, threads=threads)
+        facts = run_measurement(spec)
+        row = Row(
+            work=work,
+            resolution=resolution,
+            channels=",".join(map(str, width)),
+            backend=peer,
+            **{key: value for key, value in facts.items() if key in Row.model_fields},
+        )
+        own = row if peer == "cpu" else own
+        if own and row.seconds and own.seconds and row.peak_memory and own.peak_memory:
+            row.time_ratio = row.seconds / own.seconds
+            row.memory_ratio = row.peak_memory / own.peak_memory
+        yield row
+
+
+def run_measurement(spec: Spec) -> dict[str, Any]:
+    """The result of one child process, or an `error` that says how it ended."""
+    command = [sys.executable, "-m", "zoo.benchmark.measure", spec.model_dump_json()]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        return {"error": f"took longer than {TIMEOUT} s"}
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        return {"error": lines[-1][:200]}
+    result: dict[str, Any] = _json_line(done.stdout)
+    return result
+
+
+def _json_line(output: str) -> Any:
+    return json.loads(output.strip().splitlines()[-1])
+
+
+def _grid(resolution: int, volume: Path | None) -> np.ndarray:
+    """The phantom of seed 0, or a file's non-zero voxels any-pooled to so many along an edge."""
+    if volume is None:
+        return complete_skull(0, resolution)
+    grid = read_volume(volume).canonical().array.astype(bool)
+    factor = max(1, max(grid.shape) // resolution)
+    padded = np.pad(grid, [(0, -n % factor) for n in grid.shape])
+    i, j, k = (n // factor for n in padded.shape)
+    pooled: np.ndarray = padded.reshape(i, factor, j, factor, k, factor).any(axis=(1, 3, 5))
+    return pooled
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def plot(rows: list[Row], path: Path) -> None:
+    """Time and memory of the network's forward pass against resolution, one line per backend.
+
+    Raises:
+        MissingDependency: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependency("--plot needs matplotlib: pip install matplotlib") from error
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    axes = figure.subplots(1, 2)
+    forward = [row for row in rows if row.work == "forward" and row.seconds and row.peak_memory]
+    for backend, channels in dict.fromkeys((row.backend, row.channels) for row in forward):
+        line = [row for row in forward if (row.backend, row.channels) == (backend, channels)]
+        resolutions = [row.resolution for row in line]
+        label = f"{backend} ({channels})"
+        axes[0].plot(resolutions, [row.seconds for row in line], "o-", label=label)
+        axes[1].plot(resolutions, [(row.peak_memory or 0) / 1e9 for row in line], "o-", label=label)
+    for axis, title in zip(axes, ("seconds", "peak memory, GB"), strict=True):
+        axis.set(xscale="log", yscale="log", xlabel="voxels along an edge", title=title)
+        axis.set_xticks(sorted({row.resolution for row in forward}))
+        axis.get_xaxis().set_major_formatter("{x:.0f}")
+        axis.grid(alpha=0.3)
+    axes[0].legend(fontsize=8)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)

@@ -1,0 +1,198 @@
+"""Convolutions as one relation between two levels, with its gradients.
+
+A target voxel p looks at source voxels q = shift(p) + first + a, 0 <= a < width on every axis,
+with shift(p) = p, 2p or p // 2. Convolution at stride 1 and 2, the transposed one and the gradients
+of all of these are instances; they differ in how the kernel is packed.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from zoo.sparse.backends.cpu import narrow, wide
+from zoo.sparse.backends.cpu.index import GridIndex
+from zoo.sparse.backends.cpu.lanes import REGISTER_BYTES
+from zoo.sparse.backends.cpu.runtime import run
+
+MOST_PARTS_BYTES = 64 << 20
+WIDE_FROM = 256  # products per pair of voxels, measured
+
+
+class Relation(NamedTuple):
+    """Which source voxels a target voxel looks at.
+
+    Attributes:
+        scale: how p is shifted: 0 at the same stride, 1 to a finer source, -1 to a coarser one.
+        first: what is added to it.
+        width: length of the window on each axis.
+    """
+
+    scale: int
+    first: int
+    width: int
+
+    @property
+    def size(self) -> int:
+        """Edge length of the kernel."""
+        return self.width * (2 if self.scale < 0 else 1)
+
+    def adjoint(self) -> Relation:
+        """The relation seen from the source: that of the gradient with respect to the features."""
+        if self.scale == 0:
+            return self
+        return up(self.width) if self.scale > 0 else down(self.size)
+
+
+SAME = Relation(0, -1, 3)
+
+
+def down(size: int) -> Relation:
+    """To twice the stride: q = 2p + d."""
+    return Relation(+1, 0, size)
+
+
+def up(size: int) -> Relation:
+    """To half the stride: q = (p - d) / 2, where that is whole."""
+    return Relation(-1, 1 - size // 2, size // 2)
+
+
+def unfold(kernel: Tensor, relation: Relation) -> Tensor:
+    """Kernel (K, C_in, C_out), first axis fastest -> (parities, lines, width, C_in, C_out)."""
+    n, (c_in, c_out) = relation.size, kernel.shape[1:]
+    cube = kernel.reshape(n, n, n, c_in, c_out).permute(2, 1, 0, 3, 4)  # "k j i ... -> i j k ..."
+    if relation.scale >= 0:
+        return cube.reshape(1, n * n, n, c_in, c_out)
+    # d = 2m + parity, and window place a = width - 1 - m: the farther back q, the larger d.
+    h = relation.width
+    split = cube.reshape(h, 2, h, 2, h, 2, c_in, c_out).flip(0, 2, 4)
+    return split.permute(1, 3, 5, 0, 2, 4, 6, 7).reshape(8, h * h, h, c_in, c_out)
+
+
+def fold(unfolded: Tensor, relation: Relation) -> Tensor:
+    """The inverse of `unfold`."""
+    n, (c_in, c_out) = relation.size, unfolded.shape[-2:]
+    if relation.scale < 0:
+        h = relation.width
+        split = unfolded.reshape(2, 2, 2, h, h, h, c_in, c_out).permute(3, 0, 4, 1, 5, 2, 6, 7)
+        unfolded = split.flip(0, 2, 4)
+    cube = unfolded.reshape(n, n, n, c_in, c_out)
+    return cube.permute(2, 1, 0, 3, 4).reshape(n**3, c_in, c_out)
+
+
+def transposed(kernel: Tensor, relation: Relation) -> Tensor:
+    """The kernel with which `relation.adjoint()` gives the gradient of the features.
+
+    The sign of the offsets turns; at the same stride that reverses them, as they are symmetric.
+    """
+    turned = kernel.transpose(1, 2)
+    return turned.flip(0) if relation.scale == 0 else turned
+
+
+class Method(NamedTuple):
+    """How a convolution with so many channels is computed, and how its weights are packed for that.
+
+    Attributes:
+        kernels: the module `narrow` or `wide`.
+        lanes: outputs that are computed at once.
+    """
+
+    kernels: ModuleType
+    lanes: int
+
+    @classmethod
+    def choose(cls, c_in: int, c_out: int, dtype: torch.dtype) -> Method:
+        register = REGISTER_BYTES // dtype.itemsize
+        if c_in * max(c_out, register) < WIDE_FROM:
+            return cls(narrow, register)
+        return cls(wide, register if c_out <= register else 2 * register)
+
+    def pack(self, unfolded: Tensor) -> Tensor:
+        """(parities, lines, width, C_in, C_out) as `kernels` has it, zero beyond C_out."""
+        c_out = unfolded.shape[-1]
+        blocks = -(-c_out // self.lanes)
+        padded = torch.nn.functional.pad(unfolded, (0, blocks * self.lanes - c_out))
+        split = padded.reshape(*unfolded.shape[:-1], blocks, self.lanes)
+        if self.kernels is narrow:
+            return split.movedim(-2, 2).contiguous()
+        return split.movedim(-2, 3).flatten(0, 2).contiguous()
+
+    def unpack(self, packed: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """The inverse of `pack`; `shape` is that of the result."""
+        if self.kernels is narrow:
+            split = packed.movedim(2, -2)
+        else:
+            split = packed.reshape(*shape[:3], *packed.shape[1:]).movedim(3, -2)
+        return split.flatten(-2)[..., : shape[-1]]
+
+
+def convolve(
+    features: Tensor, kernel: Tensor, relation: Relation, source: GridIndex, target: GridIndex
+) -> Tensor:
+    """Features (N, C_in) on the source -> (N', C_out) on the target."""
+    _, c_in, c_out = kernel.shape
+    method = Method.choose(c_in, c_out, features.dtype)
+    weights = method.pack(unfold(kernel, relation)).numpy()
+    out = features.new_empty(len(target), c_out)
+    grids = target.grid, source.grid
+    x = features.contiguous().numpy()
+    run(method.kernels.convolve, target.spans(), *grids, relation, x, weights, out.numpy())
+    return out
+
+
+def correlate(
+    features: Tensor, gradient: Tensor, relation: Relation, source: GridIndex, target: GridIndex
+) -> Tensor:
+    """Gradient (K, C_in, C_out) of `convolve` with respect to its kernel.
+
+    Lines are summed in a number of spans that depends on the shapes alone, and the spans in order:
+    the result is the same for any number of threads.
+    """
+    c_in, c_out = features.shape[1], gradient.shape[1]
+    method = Method.choose(c_in, c_out, features.dtype)
+    shape = (8 if relation.scale < 0 else 1, relation.width**2, relation.width, c_in, c_out)
+    empty = method.pack(features.new_zeros(shape))
+    cut = target.spans(max(1, min(32, MOST_PARTS_BYTES // empty.nbytes)))
+    parts = np.zeros((len(cut), *empty.shape), empty.numpy().dtype)
+    grids = target.grid, source.grid
+    x, y = features.contiguous().numpy(), gradient.contiguous().numpy()
+    run(method.kernels.correlate, cut, *grids, relation, x, y, parts)
+    total = parts[0]
+    for part in parts[1:]:
+        total += part
+    return fold(method.unpack(torch.from_numpy(total), shape), relation)
+
+
+class Convolve(torch.autograd.Function):
+    """`convolve`, differentiable in features (N, C_in) and kernel (K, C_in, C_out)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        kernel: Tensor,
+        relation: Relation,
+        source: GridIndex,
+        target: GridIndex,
+    ) -> Tensor:
+        ctx.save_for_backward(features, kernel)
+        ctx.between = relation, source, target
+        return convolve(features, kernel, relation, source, target)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        features, kernel = ctx.saved_tensors
+        relation, source, target = ctx.between
+        to_features = to_kernel = None
+        if ctx.needs_input_grad[0]:
+            turned = transposed(kernel, relation)
+            to_features = convolve(gradient, turned, relation.adjoint(), target, source)
+        if ctx.needs_input_grad[1]:
+            to_kernel = correlate(features, gradient, relation, source, target)
+        return to_features, to_kernel, None, None, None

@@ -1,0 +1,119 @@
+"""Compiled convolution for few channels: voxel by voxel, straight from the bitmap.
+
+The voxels that follow each other in a window have adjacent rows, and their weights are adjacent
+too: so each run of them is one product of a vector with a matrix. Weights are packed as (parity,
+line, block of LANES outputs, place in the window, C_in, LANES).
+"""
+
+# mypy: ignore-errors
+# (Numba infers the types)
+
+from __future__ import annotations
+
+import numpy as np
+
+from zoo.sparse.backends.cpu.bits import lowest
+from zoo.sparse.backends.cpu.lanes import accumulate, accumulate_outer, aligned
+from zoo.sparse.backends.cpu.runtime import jit
+from zoo.sparse.backends.cpu.windows import (
+    enter_line,
+    is_empty,
+    look,
+    new_view,
+    pieces_per_word,
+    shifted,
+    voxels,
+    window,
+)
+
+U = np.uint64
+
+
+@jit
+def convolve(_, begin, end, target, source, relation, features, weights, out):
+    """out[p] = sum over the relation of features[q] @ weights, for a span of target lines."""
+    x, w = features.ravel(), weights.ravel()
+    _, lines, blocks, width, channels, lanes = weights.shape
+    pieces = target.words.shape[3] * pieces_per_word(relation)
+    total = aligned(blocks * lanes, features)
+    view = new_view(lines)
+    for line in range(begin, end):
+        if is_empty(target, line):
+            continue
+        plane = enter_line(view, source, target, relation, line)
+        for piece in range(pieces):
+            word, row = voxels(target, relation, line, piece)
+            if not word:
+                continue
+            found = look(view, source, target, relation, piece)
+            while word:
+                k = lowest(word)
+                word &= word - U(1)
+                parity = plane + (k & 1) if relation.scale < 0 else plane
+                for c in range(blocks * lanes):
+                    total[c] = 0
+                for n in range(found):
+                    bits, near = window(view, n, shifted(k, relation.scale), width)
+                    matrices = (parity * lines + view.which[n]) * blocks
+                    step = 0
+                    while bits:
+                        gap = lowest(bits)
+                        bits >>= U(gap)
+                        run = lowest(~bits)
+                        bits >>= U(run)
+                        step += gap
+                        for block in range(blocks):
+                            matrix = (matrices + block) * width + step
+                            accumulate(
+                                total, block * lanes, x, near * channels,
+                                w, matrix * channels * lanes, run * channels,
+                            )  # fmt: skip
+                        step += run
+                        near += run
+                for c in range(out.shape[1]):
+                    out[row, c] = total[c]
+                row += 1
+
+
+@jit
+def correlate(number, begin, end, target, source, relation, features, gradient, out):
+    """Add the gradient of `convolve` with respect to its weights, of a span, to out[number]."""
+    x, part = features.ravel(), out[number].ravel()
+    _, lines, blocks, width, channels, lanes = out[number].shape
+    pieces = target.words.shape[3] * pieces_per_word(relation)
+    padded = aligned(blocks * lanes, features)
+    view = new_view(lines)
+    for line in range(begin, end):
+        if is_empty(target, line):
+            continue
+        plane = enter_line(view, source, target, relation, line)
+        for piece in range(pieces):
+            word, row = voxels(target, relation, line, piece)
+            if not word:
+                continue
+            found = look(view, source, target, relation, piece)
+            while word:
+                k = lowest(word)
+                word &= word - U(1)
+                parity = plane + (k & 1) if relation.scale < 0 else plane
+                for c in range(gradient.shape[1]):
+                    padded[c] = gradient[row, c]
+                for n in range(found):
+                    bits, near = window(view, n, shifted(k, relation.scale), width)
+                    matrices = (parity * lines + view.which[n]) * blocks
+                    step = 0
+                    while bits:
+                        gap = lowest(bits)
+                        bits >>= U(gap)
+                        run = lowest(~bits)
+                        bits >>= U(run)
+                        step += gap
+                        for block in range(blocks):
+                            matrix = (matrices + block) * width + step
+                            accumulate_outer(
+                                part, matrix * channels * lanes, x, near * channels,
+                                padded, block * lanes, run * channels,
+                            )  # fmt: skip
+                        step += run
+                        near += run
+                row += 1

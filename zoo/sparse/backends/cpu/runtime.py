@@ -1,0 +1,80 @@
+"""How compiled code is made and run: cached if it can be, on as many threads as PyTorch uses.
+
+The threads are plain Python threads that call code which lets go of the GIL. Numba's own parallel
+loops are avoided: their OpenMP layer does not survive a fork, their work queue does not bear two
+callers at once, and setting their thread count changes PyTorch's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numba
+import torch
+
+Span = tuple[int, int]
+
+ROWS_PER_SPAN = 8192
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """Compile on first use, for the types of its arguments; without a cache if none can be kept."""
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    try:
+        compiled = numba.njit(function, cache=True, **options)
+    except RuntimeError:  # Numba finds no folder that it can write to
+        return numba.njit(function, **options)
+    # Numba would look at the function's own file only, and miss changes in what the function calls.
+    compiled._cache._cache_file._source_stamp = _stamp()
+    return compiled
+
+
+def inline(function: Callable[..., Any]) -> Any:
+    """Compile a part of compiled functions into each of them."""
+    return numba.njit(function, nogil=True, error_model="numpy", forceinline=True)
+
+
+@cache
+def _stamp() -> str:
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+
+
+def spans(count: int, rows: int, most: int = 64) -> list[Span]:
+    """Cut range(count), which holds `rows` rows, into spans; threads have no part in where."""
+    parts = max(1, min(count, most, rows // ROWS_PER_SPAN))
+    edges = [count * part // parts for part in range(parts + 1)]
+    return list(pairwise(edges))
+
+
+def run(kernel: Callable[..., Any], cut: Sequence[Span], *arguments: Any) -> None:
+    """Call kernel(number, begin, end, *arguments) for every span, in any order, on all threads."""
+    todo = iter([(number, *span) for number, span in enumerate(cut)])
+
+    def work() -> None:
+        for span in todo:
+            kernel(*span, *arguments)
+
+    helpers = min(torch.get_num_threads(), len(cut)) - 1
+    if helpers <= 0:
+        return work()
+    pool = _pool(os.getpid(), helpers)
+    running = [pool.submit(work) for _ in range(helpers)]
+    try:
+        work()
+    finally:
+        for helper in running:
+            helper.result()
+
+
+@cache
+def _pool(process: int, helpers: int) -> ThreadPoolExecutor:
+    """The helpers of this process: a forked child has its parent's pool, but not the threads."""
+    return ThreadPoolExecutor(helpers, thread_name_prefix="zoo-cpu")
