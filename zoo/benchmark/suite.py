@@ -125,7 +125,7 @@ def _grid(resolution: int, volume: Path | None) -> np.ndarray:
     """The phantom of seed 0, or a file's non-zero voxels any-pooled to so many along an edge."""
     if volume is None:
         return complete_skull(0, resolution)
-    grid = read_volume(volume).canonical().array.astype(bool)
+    grid: np.ndarray = np.asarray(read_volume(volume).canonical().array, dtype=bool)
     factor = max(1, max(grid.shape) // resolution)
     padded = np.pad(grid, [(0, -n % factor) for n in grid.shape])
     i, j, k = (n // factor for n in padded.shape)
