@@ -129,8 +129,8 @@ def _grid(resolution: int, volume: Path | None) -> np.ndarray:
     factor = max(1, max(grid.shape) // resolution)
     padded = np.pad(grid, [(0, -n % factor) for n in grid.shape])
     i, j, k = (n // factor for n in padded.shape)
-    pooled: np.ndarray = padded.reshape(i, factor, j, factor, k, factor).any(axis=(1, 3, 5))
-    return pooled
+    blocks = padded.reshape(i, factor, j, factor, k, factor)
+    return np.asarray(blocks.any(axis=(1, 3, 5)))
 
 
 def _processor() -> str:
