@@ -21,7 +21,7 @@ if ! echo '#include <cblas.h>' | g++ -E -x c++ - >/dev/null 2>&1; then
     as_root apt-get install -y -qq libopenblas-dev >/dev/null
 fi
 
-if ! ls "$cache"/minkowskiengine-*.whl "$cache"/MinkowskiEngine-*.whl >/dev/null 2>&1; then
+if ! ls "$cache"/[mM]inkowski*.whl >/dev/null 2>&1; then
     echo "minkowski_wheel: building MinkowskiEngine $version, about five minutes; kept in $cache" >&2
     mkdir -p "$cache"
     work=$(mktemp -d)

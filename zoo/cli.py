@@ -130,11 +130,11 @@ def predict(
         typer.Option("-i", "--input", metavar="PATH", help="A volume or folder; repeat for more."),
     ],
     output: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "-o", "--output", metavar="PATH", help="The answer; a folder for several inputs."
         ),
-    ],
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Voxels above it are occupied; for scans.")
     ] = None,
@@ -144,6 +144,7 @@ def predict(
     preview: Annotated[Path | None, typer.Option(help="Write a picture here, PNG.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write facts about the run, JSON.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Skip inputs that are done.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what it would cost.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
 ) -> None:
     """Predict on one volume, several, or a folder.
@@ -155,6 +156,10 @@ def predict(
     from zoo.batch import Outputs, plan_jobs, run_jobs
     from zoo.loading import load
 
+    if plan:
+        return _print_plans(load(name, backend=backend, device=device), source, threshold)
+    if output is None:
+        raise ConfigError("wanted -o PATH, where the answer goes, or --plan (see --help)")
     jobs = plan_jobs(source, Outputs(output, implant, report, preview))
     model = load(name, backend=backend, device=device)
     failures = 0
@@ -170,6 +175,16 @@ def predict(
                 _print_result(job, result)
     if failures:
         raise ZooError(f"{failures} of {len(jobs)} inputs failed; the others are done")
+
+
+def _print_plans(model: Any, sources: list[Path], threshold: float | None) -> None:
+    for source in sources:
+        cost = model.plan(source, threshold=threshold)
+        say(
+            f"{source}: {cost.voxels:,} occupied voxels in {' x '.join(map(str, cost.shape))}; "
+            f"about {cost.seconds:.1f} s and {cost.peak_memory / 1e9:.2f} GB at the peak on "
+            f"{model.backend.name}; {cost.free_memory / 1e9:.1f} GB are free"
+        )
 
 
 def _naming(source: Path, error: ZooError) -> str:

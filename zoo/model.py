@@ -21,6 +21,7 @@ from zoo.errors import WriteError
 from zoo.files import atomic_path
 from zoo.hub import CONFIG, README, WEIGHTS, model_config, sha256_of
 from zoo.implants import without_specks
+from zoo.plan import Plan, plan_completion
 from zoo.prediction import Prediction
 from zoo.report import Stopwatch, peak_memory, versions
 from zoo.sparse import Backend
@@ -106,6 +107,19 @@ class Model:
             source.with_array(grid.view(np.uint8)) for grid in (complete, implant, occupied)
         )
         return Prediction(answer, piece, given, report)
+
+    def plan(self, volume: object, *, threshold: float | None = None) -> Plan:
+        """What `predict` would cost: occupied voxels, expected peak memory and time.
+
+        Raises the same errors as `predict`; makes a trial run on a coarsened copy.
+        """
+        source = Volume.of(volume)
+        conformed = conform(source.with_array(binarise(source, threshold)), self.card.input)
+        channels = getattr(self.config, "channels", (16,))[0]
+        with torch.inference_mode():
+            return plan_completion(
+                self.network, conformed.grid, channels, self.backend, self.device
+            )
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write config.json, model.safetensors and README.md, which `local-dir:` loads.

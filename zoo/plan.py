@@ -1,0 +1,82 @@
+"""What a prediction would cost, before it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import psutil
+import torch
+
+from zoo.conform import Bools
+from zoo.sparse import Backend
+from zoo.sparse.memory import COPIES, free_memory
+from zoo.voxels import bounds, complete_grid
+
+SAMPLE = 50_000  # voxels of the trial run
+
+# Bytes that index and kernel map of the finest level take per voxel, measured with `zoo bench`.
+INDEX_BYTES = {"cpu": 4, "torch": 350, "minkowski": 1200}
+INDEX_BYTES_UNKNOWN = 400
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The expected cost of one prediction.
+
+    Attributes:
+        voxels: occupied voxels on the model's grid.
+        shape: (I, J, K) of the model's grid.
+        seconds: expected time of the network, from a trial run on a coarsened copy.
+        peak_memory: expected peak of the whole process, bytes.
+        free_memory: bytes that are free now.
+    """
+
+    voxels: int
+    shape: tuple[int, int, int]
+    seconds: float
+    peak_memory: int
+    free_memory: int
+
+
+def plan_completion(
+    network: torch.nn.Module, grid: Bools, channels: int, backend: Backend, device: torch.device
+) -> Plan:
+    """Plan the completion of bool (I, J, K) `grid` with `channels` features at tensor stride 1."""
+    voxels = int(np.count_nonzero(grid))
+    generated = 8 * int(np.count_nonzero(halved(grid)))
+    if backend.name == "dense":
+        low, high = bounds(grid)
+        generated, overhead = int(np.prod(high - low + 1)), 0
+    else:
+        overhead = INDEX_BYTES.get(backend.name, INDEX_BYTES_UNKNOWN)
+    features = 4 * channels * (COPIES * generated + voxels)
+    return Plan(
+        voxels=voxels,
+        shape=grid.shape,
+        seconds=_trial(network, grid, voxels, backend, device),
+        peak_memory=psutil.Process().memory_info().rss + features + overhead * generated,
+        free_memory=free_memory(),
+    )
+
+
+def _trial(
+    network: torch.nn.Module, grid: Bools, voxels: int, backend: Backend, device: torch.device
+) -> float:
+    """Seconds for the grid, from those for a coarsened one: the work grows with the voxels."""
+    small = grid
+    while np.count_nonzero(small) > SAMPLE and min(small.shape) > 1:
+        small = halved(small)
+    complete_grid(network, small, backend, device)  # compiles, and fills caches
+    started = perf_counter()
+    complete_grid(network, small, backend, device)
+    return (perf_counter() - started) * voxels / int(np.count_nonzero(small))
+
+
+def halved(grid: Bools) -> Bools:
+    """Half the resolution: a voxel is set if any of the eight below it is."""
+    for axis in range(3):
+        starts = np.arange(0, grid.shape[axis], 2)
+        grid = np.logical_or.reduceat(grid, starts, axis=axis)
+    return grid
