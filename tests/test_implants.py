@@ -27,3 +27,16 @@ def test_one_piece_or_none_stays_as_it_is():
 def test_pieces_that_touch_at_a_corner_are_one():
     corner = ((12, 13), (12, 13), (5, 6))
     assert without_specks(grid(LARGE, corner))[12, 12, 5]
+
+
+def test_pieces_are_those_of_a_second_library():
+    from scipy.ndimage import label
+
+    from zoo.implants import _pieces
+
+    for share in (0.02, 0.06, 0.1):
+        random = np.random.default_rng(4).random((20, 23, 19)) < share
+        points = np.argwhere(random)
+        wanted = label(random, np.ones((3, 3, 3)))[0][random]
+        got = _pieces(points, random.shape)
+        assert len(set(zip(got, wanted, strict=True))) == len(set(wanted)) == len(set(got)) > 1
