@@ -18,12 +18,12 @@ SMALL = {"channels": [2, 2, 4, 4, 4, 4, 16]}
 
 @pytest.fixture(scope="module")
 def eager():
-    """A model that adds a lot: random weights, and logits that follow the features."""
+    """A model that adds some: random weights, and logits that follow the features."""
     torch.manual_seed(1)
     model = zoo.create("sparse-completion", SMALL, backend="torch")
     for head in model.network.heads:
         torch.nn.init.normal_(head.classifier.kernel)
-        torch.nn.init.constant_(head.classifier.bias, 0.5)
+        torch.nn.init.zeros_(head.classifier.bias)
     return model
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,11 @@ class Conformed:
     grid: Bools
     spacing: Triple
     resampled: bool
+
+    def facts(self) -> dict[str, Any]:
+        """What was done to the grid, for a report; mm along right, anterior, superior."""
+        given = list(self.source.canonical().spacing)
+        return {"resampled": self.resampled, "spacing_in": given, "spacing": list(self.spacing)}
 
     def back(self, grid: Bools) -> Bools:
         """A grid like `grid` on the source's own axes and voxels, each taking its nearest value."""

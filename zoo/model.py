@@ -84,28 +84,18 @@ class Model:
         with watch.stage("restore"):
             complete = conformed.back(added) | occupied
             implant = conformed.back(without_specks(added)) & ~occupied
+        answer, piece, given = (
+            source.with_array(grid.view(np.uint8)) for grid in (complete, implant, occupied)
+        )
         report = {
-            "model": self.card.name,
-            "backend": self.backend.name,
-            "device": str(self.device),
-            "grid": {
-                "resampled": conformed.resampled,
-                "spacing_in": list(source.canonical().spacing),
-                "spacing": list(conformed.spacing),
-            },
+            **self._facts(),
+            "grid": conformed.facts(),
             "voxels_in": int(np.count_nonzero(occupied)),
             "voxels_out": int(np.count_nonzero(complete)),
             "timings": watch.seconds,
             "peak_memory": peak_memory(),
-            "versions": versions(),
-            "sha256": {
-                "weights": self.card.weights.sha256 if self.card.weights else None,
-                "input": _input_sha256(volume, source),
-            },
+            "sha256": {"weights": self._weights_sha256(), "input": _input_sha256(volume, source)},
         }
-        answer, piece, given = (
-            source.with_array(grid.view(np.uint8)) for grid in (complete, implant, occupied)
-        )
         return Prediction(answer, piece, given, report)
 
     def plan(self, volume: object, *, threshold: float | None = None) -> Plan:
@@ -142,6 +132,17 @@ class Model:
             temporary.write_text(json.dumps(model_config(self.card), indent=2) + "\n")
         with atomic_path(folder / README) as temporary:
             temporary.write_text(self._saved_card(folder / WEIGHTS).to_markdown())
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "model": self.card.name,
+            "backend": self.backend.name,
+            "device": str(self.device),
+            "versions": versions(),
+        }
+
+    def _weights_sha256(self) -> str | None:
+        return self.card.weights.sha256 if self.card.weights else None
 
     def _complete(self, grid: Bools) -> Bools:
         with torch.inference_mode():
