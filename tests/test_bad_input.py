@@ -287,7 +287,7 @@ def test_training_never_overwrites_a_run(tmp_path, refused):
         ("", "wanted a command (see --help)"),
         ("predct", "No such command 'predct'. Did you mean 'predict'?"),
         ("predict", "Missing argument"),
-        ("predict x -i in.nii", "Missing option '-o' / '--output'"),
+        ("predict x -i in.nii", "wanted -o PATH"),
         ("info --jsn x", "No such option: --jsn"),
         ("phantom skul -o out", "unknown phantom 'skul'; there are: skull"),
         ("phantom skull -o out --count many", "Invalid value for '--count'"),
