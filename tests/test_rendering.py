@@ -2,31 +2,10 @@
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from pictures import Bools, Picture, drawn, reds
 
 from zoo.errors import VolumeError
 from zoo.rendering import LARGEST_AXIS, render
-
-Bools = NDArray[np.bool_]
-Picture = NDArray[np.uint8]
-
-
-@pytest.fixture
-def corner() -> Bools:
-    """A low slab, and a tower on its right anterior quarter."""
-    volume = np.zeros((24, 24, 24), bool)
-    volume[2:22, 2:22, 2:6] = True
-    volume[14:22, 14:22, 2:22] = True
-    return volume
-
-
-def drawn(picture: Picture) -> Bools:
-    ink: Bools = picture.min(axis=2) < 250
-    return ink
-
-
-def reds(picture: Picture) -> int:
-    return int(np.count_nonzero(picture[..., 0] > picture[..., 2].astype(int) + 60))
 
 
 def heavier_half(picture: Picture) -> str:
