@@ -20,7 +20,7 @@ test: $(TEST)/ready
 	$(TEST)/bin/mypy
 	$(TEST)/bin/python -m pytest
 
-$(DEMO)/ready: pyproject.toml constraints.txt
+$(DEMO)/ready: pyproject.toml constraints.txt $(shell find zoo cards -type f -not -name '*.pyc')
 	$(PYTHON) -m venv --clear $(DEMO)
 	$(DEMO)/bin/python $(PIP) .
 	touch $@

@@ -130,7 +130,7 @@ def test_folder_goes_on_after_a_failure_and_loads_the_model_once(
     model, scans, tmp_path, capfd, monkeypatch
 ):
     loads = []
-    monkeypatch.setattr("zoo.loading._load_weights", lambda *given: loads.append(given))
+    monkeypatch.setattr("zoo.loading._fill", lambda *given: loads.append(given))
     out, facts = tmp_path / "out", tmp_path / "facts"
     assert main(["predict", model, "-i", f"{scans}", "-o", f"{out}", "--report", f"{facts}"]) == 2
     printed, complaints = capfd.readouterr()
@@ -226,3 +226,26 @@ def test_evaluate_goes_on_after_a_failure(model, tmp_path, capfd):
     printed, complaints = capfd.readouterr()
     assert [case["case"] for case in json.loads(printed)["cases"]] == ["000.nii.gz"]
     assert "001.nii.gz" in complaints and "1 of 2 cases failed" in complaints
+
+
+def test_a_broken_card_of_a_plugin_leaves_the_others_listed(tmp_path, monkeypatch, capsys):
+    from importlib import metadata
+
+    import catalogue
+
+    info = tmp_path / "plug_cards-3.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plug_cards\nVersion: 3.1\n")
+    (info / "entry_points.txt").write_text("[zoo_cards]\nbroken-model = plug_cards:card\n")
+    (tmp_path / "plug_cards.py").write_text("card = '/no/such/card.md'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(catalogue, "AVAILABLE_ENTRY_POINTS", metadata.entry_points())
+    assert main(["list"]) == 0
+    printed = capsys.readouterr()
+    assert "skull-completion-64" in printed.out and "broken-model" in printed.out
+    assert "plug_cards 3.1" in printed.out and "plug_cards 3.1 is not usable" in printed.err
+    assert main(["list", "--task", "completion", "--json"]) == 0
+    assert "broken-model" not in capsys.readouterr().out
+    assert main(["doctor"]) == 0
+    assert "plug_cards 3.1 is not usable" in capsys.readouterr().out
+    assert main(["info", "broken-model"]) == 2

@@ -105,3 +105,8 @@ def test_up_sampling_takes_the_nearest_and_comes_back_exactly():
     assert conformed.grid.shape == (9, 12, 21)
     assert (conformed.grid[..., 0::3] == array).all()
     assert (conformed.back(conformed.grid) == array).all()
+
+
+def test_spacing_that_no_patient_has_is_refused():
+    with pytest.raises(VolumeError, match="after resampling, got voxels of 2000 x 2000 x 2000 mm"):
+        conform(Volume(blob(), np.diag([2000.0, 2000, 2000, 1])), CONTRACT)

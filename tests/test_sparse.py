@@ -7,7 +7,7 @@ import torch
 
 from zoo import sparse
 from zoo.errors import VolumeError
-from zoo.sparse.operations import EmptyIndex
+from zoo.sparse.backend import EmptyIndex
 
 CASES = {
     "one voxel": [[(5, 6, 7)]],
@@ -213,4 +213,16 @@ def test_kernels_that_do_not_fit_are_refused(backend):
     with pytest.raises(ValueError, match="2 at stride 2"):
         sparse.convolution(x, torch.ones(27, 2, 1), stride=2)
     with pytest.raises(ValueError, match="stride 1 cannot be upsampled"):
-        sparse.generative_transposed_convolution(x, torch.ones(8, 2, 1))
+        sparse.generative_transposed_convolution(x, torch.ones(8, 2, 1, dtype=torch.float64))
+
+
+def test_no_coordinate_at_all(backend):
+    x = sparse.SparseTensor.from_coordinates(torch.empty(0, 3, dtype=torch.int64), backend=backend)
+    assert len(x) == 0 and x.features.shape == (0, 1)
+    assert len(sparse.convolution(x, torch.ones(27, 1, 2))) == 0
+
+
+def test_kernel_of_another_dtype_is_refused(backend):
+    x, _ = make("blob", 2, backend)
+    with pytest.raises(ValueError, match=r"torch\.float64 like the features; got torch\.float32"):
+        sparse.convolution(x, torch.ones(27, 2, 1))

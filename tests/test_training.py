@@ -187,3 +187,21 @@ def test_architecture_config_errors_name_the_key(tmp_path):
 def test_training_card_names_no_weights():
     card = command.model_card(TrainingConfig(**SMALL), "mine")
     assert card.weights is None and card.task == "completion"
+
+
+def test_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path):
+    losses(trainer(tmp_path), stop=4)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    run = trainer(tmp_path)
+    run.resume()
+    torch.nn.init.constant_(run.network.heads[0].classifier.bias, float("nan"))
+    with pytest.raises(ConfigError, match="nan at step 4: lower learning_rate"):
+        run.run(0, lambda step, loss: None)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"), [("My_Model", "my-model"), ("skull-1.5", "skull-1.5"), ("___", "model")]
+)
+def test_model_is_named_for_its_recipe(stem, name):
+    assert command.model_card(TrainingConfig(**SMALL), stem).name == name

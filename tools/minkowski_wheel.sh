@@ -10,6 +10,7 @@
 set -euo pipefail
 
 python=${1:?usage: tools/minkowski_wheel.sh PYTHON}
+python=$(cd "$(dirname "$(command -v "$python")")" && pwd)/$(basename "$python")
 version=0.5.4
 key=$("$python" -c 'import sys, torch; print(f"torch{torch.__version__}-cp{sys.version_info[0]}{sys.version_info[1]}".replace("+", "_"))')
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/sparse-volume-zoo/wheels/$key"

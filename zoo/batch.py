@@ -83,8 +83,7 @@ def plan_jobs(inputs: list[Path], outputs: Outputs) -> list[Job]:
     folders = tuple(outputs.paths())
     for folder in folders:
         _check_folder(folder)
-    sources = [path for given in inputs for path in _volumes(given)]
-    jobs = [Job(path, outputs.below(path.name), folders) for path in sources]
+    jobs = [Job(path, outputs.below(path.name), folders) for path in volumes(inputs)]
     _check_distinct(jobs)
     return jobs
 
@@ -106,6 +105,12 @@ def run_jobs(
             yield job, _run(model, job, threshold, progress)
         except ZooError as error:
             yield job, error
+        except (MemoryError, RuntimeError, ValueError) as error:
+            failure = ZooError(
+                f"{job.source}: unexpected {type(error).__name__}: {error}; --debug shows where"
+            )
+            failure.__cause__ = error
+            yield job, failure
 
 
 def _run(
@@ -148,6 +153,15 @@ def _preview(job: Job, prediction: Prediction, path: Path) -> None:
     title = f"{job.source.name}, {prediction.report['model']}"
     with atomic_path(path) as temporary:
         save_preview(temporary, given, complete.array, implant, complete.spacing, title)
+
+
+def volumes(inputs: list[Path]) -> list[Path]:
+    """The inputs, and for a folder the volumes in it, sorted.
+
+    Raises:
+        ReadError: a folder without a volume in it.
+    """
+    return [path for given in inputs for path in _volumes(given)]
 
 
 def _volumes(path: Path) -> list[Path]:

@@ -94,11 +94,13 @@ def list_(
         raise ConfigError(f"unknown task {task!r}; there are: {', '.join(get_args(Task))}")
     rows = []
     for name in list_models(pattern, task=task):
-        card = info(name)
-        origin = registries.cards.origin(name)
-        rows.append(
-            {"name": name, "task": card.task, "architecture": card.architecture, "origin": origin}
-        )
+        row = {"name": name, "task": "-", "architecture": "-"}
+        try:
+            card = info(name)
+            row |= {"task": card.task, "architecture": card.architecture}
+        except ZooError as error:
+            complain(str(error))
+        rows.append({**row, "origin": registries.cards.origin(name)})
     if as_json:
         return print_json(rows)
     if not rows:
@@ -143,7 +145,7 @@ def predict(
     device: DeviceName = "auto",
     preview: Annotated[Path | None, typer.Option(help="Write a picture here, PNG.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write facts about the run, JSON.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Skip inputs that are done.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Skip what has its outputs.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what it would cost.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
 ) -> None:
@@ -178,7 +180,9 @@ def predict(
 
 
 def _print_plans(model: Any, sources: list[Path], threshold: float | None) -> None:
-    for source in sources:
+    from zoo.batch import volumes
+
+    for source in volumes(sources):
         cost = model.plan(source, threshold=threshold)
         say(
             f"{source}: {cost.voxels:,} occupied voxels in {' x '.join(map(str, cost.shape))}; "

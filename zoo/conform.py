@@ -15,6 +15,8 @@ from zoo.volume import Volume
 Bools = NDArray[np.bool_]
 Triple = tuple[float, float, float]
 
+LARGEST_AXIS = 4096  # voxels
+
 
 @dataclass(frozen=True)
 class Conformed:
@@ -92,9 +94,22 @@ def conform(volume: Volume, contract: InputContract) -> Conformed:
     grid = np.asarray(canonical.array, dtype=bool)
     if contract.accepts(canonical.spacing):
         return Conformed(volume, grid, canonical.spacing, resampled=False)
+    _check_extent(canonical, contract)
     for axis, (fine, coarse) in enumerate(zip(canonical.spacing, contract.spacing, strict=True)):
         grid = _pool(grid, axis, fine, coarse)
     return Conformed(volume, grid, contract.spacing, resampled=True)
+
+
+def _check_extent(canonical: Volume, contract: InputContract) -> None:
+    """Refuse what would be resampled to a grid that no patient fills."""
+    extent = np.multiply(canonical.shape, canonical.spacing)
+    if (extent / contract.spacing > LARGEST_AXIS).any():
+        spacing = " x ".join(f"{length:g}" for length in canonical.spacing)
+        raise VolumeError(
+            f"wanted at most {LARGEST_AXIS} voxels an axis after resampling,"
+            f" got voxels of {spacing} mm, {extent.max():g} mm along the longest axis;"
+            " repair the file's spacing or units"
+        )
 
 
 def _pool(grid: Bools, axis: int, fine: float, coarse: float) -> Bools:

@@ -39,5 +39,7 @@ def _check(name: str) -> BackendCheck:
         total = sparse.convolution(x, torch.ones(27, 1, 1)).features.sum().item()
     except ZooError as error:
         return BackendCheck(name, origin, False, str(error))
+    except Exception as error:  # a plugin's own
+        return BackendCheck(name, origin, False, f"{type(error).__name__}: {error}")
     right = total == 4
     return BackendCheck(name, origin, right, "works" if right else f"wrong: got {total}, wanted 4")

@@ -26,8 +26,10 @@ def sha256_of(path: str | Path) -> str:
 
 def find_weights(
     card: Card, weights: str | Path | None = None, *, local_files_only: bool = False
-) -> Path:
+) -> bytes:
     """The safetensors of a card: `weights` if given, else shipped, cached or downloaded ones.
+
+    They are read once, so what is used is what was verified.
 
     Raises:
         WeightsError: there are none, or their sha256 is not the card's.
@@ -40,10 +42,9 @@ def find_weights(
         return _verified(card, Path(weights))
     shipped = shipped_cards() / f"{card.name}.safetensors"
     if shipped.is_file() and sha256_of(shipped) == card.weights.sha256:
-        return shipped
-    return _verified(
-        card, fetch(card.weights.repo, card.weights.file, card.weights.revision, local_files_only)
-    )
+        return _verified(card, shipped)
+    pinned = card.weights
+    return _verified(card, fetch(pinned.repo, pinned.file, pinned.revision, local_files_only))
 
 
 def fetch(repo: str, file: str, revision: str | None, local_files_only: bool) -> Path:
@@ -62,28 +63,15 @@ def fetch(repo: str, file: str, revision: str | None, local_files_only: bool) ->
         raise WeightsError(f"{file} of {repo} cannot be fetched from the Hub: {reason}") from error
 
 
-def remote_card(name: str, *, local_files_only: bool = False) -> tuple[Card, Path | None]:
-    """The card behind `hf-hub:ORG/REPO[@REVISION]` or `local-dir:PATH`, and its local weights."""
-    kind, _, place = name.partition(":")
-    if kind == "local-dir":
-        return read_folder(Path(place))
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", place):
-        raise ConfigError(f"wanted hf-hub:ORG/REPO or hf-hub:ORG/REPO@REVISION, got {name!r}")
-    repo, _, revision = place.partition("@")
-    paths = [
-        fetch(repo, file, revision or None, local_files_only) for file in (README, CONFIG, WEIGHTS)
-    ]
-    return read_folder(paths[0].parent)
-
-
-def read_folder(folder: Path) -> tuple[Card, Path]:
-    """The card and the weights of a folder that `Model.save` wrote.
+def remote_card(name: str, *, local_files_only: bool = False) -> Card:
+    """The card behind `hf-hub:ORG/REPO[@REVISION]` or `local-dir:PATH`.
 
     Raises:
-        ConfigError: no such folder, or its card and config.json contradict each other.
+        ConfigError: no such folder, not a repository's name, or a card and a config.json that
+            contradict each other.
+        WeightsError: the Hub or the repository cannot be reached.
     """
-    if not folder.is_dir():
-        raise ConfigError(f"no folder {folder}: local-dir: takes one that Model.save wrote")
+    folder = _remote_folder(name, local_files_only)
     card = read_card(folder / README)
     try:
         config = json.loads((folder / CONFIG).read_text())
@@ -93,7 +81,38 @@ def read_folder(folder: Path) -> tuple[Card, Path]:
         raise ConfigError(
             f"{folder}: {CONFIG} and the card in {README} describe different networks"
         )
-    return card, folder / WEIGHTS
+    return card
+
+
+def remote_weights(name: str, card: Card, *, local_files_only: bool = False) -> Path:
+    """The weights that lie beside the card of a remote model; they are not verified yet."""
+    file = card.weights.file if card.weights else WEIGHTS
+    kind, _, place = name.partition(":")
+    if kind == "local-dir":
+        return Path(place) / file
+    repo, revision = _repository(place)
+    return fetch(repo, file, revision, local_files_only)
+
+
+def _remote_folder(name: str, local_files_only: bool) -> Path:
+    """Where README.md and config.json lie, both of one commit."""
+    kind, _, place = name.partition(":")
+    if kind == "local-dir":
+        if not Path(place).is_dir():
+            raise ConfigError(f"no folder {place}: local-dir: takes one that Model.save wrote")
+        return Path(place)
+    repo, revision = _repository(place)
+    folder = fetch(repo, README, revision, local_files_only).parent
+    if not (folder / CONFIG).is_file():
+        fetch(repo, CONFIG, folder.name, local_files_only)  # the folder is named for the commit
+    return folder
+
+
+def _repository(place: str) -> tuple[str, str | None]:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", place):
+        raise ConfigError(f"wanted hf-hub:ORG/REPO or hf-hub:ORG/REPO@REVISION, got {place!r}")
+    repo, _, revision = place.partition("@")
+    return repo, revision or None
 
 
 def model_config(card: Card) -> dict[str, object]:
@@ -101,14 +120,18 @@ def model_config(card: Card) -> dict[str, object]:
     return {"architecture": card.architecture, "config": card.config}
 
 
-def _verified(card: Card, path: Path) -> Path:
+def _verified(card: Card, path: Path) -> bytes:
     assert card.weights is not None
-    if not path.is_file():
-        raise WeightsError(f"no weights at {path}: give the path of {card.name}'s safetensors file")
-    got = sha256_of(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(
+            f"no weights at {path}: give the path of {card.name}'s safetensors file"
+        ) from error
+    got = hashlib.sha256(content).hexdigest()
     if got != card.weights.sha256:
         raise WeightsError(
             f"{path}: not the weights of {card.name}: wanted sha256 {card.weights.sha256},"
             f" got {got}; delete the file and fetch it again"
         )
-    return path
+    return content

@@ -54,7 +54,7 @@ class Unit(nn.Module):
 
     def _train(self, x: SparseTensor) -> SparseTensor:
         y: SparseTensor = self.convolution(x)
-        if len(y) == 1:
+        if len(y) == 1 and self.norm.training:
             raise VolumeError(
                 f"batch normalisation needs two voxels or more, got one at stride {y.stride}:"
                 " train with a larger batch or a finer grid"

@@ -6,15 +6,15 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from zoo import registries
 from zoo.cards import Card, InputContract
-from zoo.errors import BackendError, WeightsError
-from zoo.hub import find_weights, remote_card
+from zoo.errors import BackendError, WeightsError, ZooError
+from zoo.hub import find_weights, remote_card, remote_weights
 from zoo.model import Model
 from zoo.sparse import Backend
 from zoo.validation import validate
@@ -46,14 +46,13 @@ def load(
         WeightsError: no weights, or not the ones that the card pins.
         BackendError: the backend does not work on the device.
     """
-    card, local = info(name, local_files_only=local_files_only), None
-    if name.startswith(REMOTE):
-        card, local = remote_card(name, local_files_only=local_files_only)
+    card = info(name, local_files_only=local_files_only)
     place = torch_device(device)
     engine = select_backend(backend, place)
-    path = find_weights(card, weights or local, local_files_only=local_files_only)
     network = build_network(card)
-    _load_weights(network, path)
+    if weights is None and name.startswith(REMOTE):
+        weights = remote_weights(name, card, local_files_only=local_files_only)
+    _fill(network, find_weights(card, weights, local_files_only=local_files_only), card.name)
     return Model(network, card, engine, place)
 
 
@@ -81,15 +80,25 @@ def create(
 
 
 def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
-    """Names of the models that match a shell-style pattern and, if given, do a task."""
+    """Names of the models that match a shell-style pattern and, if given, do a task.
+
+    A model whose card cannot be read does no task; `zoo doctor` says what is wrong with it.
+    """
     names = [name for name in registries.cards.names() if fnmatch(name, pattern)]
-    return [name for name in names if task is None or info(name).task == task]
+    return [name for name in names if task is None or _task(name) == task]
+
+
+def _task(name: str) -> str | None:
+    try:
+        return info(name).task
+    except ZooError:
+        return None
 
 
 def info(name: str, *, local_files_only: bool = False) -> Card:
     """The card of a model; see `load` for names and errors."""
     if name.startswith(REMOTE):
-        return remote_card(name, local_files_only=local_files_only)[0]
+        return remote_card(name, local_files_only=local_files_only)
     return registries.cards.get(name)
 
 
@@ -127,9 +136,9 @@ def _fastest(device: torch.device) -> str:
     return wanted if wanted in registries.backends.own else "torch"
 
 
-def _load_weights(network: nn.Module, path: Path) -> None:
+def _fill(network: nn.Module, content: bytes, name: str) -> None:
     try:
-        network.load_state_dict(load_file(path))
+        network.load_state_dict(safetensors.torch.load(content))
     except (SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise WeightsError(f"{path} does not fit the network of its card: {reason}") from error
+        raise WeightsError(f"the weights of {name} do not fit its network: {reason}") from error

@@ -64,7 +64,8 @@ class Model:
         No occupied voxel of the input is ever removed by completion.
 
         Args:
-            volume: a path, nibabel image, NumPy array or torch tensor (I, J, K), or a Volume.
+            volume: a path, nibabel image, NumPy array or torch tensor (I, J, K), or a Volume. Bare
+                arrays have voxels of 1 mm: give `zoo.Volume(array, affine)` if theirs are not.
             threshold: voxels above it are occupied; needed unless the volume is binary.
             progress: called with the name of every stage as it begins.
 

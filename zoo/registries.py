@@ -16,7 +16,7 @@ from typing import Any
 import catalogue
 
 from zoo.cards import Card, read_card, shipped_cards
-from zoo.errors import AlreadyRegistered, NotRegistered, PluginError
+from zoo.errors import AlreadyRegistered, ConfigError, NotRegistered, PluginError, ZooError
 
 
 class Registry(catalogue.Registry):  # type: ignore[misc]
@@ -38,12 +38,13 @@ class Registry(catalogue.Registry):  # type: ignore[misc]
         return sorted({*self.own, *self._registered(), *plugins})
 
     def origin(self, name: str) -> str:
-        """Where a name comes from: "zoo", "registered", or "package version" of a plugin."""
+        """Where a name comes from: "zoo", "registered", or "package version" of its plugins."""
         if name in self.own:
             return "zoo"
         if name in self._registered():
             return "registered"
-        return _package(self._plugin(name))
+        points = [point for point in self._get_entry_points() if point.name == name]
+        return " and ".join(sorted(map(_package, points))) or "nowhere"
 
     def register(self, name: str, *, func: Any = None) -> Any:
         """Register `func` under a name, or return a decorator that does.
@@ -83,7 +84,7 @@ class Registry(catalogue.Registry):  # type: ignore[misc]
                         f"the name is taken by {self.origin(point.name)}; rename or uninstall it"
                     )
                 self.get(point.name)
-            except (AlreadyRegistered, PluginError) as error:
+            except ZooError as error:
                 found.append(str(error))
         return sorted(set(found))
 
@@ -121,7 +122,15 @@ class CardRegistry(Registry):
     def get(self, name: str) -> Card:
         """The card of a model; see `Registry.get` for the errors."""
         found = self.own[name] if name in self.own else super().get(name)
-        return found if isinstance(found, Card) else read_card(found)
+        if isinstance(found, Card):
+            return found
+        try:
+            return read_card(found)
+        except (ConfigError, TypeError) as error:
+            raise PluginError(
+                f"card {name!r} of {self.origin(name)} is not usable: {error};"
+                " upgrade or uninstall what brings it"
+            ) from error
 
 
 def _package(point: EntryPoint) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,6 +73,23 @@ class Backend(Protocol):
     def contains(self, index: Index, other: Index) -> Tensor:
         """(N,) bool: which coordinates of `index` occur in `other`, at the same tensor stride."""
         ...
+
+
+@dataclass(frozen=True)
+class EmptyIndex:
+    """No coordinate at all: what pruning everything away leaves, on any backend."""
+
+    backend: Backend
+    stride: int
+    batch_size: int
+    device: torch.device
+
+    @property
+    def coordinates(self) -> Tensor:
+        return torch.empty(0, 4, dtype=torch.int64, device=self.device)
+
+    def __len__(self) -> int:
+        return 0
 
 
 class ByCoordinates:

@@ -5,31 +5,12 @@ A tensor is tied to its backend when it is made; nothing here or below keeps any
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from zoo.sparse.backend import Backend
+from zoo.sparse.backend import EmptyIndex
 from zoo.sparse.relation import kernel_size
 from zoo.sparse.tensor import Index, SparseTensor
-
-
-@dataclass(frozen=True)
-class EmptyIndex:
-    """No coordinate at all: what pruning everything away leaves, on any backend."""
-
-    backend: Backend
-    stride: int
-    batch_size: int
-    device: torch.device
-
-    @property
-    def coordinates(self) -> Tensor:
-        return torch.empty(0, 4, dtype=torch.int64, device=self.device)
-
-    def __len__(self) -> int:
-        return 0
 
 
 def convolution(
@@ -119,6 +100,8 @@ def _check_kernel(x: SparseTensor, kernel: Tensor, known: set[tuple[int, int]], 
     if (size, stride) not in known:
         wanted = ", ".join(f"{k} at stride {s}" for k, s in sorted(known))
         raise ValueError(f"kernel size must be {wanted}; got {size} at stride {stride}")
+    if kernel.dtype != x.features.dtype:
+        raise ValueError(f"kernel must be {x.features.dtype} like the features; got {kernel.dtype}")
     return size
 
 

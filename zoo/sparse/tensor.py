@@ -85,6 +85,10 @@ class SparseTensor:
             values = torch.ones(len(batched), 1, device=batched.device)
         else:
             values = features if isinstance(features, Tensor) else torch.cat(list(features))
+        if not len(batched):
+            from zoo.sparse.backend import EmptyIndex
+
+            return cls(values, EmptyIndex(backend, stride, len(items), batched.device))
         keys = pack(batched)
         order = keys.argsort()
         if bool((keys[order].diff() == 0).any()):

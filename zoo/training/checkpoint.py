@@ -49,7 +49,7 @@ def load_checkpoint(
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ReadError(f"{path}: not a whole checkpoint: {error}; train anew elsewhere") from error
-    if metadata["config"] != config.model_dump_json():
+    if (metadata or {}).get("config") != config.model_dump_json():
         raise ConfigError(
             f"{path} was written by another training config; "
             "resume with that one, or train into another folder"

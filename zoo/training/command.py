@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from zoo.loading import select_backend, torch_device
 from zoo.model import Model
 from zoo.training.config import TrainingConfig, read_config
 from zoo.training.loop import CHECKPOINT, Trainer
+from zoo.validation import validate
 
 
 def train(
@@ -40,6 +42,7 @@ def train(
         torch.set_num_threads(threads)
     place = torch_device(device)
     trainer = Trainer(config, folder, select_backend(backend, place), place)
+    card = model_card(config, path.stem)
     _prepare(folder, resume)
     if resume:
         trainer.resume()
@@ -53,22 +56,23 @@ def train(
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=config.steps, completed=trainer.step, loss=float("nan"))
         trainer.run(workers, lambda step, loss: progress.update(task, completed=step, loss=loss))
-    model = Model(trainer.finish(workers), model_card(config, folder.name), trainer.backend, place)
+    model = Model(trainer.finish(workers), card, trainer.backend, place)
     model.save(folder / "model")
     return folder / "model"
 
 
 def model_card(config: TrainingConfig, name: str) -> Card:
     """The card of a model just trained; prose and scores are the author's to write."""
-    return Card(
-        name=name,
-        task="completion",
-        architecture=config.architecture,
-        config=config.config,
-        input=InputContract.around(FIELD_OF_VIEW / config.phantoms.resolution),
-        text=f"Trained on generated phantoms; research use only.\n\n"
+    facts = {
+        "name": re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.") or "model",
+        "task": "completion",
+        "architecture": config.architecture,
+        "config": config.config,
+        "input": InputContract.around(FIELD_OF_VIEW / config.phantoms.resolution).model_dump(),
+        "text": "Trained on generated phantoms; research use only.\n\n"
         f"    {config.model_dump_json()}\n",
-    )
+    }
+    return validate(Card, facts, source="the model's card")
 
 
 def _prepare(folder: Path, resume: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ def place_pair(defective: np.ndarray, complete: np.ndarray, offset: np.ndarray) 
     return source + shift, target + shift
 
 
-@cache
+@lru_cache(maxsize=4096)  # 32 kB each at 64, 16 MB at 512
 def _packed_skull(seed: int, resolution: int) -> np.ndarray:
     return np.packbits(complete_skull(seed, resolution))
 

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from zoo import registries
 from zoo.data.phantoms import skull_case
+from zoo.errors import ConfigError
 from zoo.implants import without_specks
 from zoo.metrics import dice
 from zoo.sparse import Backend, SparseTensor
@@ -87,6 +88,11 @@ class Trainer:
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.step)
         x, target = (sparse_input(items, self.backend, self.device) for items in (sources, targets))
         loss = deep_supervision(self.network(x, target.index).levels)
+        if not torch.isfinite(loss):
+            raise ConfigError(
+                f"the loss became {loss.item()} at step {self.step + 1}: lower learning_rate;"
+                f" the last checkpoint in {self.folder} is kept"
+            )
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
