@@ -110,3 +110,17 @@ def test_up_sampling_takes_the_nearest_and_comes_back_exactly():
 def test_spacing_that_no_patient_has_is_refused():
     with pytest.raises(VolumeError, match="after resampling, got voxels of 2000 x 2000 x 2000 mm"):
         conform(Volume(blob(), np.diag([2000.0, 2000, 2000, 1])), CONTRACT)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize("spacing", [(2, 2, 2), (0.5, 0.5, 1), (6, 2, 5)])
+def test_memory_order_changes_nothing_but_speed(order, spacing):
+    array = blob((20, 21, 22))
+    other = np.ascontiguousarray(array.transpose(order)).transpose(np.argsort(order))
+    results = []
+    for given in (array, other):
+        conformed = conform(Volume(given, np.diag([*spacing, 1])), CONTRACT)
+        back = conformed.back(conformed.grid)
+        assert np.argsort(back.strides).tolist() == np.argsort(given.strides).tolist()
+        results.append((conformed.grid, back))
+    assert all((a == b).all() for a, b in zip(*results, strict=True))

@@ -41,15 +41,28 @@ class Conformed:
 
     def back(self, grid: Bools) -> Bools:
         """A grid like `grid` on the source's own axes and voxels, each taking its nearest value."""
+        canonical = self.source.canonical()
         if self.resampled:
-            canonical = self.source.canonical()
-            for axis, (count, fine, coarse) in enumerate(
-                zip(canonical.shape, canonical.spacing, self.spacing, strict=True)
-            ):
-                rows = ((np.arange(count) + 0.5) * fine / coarse).astype(np.intp)
-                grid = grid.take(rows, axis, mode="clip")
-        restored: Bools = np.ascontiguousarray(self.source.restore(grid))
+            axes = memory_order(canonical.array)
+            work = grid.transpose(axes)
+            for place, axis in enumerate(axes):
+                fine, coarse = canonical.spacing[axis], self.spacing[axis]
+                work = work.take(_cells(canonical.shape[axis], fine, coarse), place, mode="clip")
+            grid = work.transpose(np.argsort(axes))
+        restored: Bools = self.source.restore(laid_out_like(grid, canonical.array))
         return restored
+
+
+def memory_order(array: NDArray[Any]) -> list[int]:
+    """The axes of an array, the slowest in memory first: the order in which to work on them."""
+    return sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+
+
+def laid_out_like(array: Bools, other: NDArray[Any]) -> Bools:
+    """The same values, in the memory order of another array: a large mix of orders is slow."""
+    axes = memory_order(other)
+    ordered: Bools = np.ascontiguousarray(array.transpose(axes)).transpose(np.argsort(axes))
+    return ordered
 
 
 def binarise(volume: Volume, threshold: float | None) -> Bools:
@@ -95,8 +108,11 @@ def conform(volume: Volume, contract: InputContract) -> Conformed:
     if contract.accepts(canonical.spacing):
         return Conformed(volume, grid, canonical.spacing, resampled=False)
     _check_extent(canonical, contract)
-    for axis, (fine, coarse) in enumerate(zip(canonical.spacing, contract.spacing, strict=True)):
-        grid = _pool(grid, axis, fine, coarse)
+    axes = memory_order(grid)
+    work = grid.transpose(axes)
+    for place, axis in enumerate(axes):
+        work = _pool(work, place, canonical.spacing[axis], contract.spacing[axis])
+    grid = work.transpose(np.argsort(axes))
     return Conformed(volume, grid, contract.spacing, resampled=True)
 
 
@@ -115,16 +131,18 @@ def _check_extent(canonical: Volume, contract: InputContract) -> None:
 def _pool(grid: Bools, axis: int, fine: float, coarse: float) -> Bools:
     """Resample one axis from voxels of `fine` to voxels of `coarse` mm, first corner in place.
 
-    A new voxel is set if any old one below it is, so thin bone does not fall apart; it is looked at
-    often enough to meet every one of them.
+    A larger voxel is set if any one with its centre in it is, so thin bone does not fall apart; a
+    smaller one takes its nearest.
     """
     count = grid.shape[axis]
-    samples = max(1, int(np.ceil(coarse / fine)))
-    target = np.arange(int(np.ceil(count * fine / coarse - 1e-6)))
-    pooled: Bools | None = None
-    for sample in range(samples):
-        rows = ((target + (sample + 0.5) / samples) * coarse / fine).astype(np.intp)
-        taken = grid.take(rows, axis, mode="clip")
-        pooled = taken if pooled is None else pooled | taken
-    assert pooled is not None
-    return pooled
+    if coarse <= fine:
+        rows = _cells(int(np.ceil(count * fine / coarse - 1e-6)), coarse, fine)
+        return grid.take(rows, axis, mode="clip")
+    cells = _cells(count, fine, coarse)
+    starts = np.searchsorted(cells, np.arange(cells[-1] + 1))
+    return np.logical_or.reduceat(grid, starts, axis)
+
+
+def _cells(count: int, length: float, cell: float) -> NDArray[np.intp]:
+    """In which cell of that length the centre of each of `count` voxels lies; both in mm."""
+    return ((np.arange(count) + 0.5) * length / cell).astype(np.intp)

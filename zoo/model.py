@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from torch import nn
 
 from zoo.cards import Card, Weights
-from zoo.conform import Bools, binarise, conform
+from zoo.conform import Bools, binarise, conform, laid_out_like
 from zoo.errors import WriteError
 from zoo.files import atomic_path
 from zoo.hub import CONFIG, README, WEIGHTS, model_config, sha256_of
@@ -147,7 +147,8 @@ class Model:
 
     def _complete(self, grid: Bools) -> Bools:
         with torch.inference_mode():
-            return complete_grid(self.network, grid, self.backend, self.device)
+            complete = complete_grid(self.network, grid, self.backend, self.device)
+        return laid_out_like(complete, grid)
 
     def _saved_card(self, weights: Path) -> Card:
         repo = self.card.weights.repo if self.card.weights else f"local/{self.card.name}"

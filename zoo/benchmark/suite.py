@@ -150,7 +150,9 @@ def plot(rows: list[Row], path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingDependency("--plot needs matplotlib: pip install matplotlib") from error
+        raise MissingDependency(
+            "--plot needs matplotlib: pip install 'sparse-volume-zoo[bench]'"
+        ) from error
     figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.subplots(1, 2)
     forward = [row for row in rows if row.work == "forward" and row.seconds and row.peak_memory]
@@ -164,6 +166,7 @@ def plot(rows: list[Row], path: Path) -> None:
         axis.set(xscale="log", yscale="log", xlabel="voxels along an edge", title=title)
         axis.set_xticks(sorted({row.resolution for row in forward}))
         axis.get_xaxis().set_major_formatter("{x:.0f}")
+        axis.minorticks_off()
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=8)
     with atomic_path(path) as temporary:

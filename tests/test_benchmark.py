@@ -1,0 +1,84 @@
+"""Measurements: real ones on a tiny grid, each in its own process."""
+
+import json
+
+import numpy as np
+import pytest
+
+from zoo.benchmark.command import table
+from zoo.benchmark.measure import Spec
+from zoo.benchmark.suite import Row, machine, plot, run_measurement
+from zoo.cli import main
+
+SMALL = (2, 2, 4, 4, 4, 4, 16)
+
+
+@pytest.fixture
+def spec(tmp_path):
+    grid = np.zeros((20, 20, 20), dtype=bool)
+    grid[3:17, 3:17, 3:17] = True
+    grid[5:15, 5:15, 5:15] = False
+    np.save(tmp_path / "grid.npy", grid)
+    facts = {"volume": str(tmp_path / "grid.npy"), "backend": "torch", "threads": 1}
+    return lambda **change: Spec(**({"work": "forward", "channels": SMALL} | facts | change))
+
+
+@pytest.mark.parametrize(
+    ("work", "channels"),
+    [("forward", SMALL), ("train", SMALL), ("convolution", (1, 2)), ("index", (1, 1))],
+)
+def test_a_measurement_has_seconds_memory_and_voxels(spec, work, channels):
+    result = run_measurement(spec(work=work, channels=channels))
+    assert 0 < result["seconds"] < 60 and result["repeats"] >= 1
+    assert 5e7 < result["peak_memory"] < 2e9
+    assert result["voxels"] == 14**3 - 10**3
+
+
+def test_a_measurement_that_fails_says_why(spec):
+    assert "unknown backend" in run_measurement(spec(backend="tohrc"))["error"]
+    assert "error" in run_measurement(spec(work="no such work"))
+
+
+def test_command_prints_ratios(tmp_path, capsys):
+    path = tmp_path / "result.json"
+    words = ["bench", "--resolutions", "16", "--backends", "cpu,torch", "-o", str(path), "--json"]
+    assert main(words) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result == json.loads(path.read_text())
+    assert result["machine"]["cores"] >= 1 and "torch" in result["machine"]["versions"]
+    rows = {(row["work"], row["channels"], row["backend"]): row for row in result["rows"]}
+    own, other = (rows["forward", "2,2,4,4,4,4,16", name] for name in ("cpu", "torch"))
+    assert own["time_ratio"] == own["memory_ratio"] == 1
+    assert other["time_ratio"] == pytest.approx(other["seconds"] / own["seconds"])
+    assert table(result["rows"])[0]["backend"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--resolutions", "a"], "--resolutions takes numbers"),
+        (["--channels", "1,2"], "--channels takes 7 numbers"),
+        (["--backends", "tohrc"], "torch"),
+        (["--volume", "nothing.nii.gz"], "no such file"),
+        (["--plot", "no/such/folder.png"], "mkdir"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_measured(words, message, capsys):
+    assert main(["bench", *words]) == 2
+    complaint = capsys.readouterr().err
+    assert message in complaint and complaint.count("\n") == 1
+
+
+def test_plot_is_written(tmp_path):
+    pytest.importorskip("matplotlib")
+    rows = [
+        Row(work="forward", resolution=r, channels="2", backend=b, seconds=r, peak_memory=10**8)
+        for b in ("cpu", "dense")
+        for r in (64, 128)
+    ]
+    plot(rows, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_machine_is_described():
+    assert machine()["processor"] and machine()["memory"] > 1e8
