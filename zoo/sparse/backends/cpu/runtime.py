@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from itertools import pairwise
@@ -32,7 +33,8 @@ def jit(function: Callable[..., Any]) -> Any:
     except RuntimeError:  # Numba finds no folder that it can write to
         return numba.njit(function, **options)
     # Numba would look at the function's own file only, and miss changes in what the function calls.
-    compiled._cache._cache_file._source_stamp = _stamp()
+    with suppress(AttributeError):  # not a public part of Numba
+        compiled._cache._cache_file._source_stamp = _stamp()
     return compiled
 
 
