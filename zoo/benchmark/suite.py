@@ -149,6 +149,7 @@ def plot(rows: list[Row], path: Path) -> None:
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator
     except ImportError as error:
         raise MissingDependency(
             "--plot needs matplotlib: pip install 'sparse-volume-zoo[bench]'"
@@ -165,7 +166,9 @@ def plot(rows: list[Row], path: Path) -> None:
     for axis, title in zip(axes, ("seconds", "peak memory, GB"), strict=True):
         axis.set(xscale="log", yscale="log", xlabel="voxels along an edge", title=title)
         axis.set_xticks(sorted({row.resolution for row in forward}))
-        axis.get_xaxis().set_major_formatter("{x:.0f}")
+        axis.xaxis.set_major_formatter("{x:.0f}")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
         axis.minorticks_off()
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=8)
