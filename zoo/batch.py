@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.errors import ReadError, VolumeError, WriteError, ZooError
-from zoo.files import atomic_path, check_output, check_volume_output, is_volume, stem
+from zoo.files import atomic_path, check_output, check_volume_output, is_volume, make_folder, stem
 from zoo.model import Model
 from zoo.prediction import Prediction
 from zoo.preview import save_preview
@@ -117,7 +117,7 @@ def _run(
     model: Model, job: Job, threshold: float | None, progress: Callable[[str], None] | None
 ) -> Prediction:
     for folder in job.folders:
-        _make_folder(folder)
+        make_folder(folder)
     job.check()
     prediction = _predict(model, job.source, threshold, progress)
     outputs = job.outputs
@@ -191,10 +191,3 @@ def _check_folder(folder: Path) -> None:
         )
     if not folder.exists():
         check_output(folder)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"{folder}: cannot be made: {error.strerror}; choose another") from error

@@ -102,6 +102,14 @@ def check_output(path: str | os.PathLike[str]) -> None:
         raise WriteError(f"{path}: no permission to write it; choose another folder")
 
 
+def make_folder(folder: str | os.PathLike[str]) -> None:
+    """Make a folder, and those above it, unless it is there; WriteError if it cannot be."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{folder}: cannot be made: {error.strerror}; choose another") from error
+
+
 def check_volume_output(path: str | os.PathLike[str]) -> None:
     """Raise WriteError if a volume cannot be written to `path`; for checking before long work."""
     check_output(path)

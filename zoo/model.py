@@ -17,8 +17,7 @@ from torch import nn
 
 from zoo.cards import Card, Weights
 from zoo.conform import Bools, binarise, conform, laid_out_like
-from zoo.errors import WriteError
-from zoo.files import atomic_path
+from zoo.files import atomic_path, make_folder
 from zoo.hub import CONFIG, README, WEIGHTS, model_config, sha256_of
 from zoo.implants import without_specks
 from zoo.plan import Plan, plan_completion
@@ -119,12 +118,7 @@ class Model:
             WriteError: the folder cannot be made or written.
         """
         folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriteError(
-                f"{folder}: cannot be made: {error.strerror}; choose another"
-            ) from error
+        make_folder(folder)
         with atomic_path(folder / WEIGHTS) as temporary:
             tensors = {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()}
             metadata = {"format": "pt", "architecture": self.card.architecture}

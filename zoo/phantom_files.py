@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.phantoms import FIELD_OF_VIEW, skull_case
-from zoo.errors import WriteError
 from zoo.evaluation import COMPLETE, DEFECTIVE, IMPLANT
+from zoo.files import make_folder
 from zoo.volume import Volume
 
 KINDS = ("skull",)
@@ -27,10 +27,5 @@ def write_case(folder: Path, number: int, seed: int, resolution: int) -> None:
     affine[:3, 3] = (FIELD_OF_VIEW / resolution - FIELD_OF_VIEW) / 2
     parts = {COMPLETE: case.complete, DEFECTIVE: case.defective, IMPLANT: case.implant}
     for part, array in parts.items():
-        try:
-            (folder / part).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriteError(
-                f"{folder / part}: cannot be made: {error.strerror}; choose another folder"
-            ) from error
+        make_folder(folder / part)
         Volume(array.view(np.uint8), affine).save(folder / part / f"{number:03d}.nii.gz")

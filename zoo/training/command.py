@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from zoo.cards import Card, InputContract
 from zoo.data.phantoms import FIELD_OF_VIEW
-from zoo.errors import ConfigError, WriteError
+from zoo.errors import ConfigError
+from zoo.files import make_folder
 from zoo.loading import select_backend, torch_device
 from zoo.model import Model
 from zoo.training.config import TrainingConfig, read_config
@@ -81,7 +82,4 @@ def _prepare(folder: Path, resume: bool) -> None:
         raise ConfigError(f"{folder} holds a checkpoint: pass --resume to go on, or another folder")
     if resume and not there:
         raise ConfigError(f"{folder} holds no checkpoint to resume from; leave --resume out")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"{folder}: cannot be made: {error.strerror}; choose another") from error
+    make_folder(folder)

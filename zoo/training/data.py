@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from zoo.data.defects import cut_defect
 from zoo.data.phantoms import FIELD_OF_VIEW, complete_skull
 from zoo.training.config import PhantomConfig, TrainingConfig
-from zoo.voxels import centring_shift, occupied_coordinates
+from zoo.voxels import bounds, centring_shift, occupied_coordinates
 
 Pair = tuple[Tensor, Tensor]
 Batch = tuple[list[Tensor], list[Tensor]]
@@ -44,8 +44,7 @@ class PhantomPairs(Dataset[Pair]):
 def place_pair(defective: np.ndarray, complete: np.ndarray, offset: np.ndarray) -> Pair:
     """Coordinates of both grids, with the defective shape `offset` away from its cell's middle."""
     source, target = occupied_coordinates(defective), occupied_coordinates(complete)
-    low, high = source.min(0).values.numpy(), source.max(0).values.numpy()
-    shift = torch.from_numpy(centring_shift(low, high) + offset)
+    shift = torch.from_numpy(centring_shift(*bounds(defective)) + offset)
     return source + shift, target + shift
 
 
