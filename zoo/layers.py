@@ -68,13 +68,12 @@ class Unit(nn.Module):
         return y.with_features(torch.relu(features))
 
     def _infer(self, x: SparseTensor) -> SparseTensor:
-        """With running statistics: the scale goes into the kernel, the rest is done in place."""
+        """With running statistics, the scale of which goes into the kernel."""
         norm = self.norm
         assert norm.running_mean is not None and norm.running_var is not None
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         shift = norm.bias - norm.running_mean * scale
-        y: SparseTensor = self.convolution(x, scale)
-        return y.with_features(y.features.add_(shift).relu_())
+        return sparse.rectify(self.convolution(x, scale), shift)
 
 
 def _scaled(kernel: Tensor, scale: Tensor | None) -> Tensor:

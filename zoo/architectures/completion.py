@@ -104,10 +104,11 @@ class SparseCompletion(nn.Module):
         for block in self.encoder:
             x = block(x)
             skips.append(x)
+        skips.pop()
         targets = _pyramid(target)
         levels: list[LevelOutput] = []
         for level in reversed(range(LEVELS - 1)):
-            x = sparse.add(self.decoder[level](x), skips[level])
+            x = sparse.add(self.decoder[level](x), skips.pop(), overwrite=True)
             logits, keep = self.heads[level](x)
             wanted = sparse.contains(x.index, targets[level]) if targets else None
             if wanted is not None and level > 0:

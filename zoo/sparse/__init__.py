@@ -8,6 +8,7 @@ from zoo.sparse.operations import (
     convolution,
     generative_transposed_convolution,
     prune,
+    rectify,
 )
 from zoo.sparse.relation import kernel_offsets
 from zoo.sparse.tensor import Index, SparseTensor
@@ -23,4 +24,5 @@ __all__ = [
     "generative_transposed_convolution",
     "kernel_offsets",
     "prune",
+    "rectify",
 ]

@@ -62,8 +62,15 @@ class Backend(Protocol):
         """The rows where keep (N,) bool is set; at least one is."""
         ...
 
-    def add(self, x: SparseTensor, y: SparseTensor) -> SparseTensor:
-        """Sum on the union of the coordinates; a missing operand counts as zero."""
+    def add(self, x: SparseTensor, y: SparseTensor, *, overwrite: bool) -> SparseTensor:
+        """Sum on the union of the coordinates; a missing operand counts as zero.
+
+        With `overwrite` the features of x may be used for the result; no gradient is asked for.
+        """
+        ...
+
+    def rectify(self, features: Tensor, shift: Tensor) -> Tensor:
+        """max(features + shift, 0) of features (N, C) and shift (C,), in place, without gradient."""
         ...
 
     def coarsen(self, index: Index) -> Index:
@@ -92,8 +99,8 @@ class EmptyIndex:
         return 0
 
 
-class ByCoordinates:
-    """Grids by way of lists of coordinates, for a backend that has nothing better."""
+class Fallbacks:
+    """What a backend inherits that has nothing better: grids by way of lists of coordinates."""
 
     def index_from_grids(
         self: Backend, grids: Sequence[NDArray[Any]], low: Triple, device: torch.device
@@ -110,3 +117,6 @@ class ByCoordinates:
         inside = ((points >= 0) & (points < shape)).all(axis=1) & (batch == 0)
         grid[tuple(points[inside].T)] = True
         return grid
+
+    def rectify(self, features: Tensor, shift: Tensor) -> Tensor:
+        return features.add_(shift).relu_()

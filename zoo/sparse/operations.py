@@ -58,14 +58,31 @@ def prune(x: SparseTensor, keep: Tensor) -> SparseTensor:
     return x.index.backend.prune(x, keep)
 
 
-def add(x: SparseTensor, y: SparseTensor) -> SparseTensor:
-    """Sum of two tensors on the union of their coordinates; a missing operand counts as zero."""
+def add(x: SparseTensor, y: SparseTensor, *, overwrite: bool = False) -> SparseTensor:
+    """Sum of two tensors on the union of their coordinates; a missing operand counts as zero.
+
+    With `overwrite`, which saves memory, the features of x may be lost, unless a gradient needs
+    them.
+    """
     _check_same(x.index, y.index)
     if x.channels != y.channels:
         raise ValueError(f"operands of add need equal channels; got {x.channels} and {y.channels}")
     if not len(x) or not len(y):
         return x if len(x) else y
-    return x.index.backend.add(x, y)
+    overwrite = overwrite and not _needs_gradient(x.features, y.features)
+    return x.index.backend.add(x, y, overwrite=overwrite)
+
+
+def rectify(x: SparseTensor, shift: Tensor) -> SparseTensor:
+    """ReLU of features (N, C) plus shift (C,).
+
+    The features of x are overwritten, unless a gradient needs them.
+    """
+    if _needs_gradient(x.features, shift):
+        return x.with_features(torch.relu(x.features + shift))
+    if not len(x):
+        return x
+    return x.with_features(x.index.backend.rectify(x.features, shift))
 
 
 def coarsen(index: Index) -> Index:
@@ -83,6 +100,10 @@ def contains(index: Index, other: Index) -> Tensor:
     if not len(index) or not len(other):
         return torch.zeros(len(index), dtype=torch.bool, device=index.coordinates.device)
     return index.backend.contains(index, other)
+
+
+def _needs_gradient(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 def _empty(x: SparseTensor, channels: int, stride: int) -> SparseTensor:

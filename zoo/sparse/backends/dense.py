@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import conv3d, conv_transpose3d, max_pool3d, pad
 
 from zoo.errors import BackendError
-from zoo.sparse.backend import ByCoordinates
+from zoo.sparse.backend import Fallbacks
 from zoo.sparse.memory import free_memory
 from zoo.sparse.relation import kernel_size
 from zoo.sparse.tensor import Index, SparseTensor
@@ -62,7 +62,7 @@ class BoxIndex:
         return BoxIndex(self.backend, mask, origin, self.stride)  # type: ignore[arg-type]
 
 
-class DenseBackend(ByCoordinates):
+class DenseBackend(Fallbacks):
     name = "dense"
 
     def check_device(self, device: torch.device) -> None:
@@ -110,7 +110,7 @@ class DenseBackend(ByCoordinates):
         mask[source.mask] = keep
         return SparseTensor(x.features[keep], BoxIndex(self, mask, source.origin, source.stride))
 
-    def add(self, x: SparseTensor, y: SparseTensor) -> SparseTensor:
+    def add(self, x: SparseTensor, y: SparseTensor, *, overwrite: bool) -> SparseTensor:
         a, b = _common(_box(x.index), _box(y.index))
         union = BoxIndex(self, a.mask | b.mask, a.origin, a.stride)
         return union.gather(a.spread(x.features) + b.spread(y.features))

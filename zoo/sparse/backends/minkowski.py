@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import BackendError, MissingDependency
-from zoo.sparse.backend import ByCoordinates
+from zoo.sparse.backend import Fallbacks
 from zoo.sparse.relation import kernel_size
 from zoo.sparse.tensor import Index, SparseTensor, pack
 
@@ -86,7 +86,7 @@ class ManagedIndex:
         return ManagedIndex(self.backend, self.manager, key, self.batch_size)
 
 
-class MinkowskiBackend(ByCoordinates):
+class MinkowskiBackend(Fallbacks):
     name = "minkowski"
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class MinkowskiBackend(ByCoordinates):
         features = function.apply(x.features, keep, index.key, key, index.manager)
         return SparseTensor(features, index.at(key))
 
-    def add(self, x: SparseTensor, y: SparseTensor) -> SparseTensor:
+    def add(self, x: SparseTensor, y: SparseTensor, *, overwrite: bool) -> SparseTensor:
         a, b = _managed(x.index), _managed(y.index)
         if a.manager is not b.manager:
             raise BackendError("backend minkowski adds only tensors that come from one input")

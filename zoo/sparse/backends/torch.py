@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.sparse.backend import ByCoordinates
+from zoo.sparse.backend import Fallbacks
 from zoo.sparse.memory import check_growth
 from zoo.sparse.relation import kernel_offsets, kernel_size
 from zoo.sparse.tensor import Index, SparseTensor, pack, pack_offset, unpack
@@ -43,7 +43,7 @@ class KeyIndex:
         return found, rows[found]
 
 
-class TorchBackend(ByCoordinates):
+class TorchBackend(Fallbacks):
     name = "torch"
 
     def check_device(self, device: torch.device) -> None:
@@ -68,7 +68,7 @@ class TorchBackend(ByCoordinates):
         index = KeyIndex(self, _keys(x.index)[keep], x.stride, x.index.batch_size)
         return SparseTensor(x.features[keep], index)
 
-    def add(self, x: SparseTensor, y: SparseTensor) -> SparseTensor:
+    def add(self, x: SparseTensor, y: SparseTensor, *, overwrite: bool) -> SparseTensor:
         keys, rows = torch.cat([_keys(x.index), _keys(y.index)]).unique(return_inverse=True)
         features = torch.cat([x.features, y.features])
         summed = features.new_zeros(len(keys), x.channels).index_add(0, rows, features)

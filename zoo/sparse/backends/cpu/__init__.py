@@ -16,6 +16,7 @@ from zoo.sparse.backends.cpu import index as indices
 from zoo.sparse.backends.cpu import structure
 from zoo.sparse.backends.cpu.convolution import SAME, Convolve, Relation, down, up
 from zoo.sparse.backends.cpu.index import GridIndex
+from zoo.sparse.backends.cpu.rectify import rectify
 from zoo.sparse.memory import check_growth
 from zoo.sparse.relation import kernel_size
 from zoo.sparse.tensor import Index, SparseTensor
@@ -59,13 +60,19 @@ class CpuBackend:
         features = structure.Prune.apply(x.features, index, part)  # type: ignore[no-untyped-call]
         return SparseTensor(features, part)
 
-    def add(self, x: SparseTensor, y: SparseTensor) -> SparseTensor:
+    def add(self, x: SparseTensor, y: SparseTensor, *, overwrite: bool) -> SparseTensor:
         a, b = _grid(x.index), _grid(y.index)
         if a is b:
             return x.with_features(x.features + y.features)
         union = structure.unite(a, b)
+        if overwrite and len(union) == len(a):
+            structure.transfer(y.features, b, a, onto=x.features)
+            return x
         features = structure.Add.apply(x.features, y.features, a, b, union)  # type: ignore[no-untyped-call]
         return SparseTensor(features, union)
+
+    def rectify(self, features: Tensor, shift: Tensor) -> Tensor:
+        return rectify(features, shift)
 
     def coarsen(self, index: Index) -> Index:
         return structure.coarsen(_grid(index))

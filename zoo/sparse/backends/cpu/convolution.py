@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from zoo.sparse.backends.cpu import narrow, wide
+from zoo.sparse.backends.cpu import narrow, planes, wide
 from zoo.sparse.backends.cpu.index import GridIndex
 from zoo.sparse.backends.cpu.lanes import REGISTER_BYTES
 from zoo.sparse.backends.cpu.runtime import run
 
 MOST_PARTS_BYTES = 64 << 20
-WIDE_FROM = 256  # products per pair of voxels, measured
+PLANES_TO = 16  # products per pair of voxels, measured
+WIDE_FROM = 256  # the same, counting outputs by whole registers
 
 
 class Relation(NamedTuple):
@@ -98,7 +99,7 @@ class Method(NamedTuple):
     """How a convolution with so many channels is computed, and how its weights are packed for that.
 
     Attributes:
-        kernels: the module `narrow` or `wide`.
+        kernels: the module `planes`, `narrow` or `wide`.
         lanes: outputs that are computed at once.
     """
 
@@ -106,29 +107,23 @@ class Method(NamedTuple):
     lanes: int
 
     @classmethod
-    def choose(cls, c_in: int, c_out: int, dtype: torch.dtype) -> Method:
+    def choose(cls, c_in: int, c_out: int, dtype: torch.dtype, scale: int) -> Method:
         register = REGISTER_BYTES // dtype.itemsize
+        if scale <= 0 and c_in * c_out <= PLANES_TO:
+            return cls(planes, register)
         if c_in * max(c_out, register) < WIDE_FROM:
             return cls(narrow, register)
         return cls(wide, register if c_out <= register else 2 * register)
 
     def pack(self, unfolded: Tensor) -> Tensor:
         """(parities, lines, width, C_in, C_out) as `kernels` has it, zero beyond C_out."""
-        c_out = unfolded.shape[-1]
-        blocks = -(-c_out // self.lanes)
-        padded = torch.nn.functional.pad(unfolded, (0, blocks * self.lanes - c_out))
-        split = padded.reshape(*unfolded.shape[:-1], blocks, self.lanes)
-        if self.kernels is narrow:
-            return split.movedim(-2, 2).contiguous()
-        return split.movedim(-2, 3).flatten(0, 2).contiguous()
+        packed: Tensor = self.kernels.pack(unfolded, self.lanes)
+        return packed
 
     def unpack(self, packed: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """The inverse of `pack`; `shape` is that of the result."""
-        if self.kernels is narrow:
-            split = packed.movedim(2, -2)
-        else:
-            split = packed.reshape(*shape[:3], *packed.shape[1:]).movedim(3, -2)
-        return split.flatten(-2)[..., : shape[-1]]
+        """The adjoint of `pack`; `shape` is that of the result."""
+        unfolded: Tensor = self.kernels.unpack(packed, shape)
+        return unfolded
 
 
 def convolve(
@@ -136,7 +131,7 @@ def convolve(
 ) -> Tensor:
     """Features (N, C_in) on the source -> (N', C_out) on the target."""
     _, c_in, c_out = kernel.shape
-    method = Method.choose(c_in, c_out, features.dtype)
+    method = Method.choose(c_in, c_out, features.dtype, relation.scale)
     weights = method.pack(unfold(kernel, relation)).numpy()
     out = features.new_empty(len(target), c_out)
     grids = target.grid, source.grid
@@ -154,7 +149,7 @@ def correlate(
     the result is the same for any number of threads.
     """
     c_in, c_out = features.shape[1], gradient.shape[1]
-    method = Method.choose(c_in, c_out, features.dtype)
+    method = Method.choose(c_in, c_out, features.dtype, relation.scale)
     shape = (8 if relation.scale < 0 else 1, relation.width**2, relation.width, c_in, c_out)
     empty = method.pack(features.new_zeros(shape))
     cut = target.spans(max(1, min(32, MOST_PARTS_BYTES // empty.nbytes)))

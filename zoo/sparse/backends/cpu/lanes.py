@@ -35,17 +35,18 @@ def aligned(count, like):
 
 
 class Lanes:
-    """Vectors of a number of registers over the float type of an array."""
+    """Vectors of a number of registers over the number type of an array."""
 
     def __init__(self, context: Any, builder: Any, array_type: Any, registers: int = 1) -> None:
-        self.context, self.builder, self.array_type = context, builder, array_type
+        self.context, self.builder = context, builder
         self.align = array_type.dtype.bitwidth // 8
         self.width = registers * REGISTER_BYTES // self.align
         self.vector = ir.VectorType(context.get_data_type(array_type.dtype), self.width)
         self.zero = ir.Constant(self.vector, None)
 
-    def pointer(self, array: Any, at: Any) -> Any:
-        data = arrayobj.make_array(self.array_type)(self.context, self.builder, array).data
+    def pointer(self, kind: Any, array: Any, at: Any) -> Any:
+        """Pointer to an element, counted flat, of an array of that Numba type."""
+        data = arrayobj.make_array(kind)(self.context, self.builder, array).data
         return self.builder.gep(data, [at])
 
     def load(self, pointer: Any) -> Any:
@@ -67,6 +68,33 @@ class Lanes:
         single = self.builder.insert_element(nothing, self.builder.load(pointer), first)
         return self.builder.shuffle_vector(single, nothing, places)
 
+    def take(self, vector: Any, places: Sequence[int]) -> Any:
+        """The vector of those elements of another."""
+        numbers = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places))
+        nothing = ir.Constant(vector.type, ir.Undefined)
+        return self.builder.shuffle_vector(vector, nothing, numbers)
+
+    def join(self, vectors: Sequence[Any]) -> Any:
+        """One vector of a power of two of equal ones, end to end."""
+        if len(vectors) == 1:
+            return vectors[0]
+        half = len(vectors) // 2
+        left, right = self.join(vectors[:half]), self.join(vectors[half:])
+        length = left.type.count * 2
+        numbers = ir.Constant(ir.VectorType(ir.IntType(32), length), list(range(length)))
+        return self.builder.shuffle_vector(left, right, numbers)
+
+    def below(self, count: Any) -> Any:
+        """Which lanes have a number lower than count."""
+        kind = ir.VectorType(count.type, self.width)
+        first = ir.Constant(ir.IntType(32), 0)
+        places = ir.Constant(ir.VectorType(ir.IntType(32), self.width), None)
+        nothing = ir.Constant(kind, ir.Undefined)
+        single = self.builder.insert_element(nothing, count, first)
+        counts = self.builder.shuffle_vector(single, nothing, places)
+        numbers = ir.Constant(kind, list(range(self.width)))
+        return self.builder.icmp_signed("<", numbers, counts)
+
     def multiply_add(self, a: Any, b: Any, total: Any) -> None:
         """Add a * b to the variable `total`; fused where the processor can."""
         fused = ("contract",)
@@ -83,9 +111,10 @@ def accumulate(context, out, out_at, x, x_at, weights, weights_at, count):
 
     def generate(context, builder, signature, arguments):
         out, out_at, x, x_at, weights, weights_at, count = arguments
-        lanes = Lanes(context, builder, signature.args[0])
-        out, x = lanes.pointer(out, out_at), lanes.pointer(x, x_at)
-        weights = lanes.pointer(weights, weights_at)
+        kinds = signature.args
+        lanes = Lanes(context, builder, kinds[0])
+        out, x = lanes.pointer(kinds[0], out, out_at), lanes.pointer(kinds[2], x, x_at)
+        weights = lanes.pointer(kinds[4], weights, weights_at)
         sums = lanes.variables([lanes.load(out)] + [lanes.zero] * (CHAINS - 1))
 
         def step(total, n):
@@ -113,9 +142,10 @@ def accumulate_outer(context, out, out_at, x, x_at, gradient, gradient_at, count
 
     def generate(context, builder, signature, arguments):
         out, out_at, x, x_at, gradient, gradient_at, count = arguments
-        lanes = Lanes(context, builder, signature.args[0])
-        out, x = lanes.pointer(out, out_at), lanes.pointer(x, x_at)
-        gradient = lanes.load(lanes.pointer(gradient, gradient_at))
+        kinds = signature.args
+        lanes = Lanes(context, builder, kinds[0])
+        out, x = lanes.pointer(kinds[0], out, out_at), lanes.pointer(kinds[2], x, x_at)
+        gradient = lanes.load(lanes.pointer(kinds[4], gradient, gradient_at))
         with cgutils.for_range(builder, count) as loop:
             row = lanes.row(out, loop.index)
             (total,) = lanes.variables([lanes.zero])
@@ -128,32 +158,77 @@ def accumulate_outer(context, out, out_at, x, x_at, gradient, gradient_at, count
     return types.void(out, n, x, n, gradient, n, n), generate
 
 
+@intrinsic
+def rectify(context, values, at, shift, period, count):
+    """values = max(values + shift, 0), in place, for `count` times as long as shift is.
+
+    shift is `period` vectors; values are taken from place `at` on.
+    """
+
+    def generate(context, builder, signature, arguments):
+        values, at, shift, period, count = arguments
+        kinds = signature.args
+        lanes = Lanes(context, builder, kinds[0])
+        start = lanes.pointer(kinds[0], values, at)
+        shifts = lanes.pointer(kinds[2], shift, period.type(0))
+        with cgutils.for_range(builder, count) as outer:
+            first = builder.mul(outer.index, period)
+            with cgutils.for_range(builder, period) as inner:
+                to = lanes.row(start, builder.add(first, inner.index))
+                total = builder.fadd(lanes.load(to), lanes.load(lanes.row(shifts, inner.index)))
+                # NaN stays, as with torch.relu.
+                negative = builder.fcmp_ordered("<", total, lanes.zero)
+                lanes.store(builder.select(negative, lanes.zero, total), to)
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(values, n, shift, n, n), generate
+
+
+@intrinsic
+def clear(context, out, at, count):
+    """out[at : at + count * LANES] = 0."""
+
+    def generate(context, builder, signature, arguments):
+        out, at, count = arguments
+        lanes = Lanes(context, builder, signature.args[0])
+        start = lanes.pointer(signature.args[0], out, at)
+        with cgutils.for_range(builder, count) as loop:
+            lanes.store(lanes.zero, lanes.row(start, loop.index))
+        return context.get_dummy_value()
+
+    return types.void(out, types.intp, types.intp), generate
+
+
 def rows_kernel(rows: int, registers: int) -> Any:
     """A product that uses every weight it loads for several rows."""
 
     @intrinsic
-    def multiply_rows(context, out, to, x, rows_of_x, at, weights, weights_at, channels, stride):
+    def multiply_rows(
+        context, out, out_at, to, x, rows_of_x, at, weights, weights_at, channels, stride
+    ):
         """out[to[n]] += x[rows_of_x[n]] @ weights (channels, LANES) for `rows` numbers n from `at`.
 
-        out and x are flat; to and rows_of_x hold row numbers of `stride` and `channels` columns.
+        to and rows_of_x hold numbers of rows of `stride` and `channels` columns; out is written
+        from column out_at on.
         """
 
         def generate(context, builder, signature, arguments):
-            out, to, x, rows_of_x, at, weights, weights_at, channels, stride = arguments
+            out, out_at, to, x, rows_of_x, at, weights, weights_at, channels, stride = arguments
             kinds = signature.args
             lanes = Lanes(context, builder, kinds[0], registers)
-            numbers = Lanes(context, builder, kinds[1])
 
-            def starts(array, kind, row_numbers, columns):
-                first = numbers.pointer(row_numbers, at)
+            def starts(kind, array, kind_of_numbers, row_numbers, columns, column):
+                first = lanes.pointer(kind_of_numbers, row_numbers, at)
                 for n in range(rows):
                     number = builder.load(builder.gep(first, [at.type(n)]))
                     place = builder.mul(builder.sext(number, at.type), columns)
-                    yield Lanes(context, builder, kind).pointer(array, place)
+                    place = builder.add(place, column)
+                    yield lanes.pointer(kind, array, place)
 
-            sources = list(starts(x, kinds[2], rows_of_x, channels))
-            targets = list(starts(out, kinds[0], to, stride))
-            weights = lanes.pointer(weights, weights_at)
+            sources = list(starts(kinds[3], x, kinds[4], rows_of_x, channels, at.type(0)))
+            targets = list(starts(kinds[0], out, kinds[2], to, stride, out_at))
+            weights = lanes.pointer(kinds[6], weights, weights_at)
             sums = lanes.variables([lanes.load(target) for target in targets])
             with cgutils.for_range(builder, channels) as loop:
                 row = lanes.load(lanes.row(weights, loop.index))
@@ -165,7 +240,7 @@ def rows_kernel(rows: int, registers: int) -> Any:
             return context.get_dummy_value()
 
         n = types.intp
-        return types.void(out, to, x, rows_of_x, n, weights, n, n, n), generate
+        return types.void(out, n, to, x, rows_of_x, n, weights, n, n, n), generate
 
     return multiply_rows
 
@@ -189,9 +264,9 @@ def pairs_kernel(channels_at_once: int, registers: int) -> Any:
             )
             kinds = signature.args
             lanes = Lanes(context, builder, kinds[0], registers)
-            numbers = Lanes(context, builder, kinds[3])
-            out = lanes.pointer(out, out_at)
-            one, other = [numbers.pointer(a, count.type(0)) for a in (rows_of_x, rows_of_y)]
+            out = lanes.pointer(kinds[0], out, out_at)
+            one = lanes.pointer(kinds[3], rows_of_x, count.type(0))
+            other = lanes.pointer(kinds[7], rows_of_y, count.type(0))
             tile = [lanes.row(out, count.type(n)) for n in range(channels_at_once)]
             sums = lanes.variables([lanes.load(row) for row in tile])
 
@@ -200,8 +275,10 @@ def pairs_kernel(channels_at_once: int, registers: int) -> Any:
                 return builder.add(builder.mul(number, columns), column)
 
             with cgutils.for_range(builder, count) as loop:
-                left = lanes.pointer(x, place(one, loop.index, channels, channel))
-                right = lanes.load(lanes.pointer(y, place(other, loop.index, stride, y_at)))
+                left = lanes.pointer(kinds[2], x, place(one, loop.index, channels, channel))
+                right = lanes.load(
+                    lanes.pointer(kinds[6], y, place(other, loop.index, stride, y_at))
+                )
                 for n, total in enumerate(sums):
                     factor = lanes.broadcast(builder.gep(left, [count.type(n)]))
                     lanes.multiply_add(factor, right, total)
@@ -213,3 +290,147 @@ def pairs_kernel(channels_at_once: int, registers: int) -> Any:
         return types.void(out, n, x, rows_of_x, n, n, y, rows_of_y, n, n, n), generate
 
     return multiply_pairs
+
+
+def spread_kernel(channels: int, twice: bool) -> Any:
+    """Rows to planes: a vector of rows (LANES, channels) becomes a vector in each plane."""
+
+    @intrinsic
+    def spread_rows(context, planes, at, length, x, x_at, count):
+        """planes[at + c * length + n] = x[x_at + n * channels + c], n < count, and 0 up to LANES.
+
+        With `twice` every voxel is written to two neighbouring places.
+        """
+
+        def generate(context, builder, signature, arguments):
+            planes, at, length, x, x_at, count = arguments
+            kinds = signature.args
+            lanes = Lanes(context, builder, kinds[0])
+            rows = Lanes(context, builder, kinds[3], channels)
+            inside = lanes.below(count)
+            joined = rows.load(rows.pointer(kinds[3], x, x_at))
+            for c in range(channels):
+                values = lanes.take(joined, range(c, channels * lanes.width, channels))
+                values = builder.select(inside, values, lanes.zero)
+                start = builder.add(at, builder.mul(length, length.type(c)))
+                if not twice:
+                    lanes.store(values, lanes.pointer(kinds[0], planes, start))
+                    continue
+                for half in range(2):
+                    first = half * lanes.width
+                    part = lanes.take(values, [(first + n) // 2 for n in range(lanes.width)])
+                    to = builder.add(start, start.type(first))
+                    lanes.store(part, lanes.pointer(kinds[0], planes, to))
+            return context.get_dummy_value()
+
+        n = types.intp
+        return types.void(planes, n, n, x, n, n), generate
+
+    return spread_rows
+
+
+def gather_kernel(channels: int) -> Any:
+    """Planes to rows, the inverse."""
+
+    @intrinsic
+    def gather_rows(context, out, out_at, planes, at, length):
+        """out[out_at + n * channels + c] = planes[at + c * length + n], n < LANES."""
+
+        def generate(context, builder, signature, arguments):
+            out, out_at, planes, at, length = arguments
+            kinds = signature.args
+            lanes = Lanes(context, builder, kinds[2])
+            rows = Lanes(context, builder, kinds[0], channels)
+            starts = [builder.add(at, builder.mul(length, length.type(c))) for c in range(channels)]
+            planes = [lanes.load(lanes.pointer(kinds[2], planes, start)) for start in starts]
+            order = [c * lanes.width + n for n in range(lanes.width) for c in range(channels)]
+            rows.store(lanes.take(lanes.join(planes), order), rows.pointer(kinds[0], out, out_at))
+            return context.get_dummy_value()
+
+        n = types.intp
+        return types.void(out, n, planes, n, n), generate
+
+    return gather_rows
+
+
+def planes_kernel(outputs: int, groups: int) -> Any:
+    """A product over steps, for `groups` vectors of neighbouring voxels and `outputs` at once."""
+
+    @intrinsic
+    def multiply_planes(
+        context, out, at, length, planes, steps, count, weights, matrix, places, first
+    ):
+        """Sum over steps of planes * weights, for the vectors at places[first + group].
+
+        out is `outputs` planes of `length` from `at` on. steps (count, 2) holds places in planes,
+        to which the vector's is added, and in weights (outputs, LANES), counted from `matrix` on.
+        """
+
+        def generate(context, builder, signature, arguments):
+            out, at, length, planes, steps, count, weights, matrix, places, first = arguments
+            kinds = signature.args
+            lanes = Lanes(context, builder, kinds[0])
+            kernel = lanes.pointer(kinds[6], weights, matrix)
+            list_of_places = lanes.pointer(kinds[8], places, first)
+            places = [
+                builder.load(builder.gep(list_of_places, [count.type(n)])) for n in range(groups)
+            ]
+            starts = [lanes.pointer(kinds[3], planes, place) for place in places]
+            sums = [lanes.variables([lanes.zero] * outputs) for _ in range(groups)]
+            with cgutils.for_range(builder, count) as loop:
+                step = lanes.pointer(kinds[4], steps, builder.shl(loop.index, count.type(1)))
+                source = builder.load(step)
+                row = builder.gep(kernel, [builder.load(builder.gep(step, [count.type(1)]))])
+                factors = [lanes.load(lanes.row(row, count.type(o))) for o in range(outputs)]
+                for start, totals in zip(starts, sums, strict=True):
+                    x = lanes.load(builder.gep(start, [source]))
+                    for factor, total in zip(factors, totals, strict=True):
+                        lanes.multiply_add(x, factor, total)
+            for place, totals in zip(places, sums, strict=True):
+                for o, total in enumerate(totals):
+                    column = builder.add(at, builder.mul(length, length.type(o)))
+                    to = lanes.pointer(kinds[0], out, builder.add(column, place))
+                    lanes.store(builder.load(total), to)
+            return context.get_dummy_value()
+
+        n = types.intp
+        return types.void(out, n, n, planes, steps, n, weights, n, places, n), generate
+
+    return multiply_planes
+
+
+def outer_kernel(outputs: int) -> Any:
+    """A sum over vectors of neighbouring voxels that stays in registers, for one step."""
+
+    @intrinsic
+    def add_planes(context, out, at, planes, start, gradient, first, length, places, count):
+        """out (outputs, LANES) from `at` on += sum over places of planes * gradient.
+
+        planes is read at start + place; gradient is `outputs` planes of `length` from `first` on,
+        read at place.
+        """
+
+        def generate(context, builder, signature, arguments):
+            out, at, planes, start, gradient, first, length, places, count = arguments
+            kinds = signature.args
+            lanes = Lanes(context, builder, kinds[0])
+            to = lanes.pointer(kinds[0], out, at)
+            left = lanes.pointer(kinds[2], planes, start)
+            right = lanes.pointer(kinds[4], gradient, first)
+            offsets = lanes.pointer(kinds[7], places, count.type(0))
+            rows = [lanes.row(to, count.type(n)) for n in range(outputs)]
+            sums = lanes.variables([lanes.load(row) for row in rows])
+            with cgutils.for_range(builder, count) as loop:
+                place = builder.load(builder.gep(offsets, [loop.index]))
+                x = lanes.load(builder.gep(left, [place]))
+                for n, total in enumerate(sums):
+                    column = builder.add(place, builder.mul(length, count.type(n)))
+                    lanes.multiply_add(x, lanes.load(builder.gep(right, [column])), total)
+            for total, row in zip(sums, rows, strict=True):
+                lanes.store(builder.load(total), row)
+            return context.get_dummy_value()
+
+        n = types.intp
+        return types.void(out, n, planes, n, gradient, n, n, places, n), generate
+
+    return add_planes

@@ -11,10 +11,11 @@ line, block of LANES outputs, place in the window, C_in, LANES).
 from __future__ import annotations
 
 import numpy as np
+import torch
 
-from zoo.sparse.backends.cpu.bits import lowest
+from zoo.sparse.backends.cpu.bits import lowest, peek, poke
 from zoo.sparse.backends.cpu.lanes import accumulate, accumulate_outer, aligned
-from zoo.sparse.backends.cpu.runtime import jit
+from zoo.sparse.backends.cpu.runtime import bare, jit
 from zoo.sparse.backends.cpu.windows import (
     enter_line,
     is_empty,
@@ -29,14 +30,36 @@ from zoo.sparse.backends.cpu.windows import (
 U = np.uint64
 
 
+def pack(unfolded: torch.Tensor, lanes: int) -> torch.Tensor:
+    """(parities, lines, width, C_in, C_out) as the kernels have it, zero beyond C_out."""
+    return split_outputs(unfolded, lanes).movedim(-2, 2).contiguous()
+
+
+def unpack(packed: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """The inverse of `pack`; `shape` is that of the result."""
+    return packed.movedim(2, -2).flatten(-2)[..., : shape[-1]]
+
+
+def split_outputs(unfolded: torch.Tensor, lanes: int) -> torch.Tensor:
+    """(..., C_out) -> (..., blocks, lanes), zero beyond C_out."""
+    blocks = -(-unfolded.shape[-1] // lanes)
+    padded = torch.nn.functional.pad(unfolded, (0, blocks * lanes - unfolded.shape[-1]))
+    return padded.unflatten(-1, (blocks, lanes))
+
+
 @jit
 def convolve(_, begin, end, target, source, relation, features, weights, out):
     """out[p] = sum over the relation of features[q] @ weights, for a span of target lines."""
-    x, w = features.ravel(), weights.ravel()
-    _, lines, blocks, width, channels, lanes = weights.shape
-    pieces = target.words.shape[3] * pieces_per_word(relation)
+    _, lines, blocks, _, _, lanes = weights.shape
     total = aligned(blocks * lanes, features)
     view = new_view(lines)
+    convolve_span(begin, end, target, source, relation, features, weights, out, view, total)
+
+
+@bare
+def convolve_span(begin, end, target, source, relation, x, w, out, view, total):
+    _, lines, blocks, width, channels, lanes = w.shape
+    pieces = target.words.shape[3] * pieces_per_word(relation)
     for line in range(begin, end):
         if is_empty(target, line):
             continue
@@ -71,18 +94,24 @@ def convolve(_, begin, end, target, source, relation, features, weights, out):
                         step += run
                         near += run
                 for c in range(out.shape[1]):
-                    out[row, c] = total[c]
+                    poke(out, row * out.shape[1] + c, peek(total, c))
                 row += 1
 
 
 @jit
 def correlate(number, begin, end, target, source, relation, features, gradient, out):
     """Add the gradient of `convolve` with respect to its weights, of a span, to out[number]."""
-    x, part = features.ravel(), out[number].ravel()
-    _, lines, blocks, width, channels, lanes = out[number].shape
-    pieces = target.words.shape[3] * pieces_per_word(relation)
+    part = out[number]
+    _, lines, blocks, _, _, lanes = part.shape
     padded = aligned(blocks * lanes, features)
     view = new_view(lines)
+    correlate_span(begin, end, target, source, relation, features, gradient, part, view, padded)
+
+
+@bare
+def correlate_span(begin, end, target, source, relation, x, gradient, part, view, padded):
+    _, lines, blocks, width, channels, lanes = part.shape
+    pieces = target.words.shape[3] * pieces_per_word(relation)
     for line in range(begin, end):
         if is_empty(target, line):
             continue
@@ -97,7 +126,7 @@ def correlate(number, begin, end, target, source, relation, features, gradient, 
                 word &= word - U(1)
                 parity = plane + (k & 1) if relation.scale < 0 else plane
                 for c in range(gradient.shape[1]):
-                    padded[c] = gradient[row, c]
+                    poke(padded, c, peek(gradient, row * gradient.shape[1] + c))
                 for n in range(found):
                     bits, near = window(view, n, shifted(k, relation.scale), width)
                     matrices = (parity * lines + view.which[n]) * blocks

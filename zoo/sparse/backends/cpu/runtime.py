@@ -38,9 +38,18 @@ def jit(function: Callable[..., Any]) -> Any:
     return compiled
 
 
+def bare(function: Callable[..., Any], **options: Any) -> Any:
+    """Compile a part of compiled functions, without counting references to arrays.
+
+    Numba counts them whenever an array gets a name, atomically, and threads that share an array
+    would wait for each other at every line of a grid. Such code can neither make nor reshape one.
+    """
+    return numba.njit(function, nogil=True, error_model="numpy", _nrt=False, **options)
+
+
 def inline(function: Callable[..., Any]) -> Any:
-    """Compile a part of compiled functions into each of them."""
-    return numba.njit(function, nogil=True, error_model="numpy", forceinline=True)
+    """Compile a `bare` part into each place that calls it."""
+    return bare(function, forceinline=True)
 
 
 @cache

@@ -14,11 +14,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from zoo.sparse.backends.cpu.bits import lowest, popcount
 from zoo.sparse.backends.cpu.lanes import REGISTER_BYTES, aligned, pairs_kernel, rows_kernel
-from zoo.sparse.backends.cpu.runtime import inline, jit
+from zoo.sparse.backends.cpu.narrow import split_outputs
+from zoo.sparse.backends.cpu.runtime import bare, inline, jit
 from zoo.sparse.backends.cpu.windows import (
     enter_line,
     is_empty,
@@ -36,6 +38,17 @@ EIGHT, FOUR = 8, 4
 eight_rows, four_rows = rows_kernel(EIGHT, 1), rows_kernel(FOUR, 2)
 four_channels, one_channel = pairs_kernel(FOUR, 2), pairs_kernel(1, 2)
 four_narrow, one_narrow = pairs_kernel(FOUR, 1), pairs_kernel(1, 1)
+
+
+def pack(unfolded: torch.Tensor, lanes: int) -> torch.Tensor:
+    """(parities, lines, width, C_in, C_out) as the kernels have it, zero beyond C_out."""
+    return split_outputs(unfolded, lanes).movedim(-2, 3).flatten(0, 2).contiguous()
+
+
+def unpack(packed: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """The inverse of `pack`; `shape` is that of the result."""
+    split = packed.reshape(*shape[:3], *packed.shape[1:]).movedim(3, -2)
+    return split.flatten(-2)[..., : shape[-1]]
 
 
 class Pairs(NamedTuple):
@@ -84,7 +97,6 @@ def collect(pairs, view, found, relation, lines, plane, word, row):
 def multiply(pairs, x, channels, weights, sums):
     """Add the products of a batch to sums (BATCH + 1, blocks * LANES); then forget the pairs."""
     _, blocks, _, lanes = weights.shape
-    w, flat = weights.ravel(), sums.ravel()
     two = lanes * sums.itemsize > REGISTER_BYTES
     rows = FOUR if two else EIGHT
     for matrix in range(len(pairs.count)):
@@ -94,12 +106,12 @@ def multiply(pairs, x, channels, weights, sums):
             near[n], here[n] = near[0], BATCH
         for block in range(blocks):
             place = (matrix * blocks + block) * channels * lanes
-            shifted_sums = flat[block * lanes :]
+            at, stride = block * lanes, blocks * lanes
             for n in range(0, count, rows):
                 if two:
-                    four_rows(shifted_sums, here, x, near, n, w, place, channels, blocks * lanes)
+                    four_rows(sums, at, here, x, near, n, weights, place, channels, stride)
                 else:
-                    eight_rows(shifted_sums, here, x, near, n, w, place, channels, blocks * lanes)
+                    eight_rows(sums, at, here, x, near, n, weights, place, channels, stride)
         pairs.count[matrix] = 0
 
 
@@ -116,12 +128,16 @@ def finish_rows(pairs, x, weights, sums, filled, out, first):
 @jit
 def convolve(_, begin, end, target, source, relation, features, weights, out):
     """out[p] = sum over the relation of features[q] @ weights, for a span of target lines."""
-    x = features.ravel()
     matrices, blocks, _, lanes = weights.shape
+    view, pairs = new_view(relation.width * relation.width), new_pairs(matrices)
+    sums = aligned((BATCH + 1) * blocks * lanes, features).reshape(BATCH + 1, blocks * lanes)
+    convolve_span(begin, end, target, source, relation, features, weights, out, view, pairs, sums)
+
+
+@bare
+def convolve_span(begin, end, target, source, relation, x, weights, out, view, pairs, sums):
     pieces = target.words.shape[3] * pieces_per_word(relation)
     lines = relation.width * relation.width
-    view, pairs = new_view(lines), new_pairs(matrices)
-    sums = aligned((BATCH + 1) * blocks * lanes, features).reshape(BATCH + 1, blocks * lanes)
     first, filled = np.int64(target.rank[begin * target.words.shape[3]]), 0
     for line in range(begin, end):
         if is_empty(target, line):
@@ -148,7 +164,7 @@ def finish_gradient(pairs, x, gradient, y, filled, out, first):
         for c in range(gradient.shape[1]):
             y[n, c] = gradient[first + n, c]
     matrices, blocks, channels, lanes = out.shape
-    flat, z, stride = out.ravel(), y.ravel(), blocks * lanes
+    stride = blocks * lanes
     two = lanes * y.itemsize > REGISTER_BYTES
     for matrix in range(matrices):
         count = pairs.count[matrix]
@@ -160,25 +176,30 @@ def finish_gradient(pairs, x, gradient, y, filled, out, first):
                 to = ((matrix * blocks + block) * channels + c) * lanes
                 whole = c + FOUR <= channels
                 if whole and two:
-                    four_channels(flat, to, x, near, c, channels, z, here, at, stride, count)
+                    four_channels(out, to, x, near, c, channels, y, here, at, stride, count)
                 elif whole:
-                    four_narrow(flat, to, x, near, c, channels, z, here, at, stride, count)
+                    four_narrow(out, to, x, near, c, channels, y, here, at, stride, count)
                 elif two:
-                    one_channel(flat, to, x, near, c, channels, z, here, at, stride, count)
+                    one_channel(out, to, x, near, c, channels, y, here, at, stride, count)
                 else:
-                    one_narrow(flat, to, x, near, c, channels, z, here, at, stride, count)
+                    one_narrow(out, to, x, near, c, channels, y, here, at, stride, count)
                 c += FOUR if whole else 1
 
 
 @jit
 def correlate(number, begin, end, target, source, relation, features, gradient, out):
     """Add the gradient of `convolve` with respect to its weights, of a span, to out[number]."""
-    x, part = features.ravel(), out[number]
+    part = out[number]
     matrices, blocks, _, lanes = part.shape
+    view, pairs = new_view(relation.width * relation.width), new_pairs(matrices)
+    y = aligned(BATCH * blocks * lanes, features).reshape(BATCH, blocks * lanes)
+    correlate_span(begin, end, target, source, relation, features, gradient, part, view, pairs, y)
+
+
+@bare
+def correlate_span(begin, end, target, source, relation, x, gradient, part, view, pairs, y):
     pieces = target.words.shape[3] * pieces_per_word(relation)
     lines = relation.width * relation.width
-    view, pairs = new_view(lines), new_pairs(matrices)
-    y = aligned(BATCH * blocks * lanes, features).reshape(BATCH, blocks * lanes)
     first, filled = np.int64(target.rank[begin * target.words.shape[3]]), 0
     for line in range(begin, end):
         if is_empty(target, line):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.sparse.backends.cpu.bits import popcount
+from zoo.sparse.backends.cpu.bits import peek, popcount
 from zoo.sparse.backends.cpu.runtime import inline, jit
 
 U = np.uint64
@@ -25,13 +25,13 @@ class View(NamedTuple):
     """What a piece sees of the source; `lines` is the number of lines that a kernel has.
 
     Attributes:
-        places: (lines,) first word of each source line, -1 outside the grid.
+        lines: (lines,) number of each source line, -1 outside the grid.
         bits: (lines, 2) of each line with voxels in sight, 128 bits from the first window on.
         rows: (lines,) the row of the first voxel among them.
         which: (lines,) the line's place in the kernel.
     """
 
-    places: NDArray[np.int64]
+    lines: NDArray[np.int64]
     bits: NDArray[np.uint64]
     rows: NDArray[np.int64]
     which: NDArray[np.int64]
@@ -63,14 +63,14 @@ def enter_line(view, source, target, relation, line):
         line // columns % lines + target.i,
         line % columns + target.j,
     )
-    _, lines, columns, words = source.words.shape
+    _, lines, columns, _ = source.words.shape
     a = 0
     for di in range(relation.width):
         for dj in range(relation.width):
             at_i = shifted(i, relation.scale) + relation.first + di - source.i
             at_j = shifted(j, relation.scale) + relation.first + dj - source.j
             inside = 0 <= at_i < lines and 0 <= at_j < columns
-            view.places[a] = ((b * lines + at_i) * columns + at_j) * words if inside else -1
+            view.lines[a] = (b * lines + at_i) * columns + at_j if inside else -1
             a += 1
     return (i & 1) * 4 + (j & 1) * 2 if relation.scale < 0 else 0
 
@@ -78,7 +78,7 @@ def enter_line(view, source, target, relation, line):
 @inline
 def is_empty(grid, line):
     depth = grid.words.shape[3]
-    return grid.rank[line * depth] == grid.rank[(line + 1) * depth]
+    return peek(grid.rank, line * depth) == peek(grid.rank, (line + 1) * depth)
 
 
 @inline
@@ -91,7 +91,7 @@ def pieces_per_word(relation):
 def voxels(target, relation, line, piece):
     """The voxels of a piece as bits, and the row of the first of them."""
     n = line * target.words.shape[3] + (piece >> 1 if relation.scale > 0 else piece)
-    word, row = target.words.ravel()[n], np.int64(target.rank[n])
+    word, row = peek(target.words, n), np.int64(peek(target.rank, n))
     if relation.scale <= 0:
         return word, row
     lower = word & U(0xFFFFFFFF)
@@ -103,26 +103,26 @@ def voxels(target, relation, line, piece):
 @inline
 def look(view, source, target, relation, piece):
     """Bring the source into place for a piece of the line entered; returns the lines in sight."""
-    words, depth = source.words.ravel(), source.words.shape[3]
+    words, depth = source.words, source.words.shape[3]
     k = 64 * target.w + piece * (64 // pieces_per_word(relation))
     at = shifted(k, relation.scale) + relation.first - 64 * source.w
     w, shift = at >> 6, U(at & 63)
     found = 0
-    for a in range(len(view.places)):
-        place = view.places[a]
-        if place < 0:
+    for a in range(len(view.lines)):
+        if view.lines[a] < 0:
             continue
-        one = words[place + w] if 0 <= w < depth else U(0)
-        two = words[place + w + 1] if -1 <= w < depth - 1 else U(0)
+        place = view.lines[a] * depth
+        one = peek(words, place + w) if 0 <= w < depth else U(0)
+        two = peek(words, place + w + 1) if -1 <= w < depth - 1 else U(0)
         low, high = one, two
         if shift:
-            three = words[place + w + 2] if -2 <= w < depth - 2 else U(0)
+            three = peek(words, place + w + 2) if -2 <= w < depth - 2 else U(0)
             low = one >> shift | two << (U(64) - shift)
             high = two >> shift | three << (U(64) - shift)
         if low | high:
             view.bits[found, 0], view.bits[found, 1] = low, high
             before = popcount(one & ((U(1) << shift) - U(1)))
-            view.rows[found] = source.rank[place + max(w, 0)] + before
+            view.rows[found] = peek(source.rank, place + max(w, 0)) + before
             view.which[found] = a
             found += 1
     return found

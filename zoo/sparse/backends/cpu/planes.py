@@ -1,0 +1,306 @@
+"""Compiled convolution for very few channels: a vector of neighbouring voxels at once.
+
+Along k a level is nearly dense where it has anything: about half of the 16 neighbours of an
+occupied voxel are occupied, too. So the source lines in sight are spread out, a plane for each
+channel, and sums are made for LANES target voxels at a time, of which the occupied ones are kept.
+Weights are packed as (parity of i and j, block of outputs, line, place in the window, C_in,
+OUTPUTS, LANES).
+"""
+
+# mypy: ignore-errors
+# (Numba infers the types)
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zoo.sparse.backends.cpu.bits import lowest, peek, poke
+from zoo.sparse.backends.cpu.lanes import (
+    aligned,
+    clear,
+    gather_kernel,
+    outer_kernel,
+    planes_kernel,
+    spread_kernel,
+)
+from zoo.sparse.backends.cpu.runtime import bare, inline, jit
+from zoo.sparse.backends.cpu.windows import enter_line, is_empty, new_view
+
+U = np.uint64
+OUTPUTS = 2
+GROUPS = 2
+VECTORS = 0b10110  # numbers of channels whose rows are moved by vectors
+MARGIN = 16  # voxels on either side of a plane, as windows look past the ends of a line
+multiply_groups = planes_kernel(OUTPUTS, GROUPS)
+spread_1, spread_2, spread_4 = (spread_kernel(channels, False) for channels in (1, 2, 4))
+twice_1, twice_2, twice_4 = (spread_kernel(channels, True) for channels in (1, 2, 4))
+gather_1, gather_2, gather_4 = (gather_kernel(channels) for channels in (1, 2, 4))
+add_groups = outer_kernel(OUTPUTS)
+
+
+def pack(unfolded: torch.Tensor, lanes: int) -> torch.Tensor:
+    """(parities, lines, width, C_in, C_out) as the kernels have it, zero beyond C_out."""
+    parities, *window, c_out = unfolded.shape
+    blocks, along_k = -(-c_out // OUTPUTS), 2 if parities > 1 else 1
+    padded = torch.nn.functional.pad(unfolded, (0, blocks * OUTPUTS - c_out))
+    split = padded.reshape(-1, along_k, *window, blocks, OUTPUTS)
+    # "parity of i and j, of k, line, place, channel, block, output -> ..."
+    ordered = split.permute(0, 5, 2, 3, 4, 6, 1)
+    return ordered.tile(lanes // along_k).contiguous()
+
+
+def unpack(packed: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """The adjoint of `pack`: sums over what it repeats. `shape` is that of the result."""
+    along_k = 2 if shape[0] > 1 else 1
+    split = packed.unflatten(-1, (-1, along_k)).sum(-2)
+    ordered = split.permute(0, 6, 2, 3, 4, 1, 5)
+    return ordered.reshape(*shape[:-1], -1)[..., : shape[-1]]
+
+
+class Planes(NamedTuple):
+    """Source lines spread out, as a target line meets them.
+
+    Attributes:
+        values: (slots, C_in, length): slots for source lines, planes for their channels.
+        held: (slots,) which source line a slot holds, -1 for none.
+        steps: (steps, 2) places in `values` and in the weights of all that is to be multiplied.
+        groups: (groups,) place of every vector of target voxels that has occupied ones.
+    """
+
+    values: NDArray[np.floating]
+    held: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    groups: NDArray[np.int64]
+
+
+@inline
+def line_length(target):
+    return 64 * target.words.shape[3] + 4 * MARGIN
+
+
+@jit
+def new_planes(target, relation, channels, like):
+    lines, length = relation.width * relation.width, line_length(target)
+    values = aligned(lines * channels * length, like)
+    return Planes(
+        values.reshape(lines, channels, length),
+        np.full(lines, -1),
+        np.empty((lines * relation.width * channels, 2), np.int64),
+        np.empty(length, np.int64),
+    )
+
+
+@inline
+def spread_run(planes, to, length, x, at, run, channels, twice, lanes):
+    """Write the rows of a run of voxels to planes, or `twice` each, and some zeros after it."""
+    while run > 0 and at + lanes * channels <= x.size and VECTORS >> channels & 1:
+        if channels == 1:
+            if not twice:
+                spread_1(planes, to, length, x, at, run)
+            else:
+                twice_1(planes, to, length, x, at, run)
+        elif channels == 2:
+            if not twice:
+                spread_2(planes, to, length, x, at, run)
+            else:
+                twice_2(planes, to, length, x, at, run)
+        elif not twice:
+            spread_4(planes, to, length, x, at, run)
+        else:
+            twice_4(planes, to, length, x, at, run)
+        at += lanes * channels
+        to += lanes << twice
+        run -= lanes
+    while run > 0:
+        for c in range(channels):
+            for n in range(1 + twice):
+                poke(planes, to + n + c * length, peek(x, at + c))
+        at += channels
+        to += 1 << twice
+        run -= 1
+
+
+@inline
+def wipe(planes, first, length, channels, source, line, twice, start, lanes):
+    """Write zeros where `spread` wrote a source line."""
+    depth = source.words.shape[3]
+    for w in range(depth):
+        if peek(source.words, line * depth + w):
+            to = (64 * (source.w + w) << twice) - start
+            end = min(to + (64 + MARGIN << twice), length)
+            to = max(to, 0)
+            for c in range(channels):
+                clear(planes, first + c * length + to, (end - to) // lanes)
+
+
+@inline
+def spread(planes, first, length, x, channels, source, line, twice, start, lanes):
+    """Write a source line to planes (C, length) from `first` on; place 0 is target voxel `start`."""
+    depth = source.words.shape[3]
+    for w in range(depth):
+        word = peek(source.words, line * depth + w)
+        row = np.int64(peek(source.rank, line * depth + w))
+        k = 64 * (source.w + w)
+        while word:
+            gap = lowest(word)
+            run = lowest(~(word >> U(gap)))
+            to = (k + gap << twice) - start
+            before = max(-to, 0) >> twice
+            inside = min(run, length - 2 * MARGIN - to >> twice) - before
+            at, to = (row + before) * channels, first + to + (before << twice)
+            spread_run(planes, to, length, x, at, inside, channels, twice, lanes)
+            row += run
+            k += gap + run
+            word = word >> U(gap) >> U(run) if gap + run < 64 else U(0)
+
+
+@inline
+def list_steps(planes, view, source, target, relation, x, stride, lanes):
+    """Spread the source lines of the line entered and list the steps; returns how many."""
+    twice, width = np.int64(relation.scale < 0), relation.width
+    _, channels, length = planes.values.shape
+    count = 0
+    for a in range(width * width):
+        line = view.lines[a]
+        if line < 0 or is_empty(source, line):
+            continue
+        slot = a - a % width + line % width  # the next target line needs most of them again
+        held, first = planes.held[slot], slot * channels * length
+        if held != line:
+            start, to = 64 * target.w - MARGIN, planes.values
+            if held >= 0:
+                wipe(to, first, length, channels, source, held, twice, start, lanes)
+            spread(to, first, length, x, channels, source, line, twice, start, lanes)
+            planes.held[slot] = line
+        for place in range(width):
+            shift = (relation.first + place) << twice
+            for c in range(channels):
+                planes.steps[count, 0] = first + c * length + shift
+                planes.steps[count, 1] = ((a * width + place) * channels + c) * stride
+                count += 1
+    return count
+
+
+@inline
+def list_groups(planes, target, line, lanes):
+    """List the vectors of a line that have occupied voxels; returns how many."""
+    depth, count = target.words.shape[3], 0
+    some = (U(1) << U(lanes)) - U(1)
+    for w in range(depth):
+        word, at = peek(target.words, line * depth + w), MARGIN + 64 * w
+        while word:
+            if word & some:
+                planes.groups[count] = at
+                count += 1
+            word >>= U(lanes)
+            at += lanes
+    for n in range(count, count + GROUPS - 1):  # fill up the last tile
+        planes.groups[n] = planes.groups[max(count - 1, 0)]
+    return count
+
+
+@inline
+def gather_run(out, at, end, planes, place, length, run, channels, lanes):
+    """Write a run of voxels to rows, from planes; rows up to `end` may be overwritten after it."""
+    while run > 0 and at + lanes * channels <= end and VECTORS >> channels & 1:
+        if channels == 1:
+            gather_1(out, at, planes, place, length)
+        elif channels == 2:
+            gather_2(out, at, planes, place, length)
+        else:
+            gather_4(out, at, planes, place, length)
+        at += lanes * channels
+        place += lanes
+        run -= lanes
+    while run > 0:
+        for c in range(channels):
+            poke(out, at + c, peek(planes, place + c * length))
+        at += channels
+        place += 1
+        run -= 1
+
+
+@inline
+def gather(out, end, planes, length, target, line, lanes):
+    """Write the occupied voxels of a line to rows, from planes (C, length)."""
+    channels, depth = out.shape[1], target.words.shape[3]
+    for w in range(depth):
+        word, place = peek(target.words, line * depth + w), MARGIN + 64 * w
+        row = np.int64(peek(target.rank, line * depth + w))
+        while word:
+            gap = lowest(word)
+            run = lowest(~(word >> U(gap)))
+            place += gap
+            gather_run(out, row * channels, end, planes, place, length, run, channels, lanes)
+            row += run
+            place += run
+            word = word >> U(gap) >> U(run) if gap + run < 64 else U(0)
+
+
+@jit
+def convolve(_, begin, end, target, source, relation, features, weights, out):
+    """out[p] = sum over the relation of features[q] @ weights, for a span of target lines."""
+    _, blocks, lines, _, channels, _, _ = weights.shape
+    view, planes = new_view(lines), new_planes(target, relation, channels, features)
+    sums = aligned(blocks * OUTPUTS * line_length(target), features)
+    convolve_span(begin, end, target, source, relation, features, weights, out, view, planes, sums)
+
+
+@bare
+def convolve_span(begin, end, target, source, relation, x, weights, out, view, planes, sums):
+    _, blocks, lines, width, channels, _, lanes = weights.shape
+    size, length = lines * width * channels * OUTPUTS * lanes, line_length(target)
+    last = np.int64(target.rank[end * target.words.shape[3]]) * out.shape[1]
+    for line in range(begin, end):
+        if is_empty(target, line):
+            continue
+        parity = enter_line(view, source, target, relation, line) >> 1
+        count = list_steps(planes, view, source, target, relation, x, OUTPUTS * lanes, lanes)
+        groups = list_groups(planes, target, line, lanes)
+        for block in range(blocks):
+            at, matrix = block * OUTPUTS * length, (parity * blocks + block) * size
+            for n in range(0, groups, GROUPS):
+                multiply_groups(
+                    sums, at, length, planes.values, planes.steps, count,
+                    weights, matrix, planes.groups, n,
+                )  # fmt: skip
+        gather(out, last, sums, length, target, line, lanes)
+
+
+@jit
+def correlate(number, begin, end, target, source, relation, features, gradient, out):
+    """Add the gradient of `convolve` with respect to its weights, of a span, to out[number]."""
+    part = out[number]
+    _, blocks, lines, _, channels, _, _ = part.shape
+    view, planes = new_view(lines), new_planes(target, relation, channels, features)
+    here = aligned(blocks * OUTPUTS * line_length(target), features)
+    correlate_span(
+        begin, end, target, source, relation, features, gradient, part, view, planes, here
+    )
+
+
+@bare
+def correlate_span(begin, end, target, source, relation, x, gradient, out, view, planes, here):
+    _, blocks, lines, width, channels, _, lanes = out.shape
+    size, length = lines * width * channels * OUTPUTS * lanes, line_length(target)
+    start, outputs = 64 * target.w - MARGIN, gradient.shape[1]
+    for line in range(begin, end):
+        if is_empty(target, line):
+            continue
+        parity = enter_line(view, source, target, relation, line) >> 1
+        count = list_steps(planes, view, source, target, relation, x, OUTPUTS * lanes, lanes)
+        groups = list_groups(planes, target, line, lanes)
+        spread(here, 0, length, gradient, outputs, target, line, 0, start, lanes)
+        for block in range(blocks):
+            matrix = (parity * blocks + block) * size
+            for n in range(count):
+                at = matrix + planes.steps[n, 1]
+                add_groups(
+                    out, at, planes.values, planes.steps[n, 0],
+                    here, block * OUTPUTS * length, length, planes.groups, groups,
+                )  # fmt: skip
+        wipe(here, 0, length, outputs, target, line, 0, start, lanes)
