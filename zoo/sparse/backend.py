@@ -70,7 +70,7 @@ class Backend(Protocol):
         ...
 
     def rectify(self, features: Tensor, shift: Tensor) -> Tensor:
-        """max(features + shift, 0) of features (N, C) and shift (C,), in place, without gradient."""
+        """max(features + shift, 0), features (N, C) and shift (C,), in place; no gradient."""
         ...
 
     def coarsen(self, index: Index) -> Index:

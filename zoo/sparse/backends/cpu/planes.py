@@ -139,7 +139,7 @@ def wipe(planes, first, length, channels, source, line, twice, start, lanes):
 
 @inline
 def spread(planes, first, length, x, channels, source, line, twice, start, lanes):
-    """Write a source line to planes (C, length) from `first` on; place 0 is target voxel `start`."""
+    """Write a source line to planes (C, length) at `first`; their place 0 is voxel `start`."""
     depth = source.words.shape[3]
     for w in range(depth):
         word = peek(source.words, line * depth + w)

@@ -14,8 +14,8 @@ from zoo.sparse.backends.cpu.runtime import jit, run, spans
 
 @jit
 def rectify_span(_, begin, end, values, shift, period):  # type: ignore[no-untyped-def]
-    """max(values + shift, 0) for a span of stretches as long as shift, which is `period` vectors."""
-    lanes.rectify(values, begin * len(shift), shift, period, end - begin)
+    """max(values + shift, 0) for a span of stretches as long as shift, `period` vectors each."""
+    lanes.rectify(values, begin * len(shift), shift, period, end - begin)  # type: ignore[call-arg]
 
 
 def rectify(features: Tensor, shift: Tensor) -> Tensor:

@@ -44,7 +44,8 @@ def bare(function: Callable[..., Any], **options: Any) -> Any:
     Numba counts them whenever an array gets a name, atomically, and threads that share an array
     would wait for each other at every line of a grid. Such code can neither make nor reshape one.
     """
-    return numba.njit(function, nogil=True, error_model="numpy", _nrt=False, **options)
+    options |= {"nogil": True, "error_model": "numpy", "_nrt": False}
+    return numba.njit(function, **options)
 
 
 def inline(function: Callable[..., Any]) -> Any:
