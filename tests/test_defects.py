@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from zoo.data.defects import cut_defect, plan_defects
+from zoo.data.defects import apply_defects, cut_defect, plan_defects
 from zoo.errors import VolumeError
 
 Bools = NDArray[np.bool_]
@@ -90,3 +90,45 @@ def test_a_speck_has_no_vault() -> None:
     speck[16, 16, 16] = True
     with pytest.raises(VolumeError, match="no defect could be cut"):
         cut_defect(speck, SPACING, rng(0))
+
+
+def test_a_defect_is_the_same_in_thick_slices(shell: Bools) -> None:
+    thick = shell[:, :, ::2] | shell[:, :, 1::2]
+    for seed in range(5):
+        defects = plan_defects(shell, SPACING, rng(seed))
+        _, fine = apply_defects(shell, SPACING, defects)
+        _, coarse = apply_defects(thick, (SPACING, SPACING, 2 * SPACING), defects)
+        pooled = fine[:, :, ::2] | fine[:, :, 1::2]
+        assert np.count_nonzero(pooled & coarse) > 0.75 * np.count_nonzero(pooled | coarse)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_defects_are_planned_in_millimetres_whatever_the_slices(shell: Bools, axis: int) -> None:
+    edges = [SPACING] * 3
+    edges[axis] /= 2
+    thin = shell.repeat(2, axis)
+    for seed in range(5):
+        wanted, got = (
+            plan_defects(volume, spacing, rng(seed))[0]
+            for volume, spacing in ((shell, SPACING), (thin, tuple(edges)))
+        )
+        assert got.shape == wanted.shape
+        assert np.allclose(got.cranial_centre, wanted.cranial_centre, atol=0.1)
+        assert np.allclose(got.middle, wanted.middle, atol=2 * SPACING)
+
+
+def test_a_cut_off_crown_does_not_lower_the_vault(shell: Bools) -> None:
+    for seed in range(10):
+        _, implant = cut_defect(shell[:, :, :36], SPACING, rng(seed))  # 27 mm are missing
+        assert np.argwhere(implant)[:, 2].min() >= 17
+
+
+def test_a_defect_must_take_bone_of_some_thickness(shell: Bools) -> None:
+    gone = shell.copy()
+    gone[:, 20:] = False
+    for seed in range(20):
+        for defect in plan_defects(gone, SPACING, rng(seed), thinnest=4.0):
+            _, implant = apply_defects(gone, SPACING, (defect,))
+            assert np.count_nonzero(implant) * SPACING**3 > 4.0 * defect.area
+    with pytest.raises(VolumeError, match="no defect could be cut"):
+        plan_defects(shell, SPACING, rng(0), thinnest=40.0)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo.data.datasets import COMPLETE, DEFECTIVE, IMPLANT
 from zoo.data.phantoms import FIELD_OF_VIEW, skull_case
-from zoo.evaluation import COMPLETE, DEFECTIVE, IMPLANT
 from zoo.files import make_folder
 from zoo.volume import Volume
 

@@ -1,0 +1,148 @@
+"""Data sets: their cases, and the skulls of a case, defects cut in where a data set has none."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import label
+
+from zoo.conform import binarise
+from zoo.data.cases import Case
+from zoo.data.defects import cut_defect
+from zoo.data.layouts import COMPLETE, DEFECTIVE, IMPLANT, LAYOUTS, find_cases
+from zoo.errors import VolumeError
+from zoo.files import read_volume
+from zoo.volume import Volume
+
+__all__ = [
+    "COMPLETE",
+    "DEFECTIVE",
+    "IMPLANT",
+    "LAYOUTS",
+    "Case",
+    "Pair",
+    "find_cases",
+    "load_pair",
+]
+
+Bools = NDArray[np.bool_]
+
+SAME_PLACE = 0.1  # of a voxel: how far apart two files' grids may lie at a corner
+MOST_DISAGREEMENT = 0.25  # of the implant's voxels that a case's files may contradict each other in
+THINNEST_BONE = 2.0  # mm that a defect must take, averaged over its outline, or it is drawn again
+DRAWS = 10  # of twelve attempts each
+
+
+@dataclass(frozen=True)
+class Pair:
+    """uint8 {0, 1} on the grid of the case's target; complete is defective plus implant."""
+
+    defective: Volume
+    complete: Volume
+    implant: Volume
+
+
+def load_pair(case: Case, *, seed: int = 0, threshold: float | None = None) -> Pair:
+    """Read a case of completion; where it has no source, cut a defect by seed and name.
+
+    Skulls are binarised by the threshold, see `zoo.conform.binarise`; an implant is a mask and has
+    its two values already. Where source, target and implant disagree a little, the source and the
+    implant are what counts.
+
+    Raises:
+        ReadError: a file is missing or damaged.
+        VolumeError: a file that is not binary, another grid than the target's, files that do not
+            belong together, or a skull without a vault to cut into. The message names the file.
+    """
+    target = read_volume(case.target)
+    complete = _binary(target, case.target, threshold)
+    if case.source is None:
+        implant = _cut(target, complete, case, seed)
+        return _pair(target, complete & ~implant, implant)
+    source = _on_grid(case.source, target, case.target)
+    defective = _binary(source, case.source, threshold)
+    if case.implant is None:
+        implant = complete & ~defective
+    else:
+        implant = _binary(_on_grid(case.implant, target, case.target), case.implant, None)
+    _check_together(case, complete, defective, implant)
+    return _pair(target, defective, implant & ~defective)
+
+
+def _pair(grid: Volume, defective: Bools, implant: Bools) -> Pair:
+    parts = (defective, defective | implant, implant)
+    return Pair(*(grid.with_array(part.view(np.uint8)) for part in parts))
+
+
+def _binary(volume: Volume, path: Path, threshold: float | None) -> Bools:
+    try:
+        return binarise(volume, threshold)
+    except VolumeError as error:
+        raise VolumeError(f"{path}: {error}") from error
+
+
+def _on_grid(path: Path, target: Volume, target_path: Path) -> Volume:
+    """Read a volume that must lie on the target's grid."""
+    volume = read_volume(path)
+    if volume.shape != target.shape:
+        raise VolumeError(
+            f"{path}: wanted shape {target.shape}, as {target_path} has, got {volume.shape};"
+            " use one grid for all of a case"
+        )
+    apart = _farthest(volume, target)
+    if apart > SAME_PLACE * min(target.spacing):
+        raise VolumeError(
+            f"{path}: wanted the voxels where {target_path} has them, got them up to {apart:.3g} mm"
+            " away; give both the same affine (spacing, axes and origin), or resample one"
+        )
+    return volume
+
+
+def _farthest(one: Volume, other: Volume) -> float:
+    """The largest distance in mm between the same corners of two grids of one shape."""
+    corners = np.indices((2, 2, 2)).reshape(3, -1).T * np.subtract(one.shape, 1)
+    between = (one.affine - other.affine)[:3]
+    return float(np.linalg.norm(corners @ between[:, :3].T + between[:, 3], axis=1).max())
+
+
+def _check_together(case: Case, complete: Bools, defective: Bools, implant: Bools) -> None:
+    size = np.count_nonzero(implant)
+    beside = np.count_nonzero((defective | implant) != complete)
+    twice = np.count_nonzero(defective & implant)
+    if not size or beside + twice > MOST_DISAGREEMENT * size:
+        files = " plus ".join(str(path) for path in (case.source, case.implant) if path)
+        raise VolumeError(
+            f"{case.target}: wanted this skull to be {files}, got an implant of {size} voxels,"
+            f" {twice} of them in the defective skull, and {beside} voxels that differ;"
+            " check that the files are of one skull"
+        )
+
+
+def _cut(target: Volume, complete: Bools, case: Case, seed: int) -> Bools:
+    """The implant of a defect cut into a complete skull, on the skull's own axes.
+
+    It is cut into the largest piece: neither a table nor noise is taken for a head.
+    """
+    canonical = target.with_array(complete).canonical()
+    skull = _largest_piece(np.asarray(canonical.array, dtype=bool))
+    digest = hashlib.sha256(case.name.encode()).digest()
+    rng = np.random.Generator(np.random.PCG64([seed, int.from_bytes(digest[:8], "little")]))
+    for draw in range(1, DRAWS + 1):
+        try:
+            _, implant = cut_defect(skull, canonical.spacing, rng, thinnest=THINNEST_BONE)
+            break
+        except VolumeError as error:
+            if draw == DRAWS:
+                raise VolumeError(f"{case.target}: {error}") from error
+    return target.restore(implant).astype(bool)
+
+
+def _largest_piece(skull: Bools) -> Bools:
+    """The largest 26-connected piece, bool of the same shape."""
+    pieces, _ = label(skull, np.ones((3, 3, 3)))
+    largest: Bools = pieces == np.bincount(pieces[skull]).argmax()
+    return largest
