@@ -213,44 +213,79 @@ def _print_result(job: Any, result: Any) -> None:
 @app.command()
 def evaluate(
     name: Name,
-    data: Annotated[
-        Path, typer.Option(help="Folder with defective_skull/, complete_skull/ and implant/.")
-    ],
+    data: Annotated[Path, typer.Option(help="Folder of a data set, or a CSV of cases.")],
+    layout: Annotated[
+        str | None, typer.Option(help="Of the data set; recognised if not given.")
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Only the cases that this text file names, one a line.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Voxels above it are occupied; for scans.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of defects that are cut.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUTDIR",
+            help="Write cases.csv, summary.json and pictures into this folder.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Skip cases that OUTDIR has scores of.")
+    ] = False,
+    pictures: Annotated[
+        int | None,
+        typer.Option(min=0, help="Draw so many cases of lowest implant Dice; 1 with -o."),
+    ] = None,
     backend: BackendName = "auto",
     device: DeviceName = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Score a model on cases with known answers."""
-    from zoo.evaluation import Score, case_names, summarise
-    from zoo.evaluation import evaluate as run
-    from zoo.loading import load
+    """Score a model on cases with known answers.
 
-    cases = case_names(data)
-    model = load(name, backend=backend, device=device)
-    scores: list[Score] = []
-    failures = {}
-    steps = run(model, data)
-    for case, result in track(
-        steps, "scoring", len(cases), console=err, disable=not err.is_terminal
-    ):
-        if isinstance(result, Score):
-            scores.append(result)
-        else:
-            failures[case] = str(result)
-    if not scores:
-        raise ZooError(
-            f"{data}: every case failed, the first with: {next(iter(failures.values()))}"
-        )
-    rows, summary = [asdict(score) for score in scores], summarise(scores)
+    zoo evaluate NAME --data SkullBreak -o scores
+
+    Of the implant: Dice, border Dice (within 10 mm of the input) and Hausdorff
+    distances in mm. Of the whole: Dice, and the share of the grid's voxels that
+    are wrong. A distance is infinite where there is no implant: null in JSON,
+    and left out of mean and median.
+
+    A case that fails is reported and the others go on: the exit status is 0 if
+    any case was scored, and 2 if none was. --resume tries failed ones again; it
+    wants the same weights, threshold and seed as before.
+    """
+    from zoo.evaluate_command import case_table, evaluate_cases, remarks, summary_table
+
+    facts = evaluate_cases(
+        name,
+        data,
+        layout=layout,
+        split=split,
+        threshold=threshold,
+        seed=seed,
+        output=output,
+        resume=resume,
+        pictures=pictures,
+        backend=backend,
+        device=device,
+        console=err,
+    )
     if as_json:
-        print_json({"cases": rows, "summary": summary, "failures": failures})
+        print_json(facts)
     else:
-        print_table(rows)
-        print_table([{"measure": key, **values} for key, values in summary.items()])
+        print_table(case_table(facts))
+        print()
+        print_table(summary_table(facts))
+        for line in remarks(facts):
+            say(line)
+    failures, scored = facts["failures"], len(facts["cases"])
     for case, reason in failures.items():
         complain(f"{case}: {reason}")
     if failures:
-        raise ZooError(f"{len(failures)} of {len(cases)} cases failed; the others are scored")
+        complain(f"{len(failures)} of {len(failures) + scored} cases failed; the others are scored")
 
 
 @app.command()
@@ -261,22 +296,36 @@ def train(
     device: DeviceName = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that make the data.")] = 1,
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 leaves torch's choice.")] = 0,
+    mixed_precision: Annotated[
+        bool, typer.Option("--mixed-precision", help="Multiply matrices in bfloat16.")
+    ] = False,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of generated data, to share; OUTPUT/cache if empty.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
 ) -> None:
-    """Train a model; writes checkpoints, a log and, at the end, the model's folder."""
+    """Train a model; writes checkpoints, a log, a curve and, at the end, the model's folder.
+
+    Several GPUs: accelerate launch --num_processes N -m zoo train CONFIG -o OUTPUT
+
+    Several CPU processes: torchrun --nproc_per_node N -m zoo train CONFIG -o OUTPUT -d cpu
+    """
     from zoo.training.command import train as run
 
-    folder = run(
+    line = run(
         config,
         output,
         backend=backend,
         device=device,
         workers=workers,
         threads=threads,
+        mixed_precision=mixed_precision,
+        cache=cache,
         resume=resume,
         console=err,
     )
-    say(f"trained: {folder}; use it as local-dir:{folder}")
+    if line:
+        say(line)
 
 
 @app.command()

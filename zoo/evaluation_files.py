@@ -1,0 +1,151 @@
+"""What an evaluation leaves in its folder: scores of cases, a summary, pictures of the worst."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from zoo.data.datasets import Case, load_pair
+from zoo.errors import ConfigError, ReadError
+from zoo.evaluation import Score
+from zoo.files import atomic_path, make_folder
+from zoo.model import Model
+from zoo.preview import save_preview
+from zoo.validation import validate
+
+SCORES, SUMMARY = "cases.csv", "summary.json"
+
+
+class Settings(BaseModel):
+    """What scores depend on besides the cases; every row of a score file has it.
+
+    Attributes:
+        model: its name.
+        weights: their sha256.
+        threshold: above which a scan's voxels are occupied; None if there was none.
+        seed: of the defects that were cut.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    weights: str | None
+    threshold: float | None = None
+    seed: int = 0
+
+
+def open_folder(
+    folder: Path, cases: Sequence[Case], settings: Settings, *, resume: bool
+) -> list[Score]:
+    """Make the folder; returns the scores that it has, if an evaluation is resumed in it.
+
+    Raises:
+        ConfigError: it has scores and `resume` was not asked for, or they were made with other
+            settings.
+        ReadError: its score file is damaged or is of other cases.
+        WriteError: it cannot be made.
+    """
+    path = folder / SCORES
+    if not path.exists():
+        make_folder(folder)
+        return []
+    if not resume:
+        raise ConfigError(f"{path} exists: pass --resume to go on with it, or another folder")
+    scores = read_scores(path, settings)
+    if strange := {score.case for score in scores} - {case.name for case in cases}:
+        raise ReadError(
+            f"{path}: has {min(strange)!r}, which is none of the {len(cases)} cases;"
+            " give the same --data and --split, or another folder"
+        )
+    return scores
+
+
+def read_scores(path: Path, settings: Settings) -> list[Score]:
+    """The scores of a file that `write_scores` wrote with the same settings."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ReadError(f"{path}: wanted a table of scores, got: {error}; remove it") from error
+    return [_score(row, settings, f"{path}, row {number}") for number, row in enumerate(rows, 1)]
+
+
+def _score(row: dict[str, str], settings: Settings, source: str) -> Score:
+    facts = {name: value or None for name, value in row.items()}
+    keys = Settings.model_fields.keys() & facts.keys()
+    found = validate(Settings, {key: facts.pop(key) for key in keys}, source=source)
+    for key in ("weights", "threshold", "seed"):
+        wanted, got = getattr(settings, key), getattr(found, key)
+        if wanted != got:
+            raise ConfigError(
+                f"{source}: was scored with {key} {_said(got)}, wanted {_said(wanted)};"
+                " give the same as then, or another folder"
+            )
+    return validate(Score, facts, source=source)
+
+
+def _said(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
+def write_scores(path: Path, scores: Sequence[Score], settings: Settings) -> None:
+    """Write a table of scores, whole or not at all; None is an empty cell, infinity is inf."""
+    columns = [*Score.model_fields, *Settings.model_fields]
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, columns, lineterminator="\n")
+        table.writeheader()
+        for score in scores:
+            table.writerow({**score.model_dump(), **settings.model_dump()})
+
+
+def write_summary(path: Path, facts: dict[str, Any]) -> None:
+    """Write plain data as JSON, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n")
+
+
+def draw_worst(
+    folder: Path,
+    model: Model,
+    cases: Sequence[Case],
+    scores: Sequence[Score],
+    count: int,
+    settings: Settings,
+) -> list[Path]:
+    """Predict the `count` cases with the lowest implant Dice once more, and draw them.
+
+    Pictures that an earlier evaluation left of these cases are removed.
+    """
+    by_name = {case.name: case for case in cases}
+    worst = sorted(scores, key=lambda score: score.implant_dice)[:count]
+    for case in cases:
+        for old in folder.glob("worst-*.png"):
+            if old.name.split("-", 2)[2:] == [f"{_file_name(case)}.png"]:
+                old.unlink()
+    paths = []
+    for rank, score in enumerate(worst, 1):
+        case = by_name[score.case]
+        path = folder / f"worst-{rank}-{_file_name(case)}.png"
+        title = f"{case.name}, {settings.model}: implant Dice {score.implant_dice:.4f}"
+        _draw(path, model, case, settings, title)
+        paths.append(path)
+    return paths
+
+
+def _file_name(case: Case) -> str:
+    return case.name.replace("/", "-")
+
+
+def _draw(path: Path, model: Model, case: Case, settings: Settings, title: str) -> None:
+    pair = load_pair(case, seed=settings.seed, threshold=settings.threshold)
+    prediction = model.predict(pair.defective)
+    assert prediction.implant is not None
+    given, complete, implant = (
+        volume.canonical() for volume in (pair.defective, prediction.volume, prediction.implant)
+    )
+    save_preview(path, given.array, complete.array, implant.array, complete.spacing, title)
