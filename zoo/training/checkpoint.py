@@ -1,10 +1,11 @@
-"""Checkpoints: one safetensors file with everything that a run needs to go on. No pickle."""
+"""What a run leaves behind, safetensors all of it: checkpoints, the best weights, a bad batch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -21,15 +22,14 @@ def save_checkpoint(
     modules: dict[str, nn.Module],
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Write modules' and optimiser's tensors after `step` steps, whole or not at all."""
+    """Write all that a run needs to go on after `step` steps, whole or not at all."""
     tensors: dict[str, Tensor] = {}
     for name, module in modules.items():
         tensors |= {f"{name}/{key}": value for key, value in module.state_dict().items()}
     for row, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{row}/{key}": value for key, value in state.items()}
-    metadata = {"step": str(step), "config": config.model_dump_json()}
-    with atomic_path(path) as temporary:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata)
+    tensors |= {f"random/{kind}": state for kind, state in _random_states().items()}
+    save_tensors(path, tensors, {"step": str(step), "config": config.model_dump_json()})
 
 
 def load_checkpoint(
@@ -41,15 +41,11 @@ def load_checkpoint(
     """Restore what `save_checkpoint` wrote; returns the number of steps done.
 
     Raises:
+        ReadError: the file is damaged.
         ConfigError: the checkpoint belongs to another config.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ReadError(f"{path}: not a whole checkpoint: {error}; train anew elsewhere") from error
-    if (metadata or {}).get("config") != config.model_dump_json():
+    tensors, metadata = load_tensors(path)
+    if _config(metadata) != config:
         raise ConfigError(
             f"{path} was written by another training config; "
             "resume with that one, or train into another folder"
@@ -62,7 +58,49 @@ def load_checkpoint(
         row, name = key.split("/")
         state["state"].setdefault(int(row), {})[name] = tensor
     optimizer.load_state_dict(state)
+    _restore_random_states(_below(tensors, "random"))
     return int(metadata["step"])
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write tensors and facts as safetensors, whole or not at all."""
+    with atomic_path(path) as temporary:
+        save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, temporary, metadata)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read what `save_tensors` wrote.
+
+    Raises:
+        ReadError: the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ReadError(f"{path}: not a whole checkpoint: {error}; train anew elsewhere") from error
+
+
+def _config(metadata: dict[str, str]) -> TrainingConfig | None:
+    """The config of a checkpoint; what it does not say, as it is older, has its default."""
+    try:
+        return TrainingConfig.model_validate_json(metadata.get("config", ""))
+    except ValidationError:
+        return None
+
+
+def _random_states() -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_initialized():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def _restore_random_states(states: dict[str, Tensor]) -> None:
+    if "cpu" in states:
+        torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_initialized():
+        torch.cuda.set_rng_state(states["cuda"])
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -13,10 +16,11 @@ from zoo.cards import Card, InputContract
 from zoo.data.phantoms import FIELD_OF_VIEW
 from zoo.errors import ConfigError
 from zoo.files import make_folder
-from zoo.loading import select_backend, torch_device
+from zoo.loading import select_backend
 from zoo.model import Model
 from zoo.training.config import TrainingConfig, read_config
-from zoo.training.loop import CHECKPOINT, Trainer
+from zoo.training.loop import CHECKPOINT, Finished, Trainer
+from zoo.training.processes import start_processes
 from zoo.validation import validate
 
 
@@ -28,10 +32,12 @@ def train(
     device: str,
     workers: int,
     threads: int,
+    mixed_precision: bool,
+    cache: Path | None,
     resume: bool,
     console: Console,
-) -> Path:
-    """Train by a config into a folder; returns the folder of the finished model.
+) -> str | None:
+    """Train by a config into a folder; returns one line on the model, None but in the main process.
 
     Raises:
         ConfigError: the config does not fit, there is a checkpoint and `resume` was not asked for,
@@ -39,14 +45,40 @@ def train(
         WriteError: the folder cannot be made.
     """
     config = read_config(path)
+    if mixed_precision:
+        config = config.model_copy(update={"precision": "bfloat16"})
     if threads:
         torch.set_num_threads(threads)
-    place = torch_device(device)
-    trainer = Trainer(config, folder, select_backend(backend, place), place)
-    card = model_card(config, path.stem)
-    _prepare(folder, resume)
+    accelerator, place = start_processes(device)
+    _check_resume(folder, resume)
+    engine = select_backend(backend, place)
+    trainer = Trainer(config, folder, engine, place, accelerator, cache)
+    make_folder(folder)
     if resume:
         trainer.resume()
+    with _progress(trainer, console) as on_step:
+        trainer.run(workers, on_step)
+    line = _export(trainer, path.stem, workers) if accelerator.is_main_process else None
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return line
+
+
+def _export(trainer: Trainer, name: str, workers: int) -> str:
+    """Write the model's folder; returns one line that says which weights it holds."""
+    finished = trainer.finish(workers)
+    card = model_card(trainer.config, name, finished)
+    folder = trainer.folder / "model"
+    Model(finished.network, card, trainer.backend, trainer.device).save(folder)
+    return (
+        f"trained: {folder}, the average after step {finished.step}, implant Dice"
+        f" {finished.scores.implant_dice:.3f} in validation; use it as local-dir:{folder}"
+    )
+
+
+@contextmanager
+def _progress(trainer: Trainer, console: Console) -> Iterator[Callable[[int, float], None]]:
+    """A bar in the main process; yields what moves it on."""
     columns = (
         TextColumn("step"),
         MofNCompleteColumn(),
@@ -54,32 +86,41 @@ def train(
         TextColumn("loss {task.fields[loss]:.3f}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=config.steps, completed=trainer.step, loss=float("nan"))
-        trainer.run(workers, lambda step, loss: progress.update(task, completed=step, loss=loss))
-    model = Model(trainer.finish(workers), card, trainer.backend, place)
-    model.save(folder / "model")
-    return folder / "model"
+    silent = not trainer.accelerator.is_main_process
+    with Progress(*columns, console=console, disable=silent) as progress:
+        steps = trainer.config.steps
+        task = progress.add_task("", total=steps, completed=trainer.step, loss=float("nan"))
+        yield lambda step, loss: progress.update(task, completed=step, loss=loss)
 
 
-def model_card(config: TrainingConfig, name: str) -> Card:
-    """The card of a model just trained; prose and scores are the author's to write."""
+def model_card(config: TrainingConfig, name: str, finished: Finished | None = None) -> Card:
+    """The card of a model just trained; its prose is the author's to write."""
     facts = {
         "name": re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.") or "model",
         "task": "completion",
         "architecture": config.architecture,
         "config": config.config,
         "input": InputContract.around(FIELD_OF_VIEW / config.phantoms.resolution).model_dump(),
-        "text": "Trained on generated phantoms; research use only.\n\n"
-        f"    {config.model_dump_json()}\n",
+        "text": _text(config, finished),
     }
     return validate(Card, facts, source="the model's card")
 
 
-def _prepare(folder: Path, resume: bool) -> None:
+def _text(config: TrainingConfig, finished: Finished | None) -> str:
+    generated = config.dataset is None or config.dataset.share < 1
+    data = ["generated phantoms"] * generated + ["a data set"] * (config.dataset is not None)
+    text = f"Trained on {' and '.join(data)}; research use only.\n"
+    if finished:
+        scores = ", ".join(f"{key} {value:.4f}" for key, value in asdict(finished.scores).items())
+        text += f"\nThe average after step {finished.step}; in validation: {scores}.\n"
+    # A card is made to be published: the author's folders are nobody's business.
+    private = {"dataset": {"folder", "split", "validation_split"}}
+    return f"{text}\n    {config.model_dump_json(exclude=private)}\n"
+
+
+def _check_resume(folder: Path, resume: bool) -> None:
     there = (folder / CHECKPOINT).exists()
     if there and not resume:
         raise ConfigError(f"{folder} holds a checkpoint: pass --resume to go on, or another folder")
     if resume and not there:
         raise ConfigError(f"{folder} holds no checkpoint to resume from; leave --resume out")
-    make_folder(folder)

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 
 from zoo.errors import ConfigError
 from zoo.validation import validate
@@ -15,47 +24,106 @@ EVALUATION_SEEDS = 1_000_000  # phantoms from here on are never trained on
 VALIDATION_SEEDS = 900_000
 
 
-class PhantomConfig(BaseModel):
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PhantomConfig(_Frozen):
     """Training pairs made on the fly: generated skulls, endless defects.
 
     Attributes:
-        resolution: voxels along an edge of the grid.
+        resolution: voxels along an edge of the grid, 204.8 mm; it decides the model's spacing, also
+            for a data set's volumes.
         skulls: how many different skulls, seeds 0 to skulls - 1; every sample cuts a new defect.
-        jitter: largest shift of a sample off the centre of its grid, in voxels per axis.
+        jitter: largest shift of a sample off the centre of its grid, in voxels per axis, whatever
+            its source.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     resolution: PositiveInt = 64
     skulls: PositiveInt = Field(default=2000, le=VALIDATION_SEEDS)
     jitter: NonNegativeInt = 3
 
 
-class TrainingConfig(BaseModel):
+class DatasetConfig(_Frozen):
+    """Training pairs from volumes on disk; cases without a defect get a new one every time.
+
+    Attributes:
+        folder: of the data set.
+        layout: name of its layout; found out if left out.
+        split: file that lists the cases to train on; all if left out.
+        validation_split: file that lists the cases to validate on; phantoms if left out.
+        threshold: voxels above it are bone; needed for volumes that are not binary.
+        share: of the samples that come from here; the rest are phantoms.
+    """
+
+    folder: Path
+    layout: str | None = None
+    split: Path | None = None
+    validation_split: Path | None = None
+    threshold: float | None = None
+    share: float = Field(default=1, gt=0, le=1)
+
+
+class AugmentationConfig(_Frozen):
+    """What every sample undergoes, its defective and its complete shape alike. Off by default.
+
+    Attributes:
+        flip: probability of swapping left and right.
+        degrees: largest rotation about each axis.
+        scale: smallest and largest factor of size.
+        noise: probability with which a voxel on either side of the surface of the defective shape,
+            and of it alone, is dropped or added.
+    """
+
+    flip: float = Field(default=0, ge=0, le=1)
+    degrees: float = Field(default=0, ge=0, le=180)
+    scale: tuple[PositiveFloat, PositiveFloat] = (1, 1)
+    noise: float = Field(default=0, ge=0, le=0.5)
+
+    @field_validator("scale")
+    @classmethod
+    def _ordered(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if scale[0] > scale[1]:
+            raise ValueError("wanted the smallest factor, then the largest")
+        return scale
+
+
+class TrainingConfig(_Frozen):
     """Everything that decides a run's weights; where and on what it runs is left to the command.
 
     Attributes:
         architecture: name in the architectures registry.
         config: the architecture's own config.
-        phantoms: the data.
+        initial: model to start from, by name or as `local-dir:PATH`; random weights if left out.
+        phantoms: generated data, and the grid.
+        dataset: data on disk.
+        augmentation: of both.
         steps: optimiser steps.
-        batch_size: skulls per step.
+        batch_size: skulls per step, those of all processes and passes together.
+        accumulate: passes that a step's skulls are split over, one after the other, each of which
+            takes its share of memory.
+        precision: `bfloat16` multiplies matrices in it, on backends that can.
+        loss_weights: of the levels' losses, from tensor stride 1 up; all 1 if left out.
         learning_rate: peak of the schedule: linear warm-up, then half a cosine down to zero.
         warmup: share of the steps that warm up.
         average: decay of the exponential moving average of weights, which is what is exported.
         seed: of the initial weights and of the order of the data.
         validate_every: steps between validations, which also write a checkpoint.
-        validation_cases: phantoms in a validation.
+        validation_cases: cases in a validation, at most.
         statistics_batches: batches that the final BatchNorm statistics are measured on.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     architecture: str
     config: dict[str, Any] = {}
+    initial: str | None = None
     phantoms: PhantomConfig = PhantomConfig()
+    dataset: DatasetConfig | None = None
+    augmentation: AugmentationConfig = AugmentationConfig()
     steps: PositiveInt = 4000
     batch_size: PositiveInt = 8
+    accumulate: PositiveInt = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
+    loss_weights: Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)] | None = None
     learning_rate: PositiveFloat = 1e-3
     warmup: float = Field(default=0.1, ge=0, le=1)
     average: float = Field(default=0.999, ge=0, lt=1)

@@ -1,69 +1,109 @@
-"""Training pairs for completion, made on the fly from phantoms."""
+"""Batches of training pairs, made in worker processes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from zoo.data.defects import cut_defect
-from zoo.data.phantoms import FIELD_OF_VIEW, complete_skull
-from zoo.training.config import PhantomConfig, TrainingConfig
+from zoo.errors import ZooError
+from zoo.training.augmentation import augment
+from zoo.training.cache import GridCache
+from zoo.training.config import TrainingConfig
+from zoo.training.sources import Cases, Phantoms, Shapes
 from zoo.voxels import bounds, centring_shift, occupied_coordinates
 
 Pair = tuple[Tensor, Tensor]
 Batch = tuple[list[Tensor], list[Tensor]]
 
 
-class PhantomPairs(Dataset[Pair]):
+class Samples(Dataset[Pair]):
     """Sample n is a defective skull and the complete one, (N, 3) and (M, 3) coordinates.
 
-    It depends on the config, the seed and n alone, so a resumed run sees what it would have seen.
+    It depends on the config and n alone, so a resumed run sees what it would have seen.
     """
 
-    def __init__(self, config: PhantomConfig, seed: int) -> None:
+    def __init__(self, config: TrainingConfig, cache: Path) -> None:
         self.config = config
-        self.seed = seed
+        kept = GridCache(cache)
+        self.phantoms = Phantoms(config.phantoms, kept)
+        dataset = config.dataset
+        self.cases = Cases(dataset, config.phantoms.resolution, kept) if dataset else None
 
     def __getitem__(self, number: int) -> Pair:
-        rng = np.random.Generator(np.random.PCG64([self.seed, number]))
-        resolution = self.config.resolution
-        complete = _packed_skull(int(rng.integers(self.config.skulls)), resolution)
-        grid = np.unpackbits(complete, count=resolution**3).reshape((resolution,) * 3).astype(bool)
-        if rng.random() < 0.5:
-            grid = grid[::-1]  # left and right
-        defective, implant = cut_defect(grid, FIELD_OF_VIEW / resolution, rng)
-        jitter = self.config.jitter
-        return place_pair(defective, defective | implant, rng.integers(-jitter, jitter + 1, 3))
+        # What not every config draws comes from a generator of its own.
+        rng, extra = (
+            np.random.Generator(np.random.PCG64([self.config.seed, number, *stream]))
+            for stream in ((), (1,))
+        )
+        shapes = self._source(extra).sample(rng)
+        jitter = self.config.phantoms.jitter
+        offset = rng.integers(-jitter, jitter + 1, 3)
+        pair = augment(shapes.defective, shapes.complete, self.config.augmentation, extra)
+        return place_pair(*pair, offset)
+
+    def validation(self) -> Iterator[Shapes]:
+        """Cases that are never trained on: the data set's own, or phantoms."""
+        wanted = self.config.validation_cases
+        if self.cases and self.cases.validation_cases:
+            numbers = range(min(wanted, len(self.cases.validation_cases)))
+            return map(self.cases.held_out, numbers)
+        return map(self.phantoms.held_out, range(wanted))
+
+    def _source(self, rng: np.random.Generator) -> Phantoms | Cases:
+        dataset = self.config.dataset
+        if self.cases and dataset and rng.random() < dataset.share:
+            return self.cases
+        return self.phantoms
 
 
 def place_pair(defective: np.ndarray, complete: np.ndarray, offset: np.ndarray) -> Pair:
     """Coordinates of both grids, with the defective shape `offset` away from its cell's middle."""
     source, target = occupied_coordinates(defective), occupied_coordinates(complete)
     shift = torch.from_numpy(centring_shift(*bounds(defective)) + offset)
-    return source + shift, target + shift
+    # Coordinates are below 2^15, and these go from one process to another.
+    return (source + shift).short(), (target + shift).short()
 
 
-@lru_cache(maxsize=4096)  # 32 kB each at 64, 16 MB at 512
-def _packed_skull(seed: int, resolution: int) -> np.ndarray:
-    return np.packbits(complete_skull(seed, resolution))
+def batches(
+    samples: Samples,
+    steps: range,
+    workers: int,
+    *,
+    process: int = 0,
+    processes: int = 1,
+) -> Iterator[list[Batch]]:
+    """What one process computes in every step, pass by pass.
 
-
-def batches(config: TrainingConfig, start: int, stop: int, workers: int) -> Iterator[Batch]:
-    """The batches of steps `start` to `stop`, made in worker processes (0: in this one)."""
-    first, last = start * config.batch_size, stop * config.batch_size
-    yield from DataLoader(
-        PhantomPairs(config.phantoms, config.seed),
-        batch_size=config.batch_size,
-        sampler=range(first, last),
+    Args:
+        samples: what step n takes samples n B to (n + 1) B - 1 from, B being the batch size.
+        steps: the steps wanted.
+        workers: processes that make the samples; 0: this one.
+        process: which share of a step's samples.
+        processes: how many shares there are; times the passes, they divide the batch size.
+    """
+    config = samples.config
+    share = config.batch_size // processes
+    starts = (step * config.batch_size + process * share for step in steps)
+    loader = DataLoader(
+        samples,
+        batch_sampler=[list(range(start, start + share)) for start in starts],
         num_workers=workers,
-        collate_fn=_lists,
+        collate_fn=partial(_passes, count=config.accumulate),
+        generator=torch.Generator(),  # or it would draw from the global one
     )
+    try:
+        yield from loader
+    except ZooError as error:  # a worker's carries its traceback, the message at the end
+        raise type(error)(str(error).rstrip().split(f"{type(error).__name__}: ")[-1]) from error
 
 
-def _lists(pairs: list[Pair]) -> Batch:
-    return [source for source, _ in pairs], [target for _, target in pairs]
+def _passes(pairs: list[Pair], count: int) -> list[Batch]:
+    size = len(pairs) // count
+    parts = (pairs[start : start + size] for start in range(0, len(pairs), size))
+    return [([s for s, _ in part], [t for _, t in part]) for part in parts]

@@ -2,62 +2,80 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
-from zoo import registries
-from zoo.data.phantoms import skull_case
 from zoo.errors import ConfigError
-from zoo.implants import without_specks
-from zoo.metrics import dice
 from zoo.sparse import Backend, SparseTensor
-from zoo.training.checkpoint import load_checkpoint, save_checkpoint
-from zoo.training.config import VALIDATION_SEEDS, TrainingConfig
-from zoo.training.data import Batch, batches
-from zoo.training.losses import deep_supervision
-from zoo.validation import validate
-from zoo.voxels import complete_grid, sparse_input
+from zoo.training.checkpoint import load_checkpoint, load_tensors, save_checkpoint, save_tensors
+from zoo.training.config import TrainingConfig
+from zoo.training.data import Batch, Samples, batches
+from zoo.training.initial import make_network
+from zoo.training.log import Progress, append_log, draw_curve
+from zoo.training.losses import Supervised
+from zoo.training.processes import check_shares, uses_bfloat16
+from zoo.training.scoring import Scores, score
+from zoo.voxels import sparse_input
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 CHECKPOINT = "checkpoint.safetensors"
+BEST = "best.safetensors"
 LOG = "log.csv"
-COLUMNS = ["step", "loss", "learning_rate", "seconds", "implant_dice"]
+CURVE = "curve.png"
+CACHE = "cache"
 
 
 @dataclass(frozen=True)
-class Progress:
-    """One line of the log: the mean loss since the last one, and the validation's mean Dice."""
+class Finished:
+    """What a run ends in: the network to export, after how many steps, and its scores."""
 
+    network: nn.Module
     step: int
-    loss: float
-    learning_rate: float
-    seconds: float
-    implant_dice: float
+    scores: Scores
 
 
 class Trainer:
-    """Trains one network; `run` goes on from wherever the state is."""
+    """Trains one network; `run` goes on from wherever the state is.
+
+    Of several processes each computes its share of every batch; the main one alone validates,
+    writes and finishes.
+    """
 
     def __init__(
-        self, config: TrainingConfig, folder: Path, backend: Backend, device: torch.device
+        self,
+        config: TrainingConfig,
+        folder: Path,
+        backend: Backend,
+        device: torch.device,
+        accelerator: Accelerator,
+        cache: Path | None = None,
     ) -> None:
         self.config, self.folder, self.backend, self.device = config, folder, backend, device
+        self.accelerator = accelerator
+        mixed = uses_bfloat16(config, accelerator.mixed_precision, backend)
+        check_shares(config, accelerator.num_processes)
+        self.samples = Samples(config, cache or folder / CACHE)
         self.step = 0
-        torch.manual_seed(config.seed)
-        architecture = registries.architectures.get(config.architecture)
-        settings = validate(architecture.config_class, config.config, source="config")
-        self.network: nn.Module = architecture(settings).to(device)
+        resuming = (folder / CHECKPOINT).exists()
+        self.network = make_network(config, initialise=not resuming).to(device)
         average = get_ema_multi_avg_fn(config.average)
         self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
         self.optimizer = torch.optim.Adam(self.network.parameters(), amsgrad=True)
+        supervised = Supervised(self.network, config.loss_weights, mixed=mixed)
+        self.supervised = accelerator.prepare_model(supervised, device_placement=False)
+        self.best = -1.0  # implant Dice
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -67,67 +85,119 @@ class Trainer:
         """Go back to the checkpoint in the folder."""
         path = self.folder / CHECKPOINT
         self.step = load_checkpoint(path, self.config, self.modules, self.optimizer)
+        self.best = float(load_tensors(self.folder / BEST)[1]["implant_dice"])
 
     def run(self, workers: int, on_step: Callable[[int, float], None]) -> None:
-        """Train to the last step, with a log line and a checkpoint after every validation."""
+        """Train to the last step; log line, curve and checkpoint after every validation."""
         started, losses = perf_counter(), []
-        for sources, targets in batches(self.config, self.step, self.config.steps, workers):
-            losses.append(self.update(sources, targets))
+        for passes in self._batches(range(self.step, self.config.steps), workers):
+            losses.append(self.update(passes))
             on_step(self.step, losses[-1])
             if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
-                rate, seconds = learning_rate(self.config, self.step), perf_counter() - started
-                line = Progress(self.step, float(np.mean(losses)), rate, seconds, self.validate())
-                append_log(self.folder / LOG, line)
-                path = self.folder / CHECKPOINT
-                save_checkpoint(path, self.config, self.step, self.modules, self.optimizer)
+                if self.accelerator.is_main_process:
+                    self._record(float(np.mean(losses)), perf_counter() - started)
+                self.accelerator.wait_for_everyone()
                 started, losses = perf_counter(), []
 
-    def update(self, sources: list[torch.Tensor], targets: list[torch.Tensor]) -> float:
-        """One optimiser step on a batch; returns its loss."""
+    def update(self, passes: list[Batch]) -> float:
+        """One optimiser step on the passes of a batch; returns their mean loss."""
         self.network.train()
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.step)
-        x, target = (sparse_input(items, self.backend, self.device) for items in (sources, targets))
-        loss = deep_supervision(self.network(x, target.index).levels)
-        if not torch.isfinite(loss):
-            raise ConfigError(
-                f"the loss became {loss.item()} at step {self.step + 1}: lower learning_rate;"
-                f" the last checkpoint in {self.folder} is kept"
-            )
         self.optimizer.zero_grad()
-        loss.backward()
+        # Gradients of several processes are averaged once, in the last pass.
+        *others, last = passes
+        losses = []
+        for batch in others:
+            with self.accelerator.no_sync(self.supervised):
+                losses.append(self._differentiate(batch))
+        losses.append(self._differentiate(last))
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
-        return loss.item()
+        return sum(losses) / len(losses)
 
-    @torch.no_grad()
-    def validate(self) -> float:
-        """Mean implant Dice of the averaged network on phantoms that are not trained on."""
-        network = self.average.module.eval()
-        scores = []
-        for number in range(self.config.validation_cases):
-            case = skull_case(VALIDATION_SEEDS + number, self.config.phantoms.resolution)
-            answer = complete_grid(network, case.defective, self.backend, self.device)
-            scores.append(dice(without_specks(answer & ~case.defective), case.implant))
-        return float(np.mean(scores))
+    def _differentiate(self, batch: Batch) -> float:
+        """Add a pass's share to the gradients; returns its loss, the mean over processes."""
+        x, target = (sparse_input(items, self.backend, self.device) for items in batch)
+        loss = self.supervised(x, target)
+        mean = float(self.accelerator.reduce(loss.detach(), "mean"))
+        if not math.isfinite(mean):
+            self._stop(batch, loss.item())
+        (loss / self.config.accumulate).backward()
+        return mean
 
-    @torch.no_grad()
-    def finish(self, workers: int) -> nn.Module:
-        """The averaged network, its BatchNorm statistics measured on pruning without a target.
+    def _stop(self, batch: Batch, loss: float) -> None:
+        """Raise, in every process; those whose own loss it is keep the batch."""
+        where = "it was met in another process"
+        if not math.isfinite(loss):
+            name = f"not-finite-step{self.step + 1}-process{self.accelerator.process_index}"
+            path = self.folder / f"{name}.safetensors"
+            tensors = {
+                f"{part}/{item}": coordinates
+                for part, items in zip(("input", "target"), batch, strict=True)
+                for item, coordinates in enumerate(items)
+            }
+            save_tensors(path, tensors, {"step": str(self.step + 1)})
+            where = f"the batch is in {path}"
+        raise ConfigError(
+            f"the loss became {loss} at step {self.step + 1}: lower learning_rate; {where},"
+            f" any checkpoint in {self.folder} is kept"
+        )
 
-        Training prunes with the target's help, so the statistics gathered there are not those that
-        a prediction meets.
+    def _record(self, loss: float, seconds: float) -> None:
+        scores = self.validate()
+        rate = learning_rate(self.config, self.step)
+        append_log(
+            self.folder / LOG,
+            Progress(
+                **asdict(scores), step=self.step, loss=loss, learning_rate=rate, seconds=seconds
+            ),
+        )
+        draw_curve(self.folder / LOG, self.folder / CURVE)
+        if scores.implant_dice >= self.best:
+            self.best = scores.implant_dice
+            facts = {"step": str(self.step), "implant_dice": repr(self.best)}
+            save_tensors(self.folder / BEST, self.average.module.state_dict(), facts)
+        path = self.folder / CHECKPOINT
+        save_checkpoint(path, self.config, self.step, self.modules, self.optimizer)
+
+    def validate(self) -> Scores:
+        """Scores of the averaged network on cases that are not trained on."""
+        return self._score(self.average.module.eval())
+
+    def finish(self, workers: int) -> Finished:
+        """The averaged network, the last or the best, whichever scores higher in the end.
+
+        Both with BatchNorm statistics measured on pruning without a target: training prunes with
+        the target's help, so the statistics gathered there are not those that a prediction meets.
         """
-        update_bn(self._inputs(workers), self.average)
-        return self.average.module.eval()
+        last = self._measured(self.average.module.state_dict(), self.config.steps, workers)
+        tensors, facts = load_tensors(self.folder / BEST)
+        if int(facts["step"]) == self.config.steps:
+            return last
+        best = self._measured(tensors, int(facts["step"]), workers)
+        return max(last, best, key=lambda finished: finished.scores.implant_dice)
+
+    @torch.no_grad()
+    def _measured(self, state: dict[str, torch.Tensor], step: int, workers: int) -> Finished:
+        network: nn.Module = deepcopy(self.average.module)
+        network.load_state_dict(state)
+        update_bn(self._inputs(workers), network)
+        return Finished(network, step, self._score(network.eval()))
+
+    def _score(self, network: nn.Module) -> Scores:
+        return score(network, self.samples.validation(), self.backend, self.device)
 
     def _inputs(self, workers: int) -> Iterator[SparseTensor]:
         first = self.config.steps
-        data: Iterator[Batch] = batches(
-            self.config, first, first + self.config.statistics_batches, workers
-        )
-        for sources, _ in data:
-            yield sparse_input(sources, self.backend, self.device)
+        steps = range(first, first + self.config.statistics_batches)
+        for passes in batches(self.samples, steps, workers):
+            for sources, _ in passes:
+                yield sparse_input(sources, self.backend, self.device)
+
+    def _batches(self, steps: range, workers: int) -> Iterator[list[Batch]]:
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        return batches(self.samples, steps, workers, process=process, processes=processes)
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
@@ -137,15 +207,3 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
         return config.learning_rate * (step + 1) / (warm + 1)
     progress = (step - warm) / max(config.steps - warm, 1)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def append_log(path: Path, line: Progress) -> None:
-    """Append to the CSV log, dropping what an interrupted run wrote after its checkpoint."""
-    rows = []
-    if path.exists():
-        with path.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) < line.step]
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows([*rows, vars(line)])

@@ -1,0 +1,54 @@
+"""A run small enough for tests, in this process or, as a script, in one of its own.
+
+    python training_runs.py FOLDER CONFIG.json
+
+prints the loss of every step and the sha256 of the parameters in the end.
+"""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from zoo import registries
+from zoo.training import losses
+from zoo.training.config import TrainingConfig
+from zoo.training.loop import Trainer
+from zoo.training.processes import start_processes
+
+SMALL = {
+    "architecture": "sparse-completion",
+    "config": {"channels": [2, 2, 4, 4, 4, 4, 8]},
+    "phantoms": {"resolution": 16, "skulls": 3, "jitter": 1},
+    "steps": 6,
+    "batch_size": 4,
+    "validate_every": 3,
+    "validation_cases": 1,
+    "statistics_batches": 2,
+}
+
+
+def trainer(folder, *, backend="torch", cache=None, **changes):
+    config = TrainingConfig(**(SMALL | changes))
+    accelerator, place = start_processes("cpu")
+    engine = registries.backends.get(backend)()
+    return Trainer(config, Path(folder), engine, place, accelerator, cache)
+
+
+def digest(network):
+    parameters = [p.detach().numpy().tobytes() for p in network.parameters()]
+    return hashlib.sha256(b"".join(parameters)).hexdigest()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    folder, changes = sys.argv[1:]
+    run = trainer(folder, cache=Path(folder).parent / "cache", **json.loads(changes))
+    if run.accelerator.process_index == 1:  # as if a level had been left without voxels there
+        whole = losses.deep_supervision
+        losses.deep_supervision = lambda levels, weights: whole(levels[:-1], weights)
+    run.run(0, lambda step, loss: print(step, float(loss).hex(), flush=True))
+    print("end", digest(run.network), flush=True)
+    run.accelerator.end_training()

@@ -1,0 +1,158 @@
+"""Where training pairs come from: generated skulls, and a data set on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.cards import InputContract
+from zoo.conform import conform
+from zoo.data import phantoms
+from zoo.data.datasets import THINNEST_BONE, Case, find_cases, load_pair
+from zoo.data.defects import cut_defect
+from zoo.data.phantoms import FIELD_OF_VIEW, complete_skull, skull_case
+from zoo.errors import VolumeError
+from zoo.implants import without_specks
+from zoo.training.cache import GridCache, Grids
+from zoo.training.config import VALIDATION_SEEDS, DatasetConfig, PhantomConfig
+
+Bools = NDArray[np.bool_]
+
+ATTEMPTS = 8  # cases that are tried until a defect can be cut into one
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """A defective skull and the complete one, which contains it; bool (I, J, K), axes RAS, mm."""
+
+    defective: Bools
+    complete: Bools
+    spacing: tuple[float, float, float]
+
+    @property
+    def implant(self) -> Bools:
+        return self.complete & ~self.defective
+
+
+class Phantoms:
+    """Generated skulls; each is made once and kept in the cache."""
+
+    def __init__(self, config: PhantomConfig, cache: GridCache) -> None:
+        self.config, self.cache = config, cache
+        self.spacing = FIELD_OF_VIEW / config.resolution
+        self.prefix = f"phantoms-{config.resolution}-{_generator()}"
+
+    def sample(self, rng: np.random.Generator) -> Shapes:
+        """One of the skulls, mirrored or not, with a new defect."""
+        seed = int(rng.integers(self.config.skulls))
+        (grid,) = self._keep(f"skull-{seed}", lambda: [complete_skull(seed, self._edge)]).grids
+        if rng.random() < 0.5:
+            grid = grid[::-1]  # left and right
+        defective, implant = cut_defect(grid, self.spacing, rng)
+        return Shapes(defective, defective | implant, (self.spacing,) * 3)
+
+    def held_out(self, number: int) -> Shapes:
+        """A skull and defect that are never trained on."""
+
+        def make() -> list[Bools]:
+            case = skull_case(VALIDATION_SEEDS + number, self._edge)
+            return [case.defective, case.complete]
+
+        kept = self._keep(f"validation-{number}", make)
+        defective, complete = kept.grids
+        return Shapes(defective, complete, kept.spacing)
+
+    @property
+    def _edge(self) -> int:
+        return self.config.resolution
+
+    def _keep(self, name: str, make: Callable[[], list[Bools]]) -> Grids:
+        def grids() -> Grids:
+            return Grids(np.stack(make()), (self.spacing,) * 3)
+
+        return self.cache.get(f"{self.prefix}/{name}", grids)
+
+
+class Cases:
+    """Cases of a data set, brought onto the model's grid as predictions are, kept in the cache."""
+
+    def __init__(self, config: DatasetConfig, resolution: int, cache: GridCache) -> None:
+        self.config, self.cache = config, cache
+        self.contract = InputContract.around(FIELD_OF_VIEW / resolution)
+        self.cases = find_cases(config.folder, config.layout, config.split)
+        self.validation_cases: Sequence[Case] = (
+            find_cases(config.folder, config.layout, config.validation_split)
+            if config.validation_split
+            else ()
+        )
+
+    def sample(self, rng: np.random.Generator) -> Shapes:
+        """One of the cases; a new defect is cut into one that brings none.
+
+        Raises:
+            ReadError: a file is missing or damaged.
+            VolumeError: a volume that cannot be used, or no defect fits several cases in a row.
+        """
+        for _ in range(ATTEMPTS):
+            case = self.cases[int(rng.integers(len(self.cases)))]
+            if case.source:
+                return self._pair(case)
+            kept = self._keep(case, "skull", _whole)
+            head, complete = kept.grids
+            try:
+                _, implant = cut_defect(head, kept.spacing, rng, thinnest=THINNEST_BONE)
+            except VolumeError as error:
+                reason = f"{case.name}: {error}"
+            else:
+                return Shapes(complete & ~implant, complete, kept.spacing)
+        raise VolumeError(f"{ATTEMPTS} cases in a row took no defect, the last was {reason}")
+
+    def held_out(self, number: int) -> Shapes:
+        """A case of the validation split, always with the same defect."""
+        return self._pair(self.validation_cases[number])
+
+    def _pair(self, case: Case) -> Shapes:
+        kept = self._keep(case, "pair", _defective_and_complete)
+        defective, complete = kept.grids
+        return Shapes(defective, complete, kept.spacing)
+
+    def _keep(self, case: Case, kind: str, parts: Callable[[Bools, Bools], list[Bools]]) -> Grids:
+        """The parts of a case on the model's grid, from the cache unless its files changed."""
+        files = [_stamp(path) for path in (case.target, case.source, case.implant) if path]
+        identity = repr((kind, case.name, files, self.contract.spacing, self.config.threshold))
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+        def load() -> Grids:
+            pair = load_pair(case, threshold=self.config.threshold)
+            defective, complete = (
+                conform(volume, self.contract) for volume in (pair.defective, pair.complete)
+            )
+            grids = parts(defective.grid, complete.grid | defective.grid)
+            return Grids(np.stack(grids), complete.spacing)
+
+        return self.cache.get(f"cases/{digest}", load)
+
+
+def _defective_and_complete(defective: Bools, complete: Bools) -> list[Bools]:
+    return [defective, complete]
+
+
+def _whole(_: Bools, complete: Bools) -> list[Bools]:
+    """What defects are cut into, without tables and noise, and all of it."""
+    return [without_specks(complete), complete]
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    facts = path.stat()
+    return str(path.resolve()), facts.st_mtime_ns, facts.st_size
+
+
+def _generator() -> str:
+    """A digest of the code that generates phantoms, so that no cache outlives it."""
+    files = sorted(Path(str(phantoms.__file__)).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
