@@ -24,9 +24,8 @@ class Convolution(nn.Module):
         self.kernel = _kernel(size, in_channels, out_channels)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
-    def forward(self, x: SparseTensor, scale: Tensor | None = None) -> SparseTensor:
-        """`scale` (C_out,) multiplies every output but the bias."""
-        return sparse.convolution(x, _scaled(self.kernel, scale), self.bias, stride=self.stride)
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        return sparse.convolution(x, self.kernel, self.bias, stride=self.stride)
 
 
 class GenerativeTransposedConvolution(nn.Module):
@@ -36,9 +35,8 @@ class GenerativeTransposedConvolution(nn.Module):
         super().__init__()
         self.kernel = _kernel(size, in_channels, out_channels)
 
-    def forward(self, x: SparseTensor, scale: Tensor | None = None) -> SparseTensor:
-        """`scale` (C_out,) multiplies every output."""
-        return sparse.generative_transposed_convolution(x, _scaled(self.kernel, scale))
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        return sparse.generative_transposed_convolution(x, self.kernel)
 
 
 class Unit(nn.Module):
@@ -68,16 +66,12 @@ class Unit(nn.Module):
         return y.with_features(torch.relu(features))
 
     def _infer(self, x: SparseTensor) -> SparseTensor:
-        """With running statistics, the scale of which goes into the kernel."""
+        """With running statistics: a scale and a shift."""
         norm = self.norm
         assert norm.running_mean is not None and norm.running_var is not None
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         shift = norm.bias - norm.running_mean * scale
-        return sparse.rectify(self.convolution(x, scale), shift)
-
-
-def _scaled(kernel: Tensor, scale: Tensor | None) -> Tensor:
-    return kernel if scale is None else kernel * scale
+        return sparse.rectify(self.convolution(x), scale, shift)
 
 
 def _kernel(size: int, in_channels: int, out_channels: int) -> nn.Parameter:

@@ -69,8 +69,11 @@ class Backend(Protocol):
         """
         ...
 
-    def rectify(self, features: Tensor, shift: Tensor) -> Tensor:
-        """max(features + shift, 0), features (N, C) and shift (C,), in place; no gradient."""
+    def rectify(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """max(features * scale + shift, 0), in place, without gradient.
+
+        Features are (N, C), scale and shift (C,).
+        """
         ...
 
     def coarsen(self, index: Index) -> Index:
@@ -118,5 +121,5 @@ class Fallbacks:
         grid[tuple(points[inside].T)] = True
         return grid
 
-    def rectify(self, features: Tensor, shift: Tensor) -> Tensor:
-        return features.add_(shift).relu_()
+    def rectify(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        return features.mul_(scale).add_(shift).relu_()

@@ -25,8 +25,9 @@ def convolution(
     """
     size = _check_kernel(x, kernel, {(1, 1), (3, 1), (2, 2)}, stride)
     if size == 1:
-        y = x.with_features(x.features @ kernel[0])
-    elif not len(x):
+        bias = x.features.new_zeros(()) if bias is None else bias
+        return x.with_features(torch.addmm(bias, x.features, kernel[0]))
+    if not len(x):
         y = _empty(x, kernel.shape[2], x.stride * stride)
     else:
         y = x.index.backend.convolution(x, kernel, stride)
@@ -73,16 +74,16 @@ def add(x: SparseTensor, y: SparseTensor, *, overwrite: bool = False) -> SparseT
     return x.index.backend.add(x, y, overwrite=overwrite)
 
 
-def rectify(x: SparseTensor, shift: Tensor) -> SparseTensor:
-    """ReLU of features (N, C) plus shift (C,).
+def rectify(x: SparseTensor, scale: Tensor, shift: Tensor) -> SparseTensor:
+    """ReLU of features (N, C) times scale (C,) plus shift (C,).
 
     The features of x are overwritten, unless a gradient needs them.
     """
-    if _needs_gradient(x.features, shift):
-        return x.with_features(torch.relu(x.features + shift))
+    if _needs_gradient(x.features, scale, shift):
+        return x.with_features(torch.relu(x.features * scale + shift))
     if not len(x):
         return x
-    return x.with_features(x.index.backend.rectify(x.features, shift))
+    return x.with_features(x.index.backend.rectify(x.features, scale, shift))
 
 
 def coarsen(index: Index) -> Index:

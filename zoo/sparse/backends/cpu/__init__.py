@@ -71,8 +71,8 @@ class CpuBackend:
         features = structure.Add.apply(x.features, y.features, a, b, union)  # type: ignore[no-untyped-call]
         return SparseTensor(features, union)
 
-    def rectify(self, features: Tensor, shift: Tensor) -> Tensor:
-        return rectify(features, shift)
+    def rectify(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        return rectify(features, scale, shift)
 
     def coarsen(self, index: Index) -> Index:
         return structure.coarsen(_grid(index))

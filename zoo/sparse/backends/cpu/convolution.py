@@ -64,15 +64,18 @@ def up(size: int) -> Relation:
 
 
 def unfold(kernel: Tensor, relation: Relation) -> Tensor:
-    """Kernel (K, C_in, C_out), first axis fastest -> (parities, lines, width, C_in, C_out)."""
+    """Kernel (K, C_in, C_out), first axis fastest -> (parities, width along i, j, k, C_in, C_out).
+
+    A view where it can be: `Method.pack` copies.
+    """
     n, (c_in, c_out) = relation.size, kernel.shape[1:]
     cube = kernel.reshape(n, n, n, c_in, c_out).permute(2, 1, 0, 3, 4)  # "k j i ... -> i j k ..."
     if relation.scale >= 0:
-        return cube.reshape(1, n * n, n, c_in, c_out)
+        return cube.unsqueeze(0)
     # d = 2m + parity, and window place a = width - 1 - m: the farther back q, the larger d.
     h = relation.width
     split = cube.reshape(h, 2, h, 2, h, 2, c_in, c_out).flip(0, 2, 4)
-    return split.permute(1, 3, 5, 0, 2, 4, 6, 7).reshape(8, h * h, h, c_in, c_out)
+    return split.permute(1, 3, 5, 0, 2, 4, 6, 7).reshape(8, h, h, h, c_in, c_out)
 
 
 def fold(unfolded: Tensor, relation: Relation) -> Tensor:
@@ -116,7 +119,7 @@ class Method(NamedTuple):
         return cls(wide, register if c_out <= register else 2 * register)
 
     def pack(self, unfolded: Tensor) -> Tensor:
-        """(parities, lines, width, C_in, C_out) as `kernels` has it, zero beyond C_out."""
+        """What `unfold` gives as `kernels` has it, zero beyond C_out."""
         packed: Tensor = self.kernels.pack(unfolded, self.lanes)
         return packed
 
@@ -150,7 +153,7 @@ def correlate(
     """
     c_in, c_out = features.shape[1], gradient.shape[1]
     method = Method.choose(c_in, c_out, features.dtype, relation.scale)
-    shape = (8 if relation.scale < 0 else 1, relation.width**2, relation.width, c_in, c_out)
+    shape = (8 if relation.scale < 0 else 1, *(relation.width,) * 3, c_in, c_out)
     empty = method.pack(features.new_zeros(shape))
     cut = target.spans(max(1, min(32, MOST_PARTS_BYTES // empty.nbytes)))
     parts = np.zeros((len(cut), *empty.shape), empty.numpy().dtype)

@@ -159,30 +159,36 @@ def accumulate_outer(context, out, out_at, x, x_at, gradient, gradient_at, count
 
 
 @intrinsic
-def rectify(context, values, at, shift, period, count):
-    """values = max(values + shift, 0), in place, for `count` times as long as shift is.
+def rectify(context, values, at, scale, shift, period, count):
+    """values = max(values * scale + shift, 0), in place, for `count` times as long as shift is.
 
-    shift is `period` vectors; values are taken from place `at` on.
+    scale and shift are `period` vectors; values are taken from place `at` on.
     """
 
     def generate(context, builder, signature, arguments):
-        values, at, shift, period, count = arguments
+        values, at, scale, shift, period, count = arguments
         kinds = signature.args
         lanes = Lanes(context, builder, kinds[0])
         start = lanes.pointer(kinds[0], values, at)
-        shifts = lanes.pointer(kinds[2], shift, period.type(0))
+        scales = lanes.pointer(kinds[2], scale, period.type(0))
+        shifts = lanes.pointer(kinds[3], shift, period.type(0))
         with cgutils.for_range(builder, count) as outer:
             first = builder.mul(outer.index, period)
             with cgutils.for_range(builder, period) as inner:
                 to = lanes.row(start, builder.add(first, inner.index))
-                total = builder.fadd(lanes.load(to), lanes.load(lanes.row(shifts, inner.index)))
+                total = cgutils.alloca_once_value(
+                    builder, lanes.load(lanes.row(shifts, inner.index))
+                )
+                factor = lanes.load(lanes.row(scales, inner.index))
+                lanes.multiply_add(lanes.load(to), factor, total)
+                total = builder.load(total)
                 # NaN stays, as with torch.relu.
                 negative = builder.fcmp_ordered("<", total, lanes.zero)
                 lanes.store(builder.select(negative, lanes.zero, total), to)
         return context.get_dummy_value()
 
     n = types.intp
-    return types.void(values, n, shift, n, n), generate
+    return types.void(values, n, scale, shift, n, n), generate
 
 
 @intrinsic

@@ -31,19 +31,20 @@ U = np.uint64
 
 
 def pack(unfolded: torch.Tensor, lanes: int) -> torch.Tensor:
-    """(parities, lines, width, C_in, C_out) as the kernels have it, zero beyond C_out."""
-    return split_outputs(unfolded, lanes).movedim(-2, 2).contiguous()
+    """(parities, width, width, width, C_in, C_out) as the kernels have it, zero beyond C_out."""
+    return split_outputs(unfolded, lanes).movedim(-2, 3).contiguous().flatten(1, 2)
 
 
 def unpack(packed: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """The inverse of `pack`; `shape` is that of the result."""
-    return packed.movedim(2, -2).flatten(-2)[..., : shape[-1]]
+    return packed.movedim(2, -2).flatten(-2)[..., : shape[-1]].reshape(shape)
 
 
 def split_outputs(unfolded: torch.Tensor, lanes: int) -> torch.Tensor:
     """(..., C_out) -> (..., blocks, lanes), zero beyond C_out."""
     blocks = -(-unfolded.shape[-1] // lanes)
-    padded = torch.nn.functional.pad(unfolded, (0, blocks * lanes - unfolded.shape[-1]))
+    missing = blocks * lanes - unfolded.shape[-1]
+    padded = torch.nn.functional.pad(unfolded, (0, missing)) if missing else unfolded
     return padded.unflatten(-1, (blocks, lanes))
 
 

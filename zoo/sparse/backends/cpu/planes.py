@@ -27,6 +27,7 @@ from zoo.sparse.backends.cpu.lanes import (
     planes_kernel,
     spread_kernel,
 )
+from zoo.sparse.backends.cpu.narrow import split_outputs
 from zoo.sparse.backends.cpu.runtime import bare, inline, jit
 from zoo.sparse.backends.cpu.windows import enter_line, is_empty, new_view
 
@@ -43,13 +44,11 @@ add_groups = outer_kernel(OUTPUTS)
 
 
 def pack(unfolded: torch.Tensor, lanes: int) -> torch.Tensor:
-    """(parities, lines, width, C_in, C_out) as the kernels have it, zero beyond C_out."""
-    parities, *window, c_out = unfolded.shape
-    blocks, along_k = -(-c_out // OUTPUTS), 2 if parities > 1 else 1
-    padded = torch.nn.functional.pad(unfolded, (0, blocks * OUTPUTS - c_out))
-    split = padded.reshape(-1, along_k, *window, blocks, OUTPUTS)
+    """(parities, width, width, width, C_in, C_out) as the kernels have it, zero beyond C_out."""
+    along_k = 2 if len(unfolded) > 1 else 1
+    lines = unfolded.flatten(1, 2).unflatten(0, (-1, along_k))
     # "parity of i and j, of k, line, place, channel, block, output -> ..."
-    ordered = split.permute(0, 5, 2, 3, 4, 6, 1)
+    ordered = split_outputs(lines, OUTPUTS).permute(0, 5, 2, 3, 4, 6, 1)
     return ordered.tile(lanes // along_k).contiguous()
 
 
@@ -58,7 +57,7 @@ def unpack(packed: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     along_k = 2 if shape[0] > 1 else 1
     split = packed.unflatten(-1, (-1, along_k)).sum(-2)
     ordered = split.permute(0, 6, 2, 3, 4, 1, 5)
-    return ordered.reshape(*shape[:-1], -1)[..., : shape[-1]]
+    return ordered.flatten(-2)[..., : shape[-1]].reshape(shape)
 
 
 class Planes(NamedTuple):

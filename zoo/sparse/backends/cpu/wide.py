@@ -41,13 +41,13 @@ four_narrow, one_narrow = pairs_kernel(FOUR, 1), pairs_kernel(1, 1)
 
 
 def pack(unfolded: torch.Tensor, lanes: int) -> torch.Tensor:
-    """(parities, lines, width, C_in, C_out) as the kernels have it, zero beyond C_out."""
-    return split_outputs(unfolded, lanes).movedim(-2, 3).flatten(0, 2).contiguous()
+    """(parities, width, width, width, C_in, C_out) as the kernels have it, zero beyond C_out."""
+    return split_outputs(unfolded, lanes).movedim(-2, 4).contiguous().flatten(0, 3)
 
 
 def unpack(packed: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """The inverse of `pack`; `shape` is that of the result."""
-    split = packed.reshape(*shape[:3], *packed.shape[1:]).movedim(3, -2)
+    split = packed.reshape(*shape[:4], *packed.shape[1:]).movedim(4, -2)
     return split.flatten(-2)[..., : shape[-1]]
 
 
