@@ -50,6 +50,8 @@ def test_command_prints_ratios(tmp_path, capsys):
     own, other = (rows["forward", "2,2,4,4,4,4,16", name] for name in ("cpu", "torch"))
     assert own["time_ratio"] == own["memory_ratio"] == 1
     assert other["time_ratio"] == pytest.approx(other["seconds"] / own["seconds"])
+    cold, warm = (rows[f"{start} start", "2,2,4,4,4,4,16", "cpu"] for start in ("cold", "warm"))
+    assert warm["first"] < warm["seconds"] < cold["seconds"]
     assert table(result["rows"])[0]["backend"] == "cpu"
 
 

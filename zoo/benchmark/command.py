@@ -22,6 +22,7 @@ def bench(
     *,
     volume: Path | None,
     train: bool,
+    timeout: float,
     picture: Path | None,
     output: Path | None,
     console: Console,
@@ -52,6 +53,7 @@ def bench(
             volume=volume,
             train=train,
             threads=torch.get_num_threads(),
+            timeout=timeout,
         ):
             rows.append(row)
             status.update(f"{row.work} {row.resolution} {row.channels} {row.backend}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -23,12 +25,17 @@ from zoo.report import versions
 
 SMALL = (2, 2, 4, 4, 4, 4, 16)
 CONVOLUTIONS = ((1, 2), (8, 8), (32, 32))
-TIMEOUT = 900  # seconds for one measurement
+TIMEOUT = 900.0  # seconds for one measurement
+COLD, WARM = "cold start", "warm start"
 PEERS = ("cpu", "torch", "dense", "minkowski")
 
 
 class Row(BaseModel):
-    """One measurement; ratios are of this backend to `cpu` doing the same work in the same run."""
+    """One measurement; ratios are of this backend to `cpu` doing the same work in the same run.
+
+    A start is a whole process, from its launch to its end, that imports and makes one forward pass:
+    cold the first time ever, warm the second time.
+    """
 
     work: str
     resolution: int
@@ -62,18 +69,24 @@ def run_suite(
     volume: Path | None,
     train: bool,
     threads: int,
+    timeout: float = TIMEOUT,
 ) -> Iterator[Row]:
     """Measure, peer after peer, each in a process of its own."""
     with TemporaryDirectory() as folder:
         for resolution in resolutions:
             path = Path(folder, f"{resolution}.npy")
             np.save(path, _grid(resolution, volume))
-            for work, width in _works(channels, train):
+            for work, width in _works(channels, train, starts=resolution == resolutions[0]):
                 peers = [*backends, "spconv"] if work == "convolution" else backends
-                yield from _compare(work, resolution, width, peers, path, threads)
+                yield from _compare(work, resolution, width, peers, path, threads, timeout)
 
 
-def _works(channels: list[tuple[int, ...]], train: bool) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _works(
+    channels: list[tuple[int, ...]], train: bool, starts: bool
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    if starts:
+        yield COLD, channels[0]
+        yield WARM, channels[0]
     yield "index", (1, 1)
     yield from (("convolution", width) for width in CONVOLUTIONS)
     for width in channels:
@@ -83,12 +96,21 @@ def _works(channels: list[tuple[int, ...]], train: bool) -> Iterator[tuple[str, 
 
 
 def _compare(
-    work: str, resolution: int, width: tuple[int, ...], peers: list[str], path: Path, threads: int
+    work: str,
+    resolution: int,
+    width: tuple[int, ...],
+    peers: list[str],
+    path: Path,
+    threads: int,
+    timeout: float,
 ) -> Iterator[Row]:
     own: Row | None = None
     for peer in peers:
         spec = Spec(work=work, backend=peer, volume=str(path), channels=width, threads=threads)
-        facts = run_measurement(spec)
+        if work in (COLD, WARM):
+            facts = measure_start(spec, timeout, cache=path.parent / f"compiled-by-{peer}")
+        else:
+            facts = run_measurement(spec, timeout)
         row = Row(
             work=work,
             resolution=resolution,
@@ -103,13 +125,26 @@ def _compare(
         yield row
 
 
-def run_measurement(spec: Spec) -> dict[str, Any]:
+def measure_start(spec: Spec, timeout: float, cache: Path) -> dict[str, Any]:
+    """Seconds of a whole process that makes one forward pass; what it compiles goes into `cache`."""
+    once = spec.model_copy(update={"work": "forward", "once": True})
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
+    started = perf_counter()
+    facts = run_measurement(once, timeout, environment)
+    return facts | {"seconds": perf_counter() - started}
+
+
+def run_measurement(
+    spec: Spec, timeout: float = TIMEOUT, environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The result of one child process, or an `error` that says how it ended."""
     command = [sys.executable, "-m", "zoo.benchmark.measure", spec.model_dump_json()]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, env=environment
+        )
     except subprocess.TimeoutExpired:
-        return {"error": f"took longer than {TIMEOUT} s"}
+        return {"error": f"took longer than {timeout:g} s"}
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         return {"error": lines[-1][:200]}

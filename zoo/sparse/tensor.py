@@ -110,7 +110,7 @@ class SparseTensor:
         `low` is the coordinate of their first voxel. At least one voxel must be occupied.
         """
         index = backend.index_from_grids(grids, low, torch.device(device))
-        return cls(torch.ones(len(index), 1, device=device), index)
+        return cls(torch.ones(1, 1, device=device).expand(len(index), 1), index)
 
     def to_grid(self, low: tuple[int, int, int], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
         """Which voxels of the box (I, J, K) from `low` on the first item has."""
