@@ -126,7 +126,7 @@ def _compare(
 
 
 def measure_start(spec: Spec, timeout: float, cache: Path) -> dict[str, Any]:
-    """Seconds of a whole process that makes one forward pass; what it compiles goes into `cache`."""
+    """Seconds of a whole process that makes one forward pass; it compiles into `cache`."""
     once = spec.model_copy(update={"work": "forward", "once": True})
     environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
     started = perf_counter()
