@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from zoo import registries
 from zoo.architectures.completion import SparseCompletion, SparseCompletionConfig
+from zoo.errors import ConfigError
 from zoo.sparse import SparseTensor
 from zoo.training.losses import deep_supervision
 
@@ -69,6 +70,10 @@ def test_kernels_have_the_canonical_layout():
 def test_config_refuses(wrong):
     with pytest.raises(ValidationError):
         SparseCompletionConfig.model_validate(wrong)
+
+
+def test_thresholds_are_zero_where_left_out():
+    assert SparseCompletionConfig(channels=(2, 2, 2, 4, 4)).thresholds == (0.0,) * 4
 
 
 def test_config_is_frozen():
@@ -135,3 +140,32 @@ def test_backends_agree_on_logits_and_gradients(backend, training):
     got = logits_by_coordinate(backend, network().train(training))
     for a, b in zip((*got[:2], *got[2]), (*wanted[:2], *wanted[2]), strict=True):
         assert (a - b).abs().max() <= 1e-4 * b.abs().max().clamp(min=1e-12)
+
+
+def test_a_finer_network_begins_with_the_answers_of_the_coarser_one(backend):
+    """One level more in front: the same logits at the levels that were taken over."""
+    coarse, _ = shell(12)
+    child = torch.randint(0, 2, coarse.shape, generator=torch.Generator().manual_seed(0))
+    some = torch.arange(len(coarse)) % 3 == 0
+    fine = torch.cat([2 * coarse + child, (2 * coarse + 1 - child)[some]])
+    made = network(seed=1, dtype=torch.float32).eval()
+    finer = SparseCompletion(SparseCompletionConfig(channels=(4, *SMALL.channels))).eval()
+    taken = finer.start_from(made)
+    assert len(taken) == 7 + 6 + 6 and all(finer.get_submodule(name) for name in taken)
+    wanted, got = (
+        net(SparseTensor.from_coordinates(points, backend=backend)).levels
+        for net, points in ((made, coarse), (finer, fine))
+    )
+    assert [level.stride for level in got] == [64, 32, 16, 8, 4, 2, 1]
+    for one, other in zip(wanted, got[:-1], strict=True):
+        # Sorted, as the rows of two inputs need not be in one order.
+        a, b = (level.logits.sort().values for level in (one, other))
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+def test_a_finer_network_must_fit_the_coarser_one():
+    made = SparseCompletion(SMALL)
+    with pytest.raises(ConfigError, match=r"channels: wanted .* \(2, 2, 4, 4, 4, 4, 16\)"):
+        SparseCompletion(SMALL).start_from(made)
+    with pytest.raises(ConfigError, match="channels: wanted"):
+        SparseCompletion(SparseCompletionConfig(channels=(2,) * 8)).start_from(made)

@@ -6,8 +6,8 @@ import pytest
 import zoo
 from zoo.cli import main
 from zoo.errors import VolumeError
-from zoo.plan import halved
 from zoo.volume import Volume
+from zoo.voxels import pooled
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +36,11 @@ def test_plan_refuses_what_predict_refuses(model):
         model.plan(np.arange(27.0).reshape(3, 3, 3))
 
 
-def test_halved_pools_any():
+def test_pooling_keeps_any():
     grid = np.zeros((5, 4, 3), dtype=bool)
     grid[4, 1, 2] = True
-    assert halved(grid).shape == (3, 2, 2)
-    assert np.argwhere(halved(grid)).tolist() == [[2, 0, 1]]
+    assert pooled(grid, 2).shape == (3, 2, 2)
+    assert np.argwhere(pooled(grid, 2)).tolist() == [[2, 0, 1]]
 
 
 def test_command_line_plan_writes_nothing(tmp_path, capsys):

@@ -12,7 +12,7 @@ import torch
 from zoo.conform import Bools
 from zoo.sparse import Backend
 from zoo.sparse.memory import COPIES, free_memory
-from zoo.voxels import bounds, complete_grid
+from zoo.voxels import bounds, complete_grid, pooled
 
 SAMPLE = 50_000  # voxels of the trial run
 
@@ -45,7 +45,7 @@ def plan_completion(
 ) -> Plan:
     """Plan the completion of bool (I, J, K) `grid` with `channels` features at tensor stride 1."""
     voxels = int(np.count_nonzero(grid))
-    generated = 8 * int(np.count_nonzero(halved(grid)))
+    generated = 8 * int(np.count_nonzero(pooled(grid, 2)))
     if backend.name == "dense":
         low, high = bounds(grid)
         generated, overhead = int(np.prod(high - low + 1)), 0
@@ -67,16 +67,8 @@ def _trial(
     """Seconds for the grid, from those for a coarsened one: the work grows with the voxels."""
     small = grid
     while np.count_nonzero(small) > SAMPLE and min(small.shape) > 1:
-        small = halved(small)
+        small = pooled(small, 2)
     complete_grid(network, small, backend, device)  # compiles, and fills caches
     started = perf_counter()
     complete_grid(network, small, backend, device)
     return (perf_counter() - started) * voxels / int(np.count_nonzero(small))
-
-
-def halved(grid: Bools) -> Bools:
-    """Half the resolution: a voxel is set if any of the eight below it is."""
-    for axis in range(3):
-        starts = np.arange(0, grid.shape[axis], 2)
-        grid = np.logical_or.reduceat(grid, starts, axis=axis)
-    return grid

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from zoo import sparse
+from zoo.errors import ConfigError
 from zoo.heads import OccupancyHead
 from zoo.layers import Convolution, GenerativeTransposedConvolution, Unit
 from zoo.sparse import Index, SparseTensor
 
-LEVELS = 7
 Channels = Annotated[int, Field(ge=1)]
 
 
@@ -26,18 +26,29 @@ class SparseCompletionConfig(BaseModel):
     """Config of `SparseCompletion`.
 
     Attributes:
-        channels: features per voxel at tensor strides 1, 2, 4, 8, 16, 32, 64.
-        thresholds: logit above which a voxel is kept at tensor strides 1, 2, 4, 8, 16, 32.
+        channels: features per voxel at tensor strides 1, 2, 4, ... One number a level: the paper
+            has 7, whatever the grid; with one more for every doubling of the resolution the deepest
+            level stays as coarse as it was.
+        thresholds: logit above which a voxel is kept at tensor strides 1, 2, 4, ... but the last;
+            0 at each if left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    channels: Annotated[tuple[Channels, ...], Field(min_length=LEVELS, max_length=LEVELS)] = (
+    channels: Annotated[tuple[Channels, ...], Field(min_length=4, max_length=12)] = (
         *(8, 8, 16, 16, 32, 32, 64),
     )
-    thresholds: Annotated[
-        tuple[float, ...], Field(min_length=LEVELS - 1, max_length=LEVELS - 1)
-    ] = (0.0,) * (LEVELS - 1)
+    thresholds: Annotated[tuple[float, ...], Field(validate_default=True)] = ()
+
+    @field_validator("thresholds")
+    @classmethod
+    def _one_a_level(cls, thresholds: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        if "channels" not in info.data:
+            return thresholds  # it is in error itself
+        wanted = len(info.data["channels"]) - 1
+        if thresholds and len(thresholds) != wanted:
+            raise ValueError(f"wanted {wanted} numbers, one for every level but the coarsest")
+        return thresholds or (0.0,) * wanted
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,12 @@ class CompletionOutput:
 
 
 class SparseCompletion(nn.Module):
-    """Encoder of 7 levels, generative decoder that classifies and prunes at each of 6 levels."""
+    """An encoder, and a generative decoder that classifies and prunes at every level.
+
+    Attributes:
+        levels: tensor strides 1, 2, ... 2 ** (levels - 1).
+        cell: voxels along an edge of one voxel of the coarsest level.
+    """
 
     task = "completion"
     config_class = SparseCompletionConfig
@@ -79,14 +95,15 @@ class SparseCompletion(nn.Module):
         super().__init__()
         self.config = config
         c = config.channels
+        self.levels, self.cell = len(c), 2 ** (len(c) - 1)
         self.encoder = nn.ModuleList([Unit(Convolution(1, c[0], 3))])
-        for level in range(1, LEVELS):
+        for level in range(1, self.levels):
             down = Unit(Convolution(c[level - 1], c[level], 2, stride=2))
             self.encoder.append(nn.Sequential(down, Unit(Convolution(c[level], c[level], 3))))
         self.decoder = nn.ModuleList()
         self.heads = nn.ModuleList()
-        for level in range(LEVELS - 1):
-            size = 4 if level == LEVELS - 2 else 2
+        for level in range(self.levels - 1):
+            size = 4 if level == self.levels - 2 else 2
             up = Unit(GenerativeTransposedConvolution(c[level + 1], c[level], size))
             self.decoder.append(nn.Sequential(up, Unit(Convolution(c[level], c[level], 3))))
             self.heads.append(OccupancyHead(c[level], config.thresholds[level]))
@@ -105,9 +122,9 @@ class SparseCompletion(nn.Module):
             x = block(x)
             skips.append(x)
         skips.pop()
-        targets = _pyramid(target)
+        targets = _pyramid(target, self.levels - 1)
         levels: list[LevelOutput] = []
-        for level in reversed(range(LEVELS - 1)):
+        for level in reversed(range(self.levels - 1)):
             x = sparse.add(self.decoder[level](x), skips.pop(), overwrite=True)
             logits, keep = self.heads[level](x)
             wanted = sparse.contains(x.index, targets[level]) if targets else None
@@ -118,12 +135,45 @@ class SparseCompletion(nn.Module):
         y: SparseTensor = self.output(x)
         return CompletionOutput(y.with_features(torch.sigmoid(y.features)), tuple(levels))
 
+    @torch.no_grad()
+    def start_from(self, coarser: SparseCompletion) -> list[str]:
+        """Begin with the answer of a network for a coarser grid, and learn what is finer.
 
-def _pyramid(target: Index | None) -> list[Index]:
-    """The target at tensor strides 1, 2, ... 32; nothing if there is none."""
+        Its levels become the last ones of this one. Of the finer levels that this one has in front,
+        the coarser network's first convolution sees nothing to begin with: a channel of ones, as it
+        was trained on.
+
+        Returns:
+            The names of the submodules that were taken over.
+
+        Raises:
+            ConfigError: the channels of the coarser network are not the last ones of this one.
+        """
+        added, channels = self.levels - coarser.levels, self.config.channels
+        if added < 1 or channels[added:] != coarser.config.channels:
+            raise ConfigError(
+                f"channels: wanted some for finer levels, then {coarser.config.channels}, those of"
+                f" the network to start from; got {channels}"
+            )
+        taken = {f"encoder.{added + n}": coarser.encoder[n] for n in range(1, coarser.levels)}
+        taken |= {f"decoder.{added + n}": block for n, block in enumerate(coarser.decoder)}
+        taken |= {f"heads.{added + n}": head for n, head in enumerate(coarser.heads)}
+        for name, block in taken.items():
+            self.get_submodule(name).load_state_dict(block.state_dict())
+        name, state = f"encoder.{added}.1", coarser.encoder[0].state_dict()
+        kernel = torch.zeros_like(self.get_parameter(f"{name}.convolution.kernel"))
+        kernel[:, :1] = state["convolution.kernel"]
+        self.get_submodule(name).load_state_dict(state | {"convolution.kernel": kernel})
+        self.get_parameter(f"encoder.{added}.0.norm.weight")[0] = 0
+        self.get_parameter(f"encoder.{added}.0.norm.bias")[0] = 1
+        return [name, *taken]
+
+
+def _pyramid(target: Index | None, levels: int) -> list[Index]:
+    """The target at tensor strides 1, 2, ... for so many levels; nothing if there is none."""
     if target is None:
         return []
     pyramid = [target]
-    for _ in range(LEVELS - 2):
+    for _ in range(levels - 1):
         pyramid.append(sparse.coarsen(pyramid[-1]))
     return pyramid

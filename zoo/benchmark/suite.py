@@ -22,6 +22,7 @@ from zoo.data.phantoms import complete_skull
 from zoo.errors import MissingDependency
 from zoo.files import atomic_path, read_volume
 from zoo.report import versions
+from zoo.voxels import pooled
 
 SMALL = (2, 2, 4, 4, 4, 4, 16)
 CONVOLUTIONS = ((1, 2), (8, 8), (32, 32))
@@ -161,11 +162,7 @@ def _grid(resolution: int, volume: Path | None) -> np.ndarray:
     if volume is None:
         return complete_skull(0, resolution)
     grid: np.ndarray = np.asarray(read_volume(volume).canonical().array, dtype=bool)
-    factor = max(1, max(grid.shape) // resolution)
-    padded = np.pad(grid, [(0, -n % factor) for n in grid.shape])
-    i, j, k = (n // factor for n in padded.shape)
-    blocks = padded.reshape(i, factor, j, factor, k, factor)
-    return np.asarray(blocks.any(axis=(1, 3, 5)))
+    return pooled(grid, max(1, max(grid.shape) // resolution))
 
 
 def _processor() -> str:

@@ -94,7 +94,9 @@ class TrainingConfig(_Frozen):
     Attributes:
         architecture: name in the architectures registry.
         config: the architecture's own config.
-        initial: model to start from, by name or as `local-dir:PATH`; random weights if left out.
+        initial: model to start from, by name or as `local-dir:PATH`; random weights if left out. One
+            for a coarser grid becomes the last levels of this one, and keeps their BatchNorm
+            statistics. A run that is resumed needs it again.
         phantoms: generated data, and the grid.
         dataset: data on disk.
         augmentation: of both.

@@ -8,28 +8,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from zoo.errors import ZooError
 from zoo.training.augmentation import augment
 from zoo.training.cache import GridCache
 from zoo.training.config import TrainingConfig
+from zoo.training.pairs import Batch, Pair, place_pair
 from zoo.training.sources import Cases, Phantoms, Shapes
-from zoo.voxels import bounds, centring_shift, occupied_coordinates
-
-Pair = tuple[Tensor, Tensor]
-Batch = tuple[list[Tensor], list[Tensor]]
+from zoo.voxels import CELL
 
 
 class Samples(Dataset[Pair]):
-    """Sample n is a defective skull and the complete one, (N, 3) and (M, 3) coordinates.
+    """Sample n is a defective skull and the complete one, around the middle of a network's cells.
 
     It depends on the config and n alone, so a resumed run sees what it would have seen.
     """
 
-    def __init__(self, config: TrainingConfig, cache: Path) -> None:
-        self.config = config
+    def __init__(self, config: TrainingConfig, cache: Path, cell: int = CELL) -> None:
+        self.config, self.cell = config, cell
         kept = GridCache(cache)
         self.phantoms = Phantoms(config.phantoms, kept)
         dataset = config.dataset
@@ -45,7 +42,7 @@ class Samples(Dataset[Pair]):
         jitter = self.config.phantoms.jitter
         offset = rng.integers(-jitter, jitter + 1, 3)
         pair = augment(shapes.defective, shapes.complete, self.config.augmentation, extra)
-        return place_pair(*pair, offset)
+        return place_pair(*pair, offset, self.cell)
 
     def validation(self) -> Iterator[Shapes]:
         """Cases that are never trained on: the data set's own, or phantoms."""
@@ -60,14 +57,6 @@ class Samples(Dataset[Pair]):
         if self.cases and dataset and rng.random() < dataset.share:
             return self.cases
         return self.phantoms
-
-
-def place_pair(defective: np.ndarray, complete: np.ndarray, offset: np.ndarray) -> Pair:
-    """Coordinates of both grids, with the defective shape `offset` away from its cell's middle."""
-    source, target = occupied_coordinates(defective), occupied_coordinates(complete)
-    shift = torch.from_numpy(centring_shift(*bounds(defective)) + offset)
-    # Coordinates are below 2^15, and these go from one process to another.
-    return (source + shift).short(), (target + shift).short()
 
 
 def batches(

@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoo.errors import ConfigError
 from zoo.sparse import Backend, SparseTensor
 from zoo.training.checkpoint import load_checkpoint, load_tensors, save_checkpoint, save_tensors
 from zoo.training.config import TrainingConfig
-from zoo.training.data import Batch, Samples, batches
+from zoo.training.data import Samples, batches
 from zoo.training.initial import make_network
 from zoo.training.log import Progress, append_log, draw_curve
 from zoo.training.losses import Supervised
+from zoo.training.pairs import Batch, sparse_input
 from zoo.training.processes import check_shares, uses_bfloat16
 from zoo.training.scoring import Scores, score
-from zoo.voxels import sparse_input
+from zoo.voxels import cell_of
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -66,10 +67,10 @@ class Trainer:
         self.accelerator = accelerator
         mixed = uses_bfloat16(config, accelerator.mixed_precision, backend)
         check_shares(config, accelerator.num_processes)
-        self.samples = Samples(config, cache or folder / CACHE)
         self.step = 0
-        resuming = (folder / CHECKPOINT).exists()
-        self.network = make_network(config, initialise=not resuming).to(device)
+        network, self.taken_over = make_network(config)
+        self.network = network.to(device)
+        self.samples = Samples(config, cache or folder / CACHE, cell_of(network))
         average = get_ema_multi_avg_fn(config.average)
         self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
         self.optimizer = torch.optim.Adam(self.network.parameters(), amsgrad=True)
@@ -101,7 +102,7 @@ class Trainer:
 
     def update(self, passes: list[Batch]) -> float:
         """One optimiser step on the passes of a batch; returns their mean loss."""
-        self.network.train()
+        self._set_training(self.network)
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.step)
         self.optimizer.zero_grad()
         # Gradients of several processes are averaged once, in the last pass.
@@ -133,9 +134,9 @@ class Trainer:
             name = f"not-finite-step{self.step + 1}-process{self.accelerator.process_index}"
             path = self.folder / f"{name}.safetensors"
             tensors = {
-                f"{part}/{item}": coordinates
+                f"{part}/{item}": shape.coordinates
                 for part, items in zip(("input", "target"), batch, strict=True)
-                for item, coordinates in enumerate(items)
+                for item, shape in enumerate(items)
             }
             save_tensors(path, tensors, {"step": str(self.step + 1)})
             where = f"the batch is in {path}"
@@ -182,8 +183,25 @@ class Trainer:
     def _measured(self, state: dict[str, torch.Tensor], step: int, workers: int) -> Finished:
         network: nn.Module = deepcopy(self.average.module)
         network.load_state_dict(state)
-        update_bn(self._inputs(workers), network)
+        taken = [network.get_submodule(name) for name in self.taken_over]
+        kept = {norm for part in taken for norm in batch_norms(part)}
+        norms = [norm for norm in batch_norms(network) if norm not in kept]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a mean over all batches
+        self._set_training(network)
+        for x in self._inputs(workers):
+            network(x)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
         return Finished(network, step, self._score(network.eval()))
+
+    def _set_training(self, network: nn.Module) -> None:
+        """Training mode, but for what keeps its BatchNorm statistics."""
+        network.train()
+        for name in self.taken_over:
+            network.get_submodule(name).eval()
 
     def _score(self, network: nn.Module) -> Scores:
         return score(network, self.samples.validation(), self.backend, self.device)
@@ -198,6 +216,10 @@ class Trainer:
     def _batches(self, steps: range, workers: int) -> Iterator[list[Batch]]:
         process, processes = self.accelerator.process_index, self.accelerator.num_processes
         return batches(self.samples, steps, workers, process=process, processes=processes)
+
+
+def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
+    return [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:

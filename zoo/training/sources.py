@@ -14,12 +14,13 @@ from zoo.cards import InputContract
 from zoo.conform import conform
 from zoo.data import phantoms
 from zoo.data.datasets import THINNEST_BONE, Case, find_cases, load_pair
-from zoo.data.defects import cut_defect
-from zoo.data.phantoms import FIELD_OF_VIEW, complete_skull, skull_case
+from zoo.data.defects import apply_defects, cut_defect, plan_defects
+from zoo.data.phantoms import FIELD_OF_VIEW, PLANNED_AT, complete_skull, skull_case
 from zoo.errors import VolumeError
 from zoo.implants import without_specks
 from zoo.training.cache import GridCache, Grids
 from zoo.training.config import VALIDATION_SEEDS, DatasetConfig, PhantomConfig
+from zoo.voxels import pooled
 
 Bools = NDArray[np.bool_]
 
@@ -53,7 +54,11 @@ class Phantoms:
         (grid,) = self._keep(f"skull-{seed}", lambda: [complete_skull(seed, self._edge)]).grids
         if rng.random() < 0.5:
             grid = grid[::-1]  # left and right
-        defective, implant = cut_defect(grid, self.spacing, rng)
+        # Placed on one resolution, which is enough and much faster than on a fine one.
+        factor = self._edge // PLANNED_AT if self._edge % PLANNED_AT == 0 else 1
+        planned = grid if factor == 1 else pooled(grid, factor)
+        defects = plan_defects(planned, self.spacing * factor, rng)
+        defective, implant = apply_defects(grid, self.spacing, defects)
         return Shapes(defective, defective | implant, (self.spacing,) * 3)
 
     def held_out(self, number: int) -> Shapes:

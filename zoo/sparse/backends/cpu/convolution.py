@@ -7,6 +7,7 @@ of all of these are instances; they differ in how the kernel is packed.
 
 from __future__ import annotations
 
+from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -63,30 +64,23 @@ def up(size: int) -> Relation:
     return Relation(-1, 1 - size // 2, size // 2)
 
 
-def unfold(kernel: Tensor, relation: Relation) -> Tensor:
-    """Kernel (K, C_in, C_out), first axis fastest -> (parities, width along i, j, k, C_in, C_out).
+@cache
+def kernel_rows(relation: Relation) -> Tensor:
+    """Rows of a kernel, first axis fastest, by parity along i, j, k and by place along i, j, k.
 
-    A view where it can be: `Method.pack` copies.
+    Seen from a target of one parity, a coarser source has every second row of the kernel, and the
+    farther back in the window, the larger the offset.
     """
-    n, (c_in, c_out) = relation.size, kernel.shape[1:]
-    cube = kernel.reshape(n, n, n, c_in, c_out).permute(2, 1, 0, 3, 4)  # "k j i ... -> i j k ..."
-    if relation.scale >= 0:
-        return cube.unsqueeze(0)
-    # d = 2m + parity, and window place a = width - 1 - m: the farther back q, the larger d.
-    h = relation.width
-    split = cube.reshape(h, 2, h, 2, h, 2, c_in, c_out).flip(0, 2, 4)
-    return split.permute(1, 3, 5, 0, 2, 4, 6, 7).reshape(8, h, h, h, c_in, c_out)
-
-
-def fold(unfolded: Tensor, relation: Relation) -> Tensor:
-    """The inverse of `unfold`."""
-    n, (c_in, c_out) = relation.size, unfolded.shape[-2:]
+    places = torch.arange(relation.width)
+    offsets = places.unsqueeze(0)  # (parity, place)
     if relation.scale < 0:
-        h = relation.width
-        split = unfolded.reshape(2, 2, 2, h, h, h, c_in, c_out).permute(3, 0, 4, 1, 5, 2, 6, 7)
-        unfolded = split.flip(0, 2, 4)
-    cube = unfolded.reshape(n, n, n, c_in, c_out)
-    return cube.permute(2, 1, 0, 3, 4).reshape(n**3, c_in, c_out)
+        offsets = 2 * (relation.width - 1 - offsets) + torch.arange(2).unsqueeze(1)
+    n = relation.size
+    # "parity of i, of j, of k, place in i, in j, in k"
+    i = offsets[:, None, None, :, None, None]
+    j = offsets[None, :, None, None, :, None] * n
+    k = offsets[None, None, :, None, None, :] * n * n
+    return (i + j + k).flatten()
 
 
 def transposed(kernel: Tensor, relation: Relation) -> Tensor:
@@ -118,15 +112,17 @@ class Method(NamedTuple):
             return cls(narrow, register)
         return cls(wide, register if c_out <= register else 2 * register)
 
-    def pack(self, unfolded: Tensor) -> Tensor:
-        """What `unfold` gives as `kernels` has it, zero beyond C_out."""
-        packed: Tensor = self.kernels.pack(unfolded, self.lanes)
+    def pack(self, kernel: Tensor, relation: Relation) -> Tensor:
+        """Kernel (K, C_in, C_out) as `kernels` has it, zero beyond C_out."""
+        rows = kernel_rows(relation)
+        packed: Tensor = self.kernels.pack(kernel, rows, relation.width, self.lanes)
         return packed
 
-    def unpack(self, packed: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """The adjoint of `pack`; `shape` is that of the result."""
-        unfolded: Tensor = self.kernels.unpack(packed, shape)
-        return unfolded
+    def unpack(self, packed: Tensor, relation: Relation, shape: tuple[int, ...]) -> Tensor:
+        """The adjoint of `pack`; `shape` is that of the kernel."""
+        rows = kernel_rows(relation)
+        ordered: Tensor = self.kernels.unpack(packed, *shape[1:])
+        return ordered.new_empty(shape).index_copy_(0, rows, ordered.reshape(shape))
 
 
 def convolve(
@@ -135,7 +131,7 @@ def convolve(
     """Features (N, C_in) on the source -> (N', C_out) on the target."""
     _, c_in, c_out = kernel.shape
     method = Method.choose(c_in, c_out, features.dtype, relation.scale)
-    weights = method.pack(unfold(kernel, relation)).numpy()
+    weights = method.pack(kernel.detach(), relation).numpy()
     out = features.new_empty(len(target), c_out)
     grids = target.grid, source.grid
     x = features.contiguous().numpy()
@@ -153,8 +149,8 @@ def correlate(
     """
     c_in, c_out = features.shape[1], gradient.shape[1]
     method = Method.choose(c_in, c_out, features.dtype, relation.scale)
-    shape = (8 if relation.scale < 0 else 1, *(relation.width,) * 3, c_in, c_out)
-    empty = method.pack(features.new_zeros(shape))
+    shape = relation.size**3, c_in, c_out
+    empty = method.pack(features.new_zeros(shape), relation)
     cut = target.spans(max(1, min(32, MOST_PARTS_BYTES // empty.nbytes)))
     parts = np.zeros((len(cut), *empty.shape), empty.numpy().dtype)
     grids = target.grid, source.grid
@@ -163,7 +159,7 @@ def correlate(
     total = parts[0]
     for part in parts[1:]:
         total += part
-    return fold(method.unpack(torch.from_numpy(total), shape), relation)
+    return method.unpack(torch.from_numpy(total), relation, shape)
 
 
 class Convolve(torch.autograd.Function):

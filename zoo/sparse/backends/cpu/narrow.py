@@ -30,21 +30,22 @@ from zoo.sparse.backends.cpu.windows import (
 U = np.uint64
 
 
-def pack(unfolded: torch.Tensor, lanes: int) -> torch.Tensor:
-    """(parities, width, width, width, C_in, C_out) as the kernels have it, zero beyond C_out."""
-    return split_outputs(unfolded, lanes).movedim(-2, 3).contiguous().flatten(1, 2)
+def pack(kernel: torch.Tensor, rows: torch.Tensor, width: int, lanes: int) -> torch.Tensor:
+    """Kernel (K, C_in, C_out) as the compiled code has it, zero beyond C_out."""
+    matrices = split_outputs(kernel, lanes)[rows].unflatten(0, (-1, width * width, width))
+    return matrices.movedim(-2, 2).contiguous()
 
 
-def unpack(packed: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """The inverse of `pack`; `shape` is that of the result."""
-    return packed.movedim(2, -2).flatten(-2)[..., : shape[-1]].reshape(shape)
+def unpack(packed: torch.Tensor, c_in: int, c_out: int) -> torch.Tensor:
+    """The inverse of `pack`, but for the order of rows."""
+    return packed.movedim(2, -2).flatten(-2)[..., :c_out]
 
 
-def split_outputs(unfolded: torch.Tensor, lanes: int) -> torch.Tensor:
+def split_outputs(kernel: torch.Tensor, lanes: int) -> torch.Tensor:
     """(..., C_out) -> (..., blocks, lanes), zero beyond C_out."""
-    blocks = -(-unfolded.shape[-1] // lanes)
-    missing = blocks * lanes - unfolded.shape[-1]
-    padded = torch.nn.functional.pad(unfolded, (0, missing)) if missing else unfolded
+    blocks = -(-kernel.shape[-1] // lanes)
+    missing = blocks * lanes - kernel.shape[-1]
+    padded = torch.nn.functional.pad(kernel, (0, missing)) if missing else kernel
     return padded.unflatten(-1, (blocks, lanes))
 
 

@@ -43,21 +43,21 @@ gather_1, gather_2, gather_4 = (gather_kernel(channels) for channels in (1, 2, 4
 add_groups = outer_kernel(OUTPUTS)
 
 
-def pack(unfolded: torch.Tensor, lanes: int) -> torch.Tensor:
-    """(parities, width, width, width, C_in, C_out) as the kernels have it, zero beyond C_out."""
-    along_k = 2 if len(unfolded) > 1 else 1
-    lines = unfolded.flatten(1, 2).unflatten(0, (-1, along_k))
+def pack(kernel: torch.Tensor, rows: torch.Tensor, width: int, lanes: int) -> torch.Tensor:
+    """Kernel (K, C_in, C_out) as the compiled code has it, zero beyond C_out."""
+    along_k = 2 if len(kernel) > width**3 else 1
+    shape = -1, along_k, width * width, width
+    matrices = split_outputs(kernel, OUTPUTS)[rows].unflatten(0, shape)
     # "parity of i and j, of k, line, place, channel, block, output -> ..."
-    ordered = split_outputs(lines, OUTPUTS).permute(0, 5, 2, 3, 4, 6, 1)
+    ordered = matrices.permute(0, 5, 2, 3, 4, 6, 1)
     return ordered.tile(lanes // along_k).contiguous()
 
 
-def unpack(packed: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """The adjoint of `pack`: sums over what it repeats. `shape` is that of the result."""
-    along_k = 2 if shape[0] > 1 else 1
-    split = packed.unflatten(-1, (-1, along_k)).sum(-2)
-    ordered = split.permute(0, 6, 2, 3, 4, 1, 5)
-    return ordered.flatten(-2)[..., : shape[-1]].reshape(shape)
+def unpack(packed: torch.Tensor, c_in: int, c_out: int) -> torch.Tensor:
+    """The adjoint of `pack`, but for the order of rows: sums over what it repeats."""
+    along_k = 2 if len(packed) > 1 else 1
+    matrices = packed.unflatten(-1, (-1, along_k)).sum(-2).permute(0, 6, 2, 3, 4, 1, 5)
+    return matrices.flatten(-2)[..., :c_out]
 
 
 class Planes(NamedTuple):

@@ -40,15 +40,14 @@ four_channels, one_channel = pairs_kernel(FOUR, 2), pairs_kernel(1, 2)
 four_narrow, one_narrow = pairs_kernel(FOUR, 1), pairs_kernel(1, 1)
 
 
-def pack(unfolded: torch.Tensor, lanes: int) -> torch.Tensor:
-    """(parities, width, width, width, C_in, C_out) as the kernels have it, zero beyond C_out."""
-    return split_outputs(unfolded, lanes).movedim(-2, 4).contiguous().flatten(0, 3)
+def pack(kernel: torch.Tensor, rows: torch.Tensor, width: int, lanes: int) -> torch.Tensor:
+    """Kernel (K, C_in, C_out) as the compiled code has it, zero beyond C_out."""
+    return split_outputs(kernel, lanes).movedim(-2, 1).index_select(0, rows)
 
 
-def unpack(packed: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """The inverse of `pack`; `shape` is that of the result."""
-    split = packed.reshape(*shape[:4], *packed.shape[1:]).movedim(4, -2)
-    return split.flatten(-2)[..., : shape[-1]]
+def unpack(packed: torch.Tensor, c_in: int, c_out: int) -> torch.Tensor:
+    """The inverse of `pack`, but for the order of rows."""
+    return packed.movedim(1, -2).flatten(-2)[..., :c_out]
 
 
 class Pairs(NamedTuple):
