@@ -94,9 +94,10 @@ class TrainingConfig(_Frozen):
     Attributes:
         architecture: name in the architectures registry.
         config: the architecture's own config.
-        initial: model to start from, by name or as `local-dir:PATH`; random weights if left out. One
-            for a coarser grid becomes the last levels of this one, and keeps their BatchNorm
-            statistics. A run that is resumed needs it again.
+        initial: model to start from, by name or as `local-dir:PATH`; random weights if left out.
+            A network for a coarser grid becomes the last levels of this one, which keep their
+            BatchNorm statistics. A run that is resumed needs it again.
+        initial_rate: factor of the learning rate for the levels that `initial` became.
         phantoms: generated data, and the grid.
         dataset: data on disk.
         augmentation: of both.
@@ -118,6 +119,7 @@ class TrainingConfig(_Frozen):
     architecture: str
     config: dict[str, Any] = {}
     initial: str | None = None
+    initial_rate: NonNegativeFloat = 1
     phantoms: PhantomConfig = PhantomConfig()
     dataset: DatasetConfig | None = None
     augmentation: AugmentationConfig = AugmentationConfig()

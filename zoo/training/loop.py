@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -73,10 +73,20 @@ class Trainer:
         self.samples = Samples(config, cache or folder / CACHE, cell_of(network))
         average = get_ema_multi_avg_fn(config.average)
         self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), amsgrad=True)
+        self.optimizer = torch.optim.Adam(self._parameters(), amsgrad=True)
         supervised = Supervised(self.network, config.loss_weights, mixed=mixed)
         self.supervised = accelerator.prepare_model(supervised, device_placement=False)
         self.best = -1.0  # implant Dice
+
+    def _parameters(self) -> list[dict[str, Any]]:
+        """What is new, and what was taken over, with the factors of their learning rates."""
+        taken = tuple(f"{name}." for name in self.taken_over)
+        parameters = list(self.network.named_parameters())
+        groups = [
+            {"params": [p for name, p in parameters if name.startswith(taken) == old], "rate": rate}
+            for old, rate in ((False, 1.0), (True, self.config.initial_rate))
+        ]
+        return [group for group in groups if group["params"]]
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -103,7 +113,8 @@ class Trainer:
     def update(self, passes: list[Batch]) -> float:
         """One optimiser step on the passes of a batch; returns their mean loss."""
         self._set_training(self.network)
-        self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step) * group["rate"]
         self.optimizer.zero_grad()
         # Gradients of several processes are averaged once, in the last pass.
         *others, last = passes
