@@ -59,7 +59,7 @@ def test_command_prints_ratios(tmp_path, capsys):
     ("words", "message"),
     [
         (["--resolutions", "a"], "--resolutions takes numbers"),
-        (["--channels", "1,2"], "--channels takes 7 numbers"),
+        (["--channels", "1,2"], "--channels: channels"),
         (["--backends", "tohrc"], "torch"),
         (["--volume", "nothing.nii.gz"], "no such file"),
         (["--plot", "no/such/folder.png"], "mkdir"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from case_folders import MAKE, PARTS, PIECE, SPACING, WHOLE, save, skullfix
 
-from zoo.data.datasets import Case, find_cases, load_pair
+from zoo.data.datasets import Case, find_cases, load_complete, load_pair
 from zoo.data.phantoms import FIELD_OF_VIEW, complete_skull
 from zoo.errors import VolumeError
 from zoo.phantom_files import write_case
@@ -46,6 +46,39 @@ def test_without_implants_they_are_what_the_source_lacks(tmp_path):
     (case, _) = find_cases(tmp_path)
     assert case.implant is None
     assert np.array_equal(load_pair(case).implant.array, PIECE)
+
+
+def test_without_a_source_it_is_what_the_implant_leaves(tmp_path):
+    skull, implant = save(tmp_path / "skull.nii"), tmp_path / "implant.nii"
+    case = Case("a", None, skull, implant)
+    save(implant, PIECE)
+    for volume, array in zip(
+        vars(load_pair(case)).values(), (WHOLE - PIECE, WHOLE, PIECE), strict=True
+    ):
+        assert np.array_equal(volume.array, array)
+    save(implant, np.roll(PIECE, 1, 0))
+    assert load_pair(case).defective.array.sum() == (WHOLE & ~np.roll(PIECE, 1, 0)).sum()
+
+
+@pytest.mark.parametrize(
+    ("implant", "said"),
+    [
+        (WHOLE, r"implant\.nii: wanted an implant for a part of .*skull\.nii"),
+        (1 - WHOLE, r"skull\.nii: wanted this skull to be what is left of it plus .*implant\.nii"),
+    ],
+)
+def test_an_implant_alone_must_fit_its_skull(implant, said, tmp_path):
+    path = save(tmp_path / "implant.nii", implant)
+    with pytest.raises(VolumeError, match=said):
+        load_pair(Case("a", None, save(tmp_path / "skull.nii"), path))
+
+
+def test_a_complete_skull_is_read_alone(tmp_path):
+    case = Case("a", tmp_path / "absent", save(tmp_path / "a.nii", WHOLE * 900.0 + 7), None)
+    skull = load_complete(case, threshold=300)
+    assert np.array_equal(skull.array, WHOLE) and skull.array.dtype == np.uint8
+    with pytest.raises(VolumeError, match=r"a\.nii: "):
+        load_complete(case, threshold=5000)
 
 
 def test_scans_are_binarised_by_the_threshold_and_implants_are_masks(tmp_path):

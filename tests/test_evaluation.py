@@ -11,12 +11,11 @@ from command_line import KEEP_ALL, contents, save_model
 from PIL import Image
 
 import zoo
+from zoo import metrics
 from zoo.cli import main
-from zoo.data.datasets import Case, Pair, find_cases
+from zoo.data.datasets import Pair
 from zoo.errors import ConfigError
-from zoo.evaluate_command import case_table, remarks
 from zoo.evaluation import Score, evaluate, score, summarise
-from zoo.evaluation_files import Settings, draw_worst
 from zoo.loading import load
 from zoo.model import Model
 from zoo.prediction import Prediction
@@ -111,6 +110,17 @@ def test_the_score_of_a_case():
         "peak_memory": 5,
     }
     assert score("a", answer, pair).model_dump() == pytest.approx(wanted)
+
+
+def test_distances_are_measured_once_each_way(monkeypatch):
+    calls, measure = [], metrics._distances
+    monkeypatch.setattr(
+        metrics, "_distances", lambda *points: calls.append(points) or measure(*points)
+    )
+    pair = Pair(volume(0), volume(0, 1, 2), volume(1, 2))
+    report = {"timings": {}, "peak_memory": 5}
+    score("a", Prediction(volume(0, 1), volume(1), volume(0), report), pair)
+    assert len(calls) == 2
 
 
 def test_infinite_distances_do_not_poison_the_summary():
@@ -238,41 +248,3 @@ def test_what_does_not_fit_is_refused(words, said, model, phantoms, tmp_path, ru
 def write(folder: Path, text: str):
     folder.mkdir()
     (folder / "cases.csv").write_text(text)
-
-
-def test_the_worst_cases_are_drawn(model, phantoms, tmp_path, monkeypatch):
-    titles = {}
-
-    def save(path, *volumes, **_):
-        path.touch()
-        titles[path.name] = volumes[-1]
-
-    monkeypatch.setattr("zoo.evaluation_files.save_preview", save)
-    cases = [
-        Case(f"bilateral/{case.name}", case.source, case.target, case.implant)
-        for case in find_cases(phantoms)
-    ]
-    scores = [
-        GOOD.model_copy(update={"case": case.name, "implant_dice": dice})
-        for case, dice in zip(cases, (0.5, 0.2, 0.9), strict=True)
-    ]
-    for name in ("worst-1-bilateral-002.png", "worst-1-mine.png"):
-        (tmp_path / name).write_bytes(b"old")
-    settings = Settings(model="a-model", weights=None)
-    drawn = draw_worst(tmp_path, load(model), cases, scores, 2, settings)
-    names = ["worst-1-bilateral-001.png", "worst-2-bilateral-000.png"]
-    assert [path.name for path in drawn] == names
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names, "worst-1-mine.png"])
-    assert titles[names[0]] == "bilateral/001, a-model: implant Dice 0.2000"
-
-
-def test_of_many_cases_the_worst_are_shown():
-    cases = [{**GOOD.model_dump(), "case": f"{n}", "implant_dice": n / 30} for n in range(30)]
-    facts = {
-        "cases": cases[::-1],
-        "without_prediction": 0,
-        "summary": {"hd95": {"cases": 28}},
-    }
-    assert [row["case"] for row in case_table(facts)] == [str(n) for n in range(20)]
-    shown, infinite = remarks(facts)
-    assert "20 worst of 30 cases" in shown and "infinite distances of 2 cases" in infinite

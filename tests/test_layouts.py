@@ -4,7 +4,7 @@ import pytest
 from case_folders import MAKE, mug500, save, skullbreak, skullfix
 
 from zoo.data.datasets import LAYOUTS, Case, find_cases
-from zoo.data.layouts import DEFECTS
+from zoo.data.layouts import DEFECTS, recognised
 from zoo.errors import ReadError
 
 
@@ -116,3 +116,23 @@ def test_a_wrong_split_is_refused(text, said, tmp_path):
         split.write_text(text)
     with pytest.raises(ReadError, match=said):
         find_cases(tmp_path, split=split)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_layout_is_for_one_task(layout, tmp_path):
+    MAKE[layout](tmp_path, "nii.gz")
+    right, wrong = "completion", "segmentation"
+    if layout == "segthor":
+        right, wrong = wrong, right
+    assert find_cases(tmp_path, task=right) == find_cases(tmp_path)
+    with pytest.raises(
+        ReadError, match=rf"wanted a data set for {wrong}.* got {layout}, .*{right}"
+    ):
+        find_cases(tmp_path, task=wrong)
+
+
+def test_pictures_make_no_layout(tmp_path):
+    (tmp_path / "worst-1-A0001.png").touch()
+    assert recognised(tmp_path) is None
+    (tmp_path / "A0001").mkdir()
+    assert recognised(tmp_path) == "mug500"

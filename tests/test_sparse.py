@@ -140,6 +140,51 @@ def test_add_is_a_union(backend, case):
     np.testing.assert_allclose(counts, 3 * (len(some) + 10 * len(others)))
 
 
+@pytest.mark.parametrize("case", ["corner", "blob", "batch"])
+def test_add_may_overwrite_where_one_holds_the_other(backend, case):
+    """The same sum, whether x's features serve for the result or are still needed."""
+    x, _ = make(case, 3, backend)
+    before = x.features.detach().clone()
+    some = sparse.prune(x, x.coordinates[:, 1:].sum(1) % 2 == 0)
+    total = sparse.add(x, some)
+    wanted = as_dict(total.coordinates, total.features)
+    differentiated = sparse.add(x, some, overwrite=True)
+    assert differentiated.features.requires_grad and torch.equal(x.features, before)
+    with torch.no_grad():
+        got = sparse.add(x.with_features(before.clone()), some, overwrite=True)
+        assert_same(as_dict(got.coordinates, got.features), wanted)
+        ones = x.with_features(torch.ones(1, 1, dtype=torch.float64).expand(len(x), 3))
+        sparse.add(ones, some, overwrite=True)
+        assert (ones.features == 1).all()  # all its rows are one
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("channels", [1, 2, 3, 8, 22, 40])
+def test_rectify_scales_shifts_and_cuts(backend, channels, dtype):
+    x, _ = make("blob", channels, backend)
+    features = x.features.detach().to(dtype)
+    features[1, 0] = float("nan")
+    scale, shift = (values(channels, 1, seed).squeeze(1).to(dtype) for seed in (4, 5))
+    wanted = torch.relu(features * scale + shift)
+    got = sparse.rectify(x.with_features(features.clone()), scale, shift)
+    torch.testing.assert_close(got.features, wanted, equal_nan=True)
+    wide = torch.cat([features, features], dim=1)
+    part = sparse.rectify(x.with_features(wide[:, :channels]), scale, shift)
+    torch.testing.assert_close(part.features, wanted, equal_nan=True)
+    torch.testing.assert_close(wide[:, channels:], features, equal_nan=True)
+
+
+def test_rectify_lets_gradients_through_and_checks_its_arguments(backend):
+    x, leaf = make("corner", 3, backend)
+    scale, shift = torch.full((3,), 2.0).double(), torch.full((3,), 0.1).double()
+    sparse.rectify(x, scale, shift).features.sum().backward()
+    torch.testing.assert_close(leaf.grad, 2 * (leaf * 2 + 0.1 > 0).double())
+    with pytest.raises(ValueError, match=r"scale must be .* of shape \(3,\)"):
+        sparse.rectify(x, scale[:1], shift)
+    with pytest.raises(ValueError, match="shift must be"):
+        sparse.rectify(x, scale, shift.float())
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_coarsening_and_membership(backend, case):
     x, _ = make(case, 1, backend)

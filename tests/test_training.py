@@ -8,17 +8,17 @@ import torch
 import yaml
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-from training_runs import SMALL, trainer
+from safetensors.torch import load_file
+from training_runs import SMALL, losses, scored, trainer
 
 import zoo
 from zoo.architectures.completion import LevelOutput
-from zoo.errors import ConfigError, ReadError
+from zoo.errors import ConfigError
 from zoo.training import command
 from zoo.training.config import EVALUATION_SEEDS, VALIDATION_SEEDS, TrainingConfig, read_config
 from zoo.training.loop import BEST, CHECKPOINT, CURVE, LOG, learning_rate
 from zoo.training.losses import deep_supervision
-from zoo.training.scoring import Scores, score
+from zoo.training.scoring import score
 from zoo.training.sources import Shapes
 
 
@@ -27,82 +27,6 @@ def config_file(tmp_path):
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump(SMALL))
     return path
-
-
-def losses(run, stop=None):
-    """Losses of the steps up to `stop`, as a killed process would have done them."""
-    seen = {}
-
-    def on_step(step, loss):
-        seen[step] = loss
-        if step == stop:
-            raise KeyboardInterrupt
-
-    if stop is None:
-        run.run(0, on_step)
-    else:
-        with pytest.raises(KeyboardInterrupt):
-            run.run(0, on_step)
-    return seen
-
-
-def test_resumed_run_has_the_same_losses_and_weights(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    whole = trainer(tmp_path / "a")
-    wanted = losses(whole)
-    assert len(set(wanted.values())) == 6  # every step sees something else
-    losses(trainer(tmp_path / "b"), stop=5)  # killed two steps after its checkpoint
-    again = trainer(tmp_path / "b")
-    again.resume()
-    assert again.step == 3
-    assert losses(again) == {step: wanted[step] for step in (4, 5, 6)}
-    for name, module in whole.modules.items():
-        for key, value in module.state_dict().items():
-            assert torch.equal(value, again.modules[name].state_dict()[key]), (name, key)
-    with (tmp_path / "b" / LOG).open() as file:
-        assert [int(row["step"]) for row in csv.DictReader(file)] == [3, 6]
-
-
-def test_checkpoint_of_another_config_is_refused(tmp_path):
-    losses(trainer(tmp_path))
-    other = trainer(tmp_path)
-    other.config = TrainingConfig(**(SMALL | {"learning_rate": 0.5}))
-    with pytest.raises(ConfigError, match="another training config"):
-        other.resume()
-
-
-def test_checkpoint_of_an_older_release_resumes(tmp_path):
-    """One that knows nothing of newer keys, which have their defaults."""
-    losses(trainer(tmp_path), stop=4)
-    with safe_open(tmp_path / CHECKPOINT, framework="pt") as file:
-        metadata = file.metadata()
-    older = json.loads(metadata["config"])
-    del older["accumulate"], older["augmentation"]
-    save_file(
-        load_file(tmp_path / CHECKPOINT),
-        tmp_path / CHECKPOINT,
-        metadata | {"config": json.dumps(older)},
-    )
-    run = trainer(tmp_path)
-    run.resume()
-    assert run.step == 3
-
-
-def test_resume_restores_the_random_state(tmp_path):
-    run = trainer(tmp_path)
-    losses(run)
-    wanted = torch.rand(3)
-    torch.manual_seed(123)
-    run.resume()
-    assert torch.equal(torch.rand(3), wanted)
-
-
-def test_checkpoint_is_safetensors(tmp_path):
-    losses(trainer(tmp_path), stop=4)
-    with safe_open(tmp_path / CHECKPOINT, framework="pt") as file:
-        assert file.metadata()["step"] == "3"
-        assert any(key.startswith("optimizer/") for key in file.keys())  # noqa: SIM118
 
 
 def test_loss_goes_down(tmp_path):
@@ -216,13 +140,6 @@ def test_log_has_scores_and_the_curve_is_drawn(tmp_path):
         assert picture.format == "PNG" and picture.width > 400
 
 
-def scored(run, *scores):
-    """The run with validations that give these implant Dice."""
-    given = iter(scores)
-    run._score = lambda network: Scores(next(given), 1.0, 1.0)
-    return run
-
-
 @pytest.mark.parametrize(("last", "step"), [(0.8, 3), (0.95, 6)])
 def test_best_weights_are_kept_and_exported_unless_the_last_are_better(tmp_path, last, step):
     run = scored(trainer(tmp_path), 0.9, 0.7, last, 0.9)
@@ -234,15 +151,6 @@ def test_best_weights_are_kept_and_exported_unless_the_last_are_better(tmp_path,
     assert (finished.step, finished.scores.implant_dice) == (step, max(last, 0.9))
     kernel = finished.network.encoder[0].convolution.kernel
     assert torch.equal(kernel, best) == (step == 3)
-
-
-def test_resumed_run_knows_its_best(tmp_path):
-    losses(scored(trainer(tmp_path), 0.9, 0.1), stop=4)
-    run = scored(trainer(tmp_path), 0.5)
-    run.resume()
-    losses(run)
-    with safe_open(tmp_path / BEST, framework="pt") as file:
-        assert file.metadata()["step"] == "3"
 
 
 def test_scores_are_those_of_the_implant_and_the_whole(corner):
@@ -293,42 +201,15 @@ def test_passes_add_up_to_the_gradient_of_their_mean_loss(tmp_path):
         assert p.grad is None or torch.allclose(p.grad, (first + second) / 2, atol=1e-6)
 
 
-@pytest.fixture
-def parent(tmp_path):
-    """The folder of a model of SMALL's config."""
-    zoo.create("sparse-completion", SMALL["config"], backend="torch").save(tmp_path / "parent")
-    return tmp_path / "parent"
-
-
-def test_run_starts_from_a_model_of_its_config(tmp_path, parent):
-    run = trainer(tmp_path, initial=f"local-dir:{parent}")
-    wanted = load_file(parent / "model.safetensors")
-    assert all(torch.equal(value, wanted[key]) for key, value in run.network.state_dict().items())
-    assert not torch.equal(
-        trainer(tmp_path).network.state_dict()["encoder.0.convolution.kernel"],
-        wanted["encoder.0.convolution.kernel"],
-    )
-
-
-def test_other_config_is_left_to_the_architecture(tmp_path, parent, monkeypatch):
-    wider = {"channels": [4, 4, 4, 4, 4, 4, 8]}
-    design = zoo.registries.architectures.get("sparse-completion")
-    given = []
-    monkeypatch.setattr(design, "start_from", lambda _, other: given.append(other), raising=False)
-    trainer(tmp_path, config=wider, initial=f"local-dir:{parent}")
-    assert given[0].config.channels == tuple(SMALL["config"]["channels"])
-    monkeypatch.delattr(design, "start_from")
-    with pytest.raises(ConfigError, match=r"initial: .*cannot start from another"):
-        trainer(tmp_path, config=wider, initial=f"local-dir:{parent}")
-
-
-def test_damaged_checkpoint_is_one_line(tmp_path):
-    (tmp_path / CHECKPOINT).write_bytes(b"half")
-    with pytest.raises(ReadError, match="not a whole checkpoint"):
-        trainer(tmp_path).resume()
-
-
 def test_card_keeps_the_authors_folders_to_itself():
     config = TrainingConfig(**SMALL, dataset={"folder": "/home/me/skulls", "share": 0.5})
     text = command.model_card(config, "mine").text
     assert "phantoms and a data set" in text and "/home/me" not in text
+
+
+def test_every_process_says_what_the_mean_loss_became(tmp_path, monkeypatch):
+    run = trainer(tmp_path)
+    monkeypatch.setattr(run.accelerator, "reduce", lambda loss, how: loss * float("nan"))
+    with pytest.raises(ConfigError, match=r"became nan at step 1: .* in another process"):
+        losses(run)
+    assert not list(tmp_path.glob("not-finite-*"))

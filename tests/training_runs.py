@@ -5,6 +5,7 @@
 prints the loss of every step and the sha256 of the parameters in the end.
 """
 
+import contextlib
 import hashlib
 import json
 import sys
@@ -13,10 +14,12 @@ from pathlib import Path
 import torch
 
 from zoo import registries
-from zoo.training import losses
+from zoo.training import losses as training_losses
 from zoo.training.config import TrainingConfig
+from zoo.training.data import Samples
 from zoo.training.loop import Trainer
 from zoo.training.processes import start_processes
+from zoo.training.scoring import Scores
 
 SMALL = {
     "architecture": "sparse-completion",
@@ -37,6 +40,44 @@ def trainer(folder, *, backend="torch", cache=None, **changes):
     return Trainer(config, Path(folder), engine, place, accelerator, cache)
 
 
+def losses(run, stop=None):
+    """Losses of the steps up to `stop`, as a killed process would have done them."""
+    seen = {}
+
+    def on_step(step, loss):
+        seen[step] = loss
+        if step == stop:
+            raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt):
+        run.run(0, on_step)
+    assert stop is None or max(seen) == stop
+    return seen
+
+
+def scored(run, *scores):
+    """The run with validations that give these implant Dice."""
+    given = iter(scores)
+    run._score = lambda network: Scores(next(given), 1.0, 1.0)
+    return run
+
+
+def samples(folder, **changes):
+    return Samples(TrainingConfig(**(SMALL | changes)), folder / "cache")
+
+
+def equal(one, other):
+    return torch.equal(one.coordinates, other.coordinates)
+
+
+def same(one, other):
+    return all(equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def points(shape):
+    return set(map(tuple, shape.coordinates.tolist()))
+
+
 def digest(network):
     parameters = [p.detach().numpy().tobytes() for p in network.parameters()]
     return hashlib.sha256(b"".join(parameters)).hexdigest()
@@ -47,8 +88,8 @@ if __name__ == "__main__":
     folder, changes = sys.argv[1:]
     run = trainer(folder, cache=Path(folder).parent / "cache", **json.loads(changes))
     if run.accelerator.process_index == 1:  # as if a level had been left without voxels there
-        whole = losses.deep_supervision
-        losses.deep_supervision = lambda levels, weights: whole(levels[:-1], weights)
+        whole = training_losses.deep_supervision
+        training_losses.deep_supervision = lambda levels, weights: whole(levels[:-1], weights)
     run.run(0, lambda step, loss: print(step, float(loss).hex(), flush=True))
     print("end", digest(run.network), flush=True)
     run.accelerator.end_training()

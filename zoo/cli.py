@@ -350,7 +350,7 @@ def phantom(
 def bench(
     resolutions: Annotated[str, typer.Option(help="Voxels along an edge.")] = "64,128,256",
     channels: Annotated[
-        list[str] | None, typer.Option(help="Of the network, 7 numbers; repeat for more.")
+        list[str] | None, typer.Option(help="Of the network, one a level; repeat for more.")
     ] = None,
     backends: Annotated[str, typer.Option(help="Which; all that are installed if empty.")] = "",
     volume: Annotated[Path | None, typer.Option(help="A binary volume, not a phantom.")] = None,

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from zoo.data.datasets import Case, find_cases
+from zoo.data.layouts import recognised
 from zoo.errors import ConfigError, ZooError
 from zoo.evaluation import UNITS, Score, evaluate, summarise
 from zoo.evaluation_files import (
@@ -58,12 +59,12 @@ def evaluate_cases(
 
     Raises:
         ConfigError: options that do not fit together, or scores in `output` of other settings.
-        ReadError: no cases, or a file of theirs is missing.
+        ReadError: no cases, some for another task, or a file of theirs is missing.
         WriteError: something cannot be written into `output`.
         ZooError: every case failed.
     """
     _check(data, output, resume, pictures)
-    cases = find_cases(data, layout, split)
+    cases = find_cases(data, layout, split, task="completion")
     model = load(name, backend=backend, device=device)
     weights = model.card.weights.sha256 if model.card.weights else None
     settings = Settings(model=model.card.name, weights=weights, threshold=threshold, seed=seed)
@@ -84,8 +85,21 @@ def _check(data: Path, output: Path | None, resume: bool, pictures: int | None) 
     if output is None and (resume or pictures):
         option = "--resume" if resume else "--pictures"
         raise ConfigError(f"{option} needs -o OUTDIR, the folder of the results (see --help)")
-    if output is not None and output.resolve() == data.resolve():
+    if output is not None:
+        _check_output(output, data if data.is_file() else data / SCORES)
+
+
+def _check_output(output: Path, table: Path) -> None:
+    """Refuse a folder in which scores would be taken for data, or for the data's table."""
+    own = output.resolve() == table.parent.resolve()
+    if own or (output / SCORES).resolve() == table.resolve():
         raise ConfigError(f"{output}: is the data's own folder; choose another for the results")
+    layout = recognised(output)
+    if layout not in (None, "csv"):
+        raise ConfigError(
+            f"{output}: is a data set of layout {layout}, which {SCORES} would make one of layout"
+            " csv; choose another folder for the results"
+        )
 
 
 def _run(

@@ -9,7 +9,13 @@ from pydantic import BaseModel, ConfigDict
 
 from zoo.data.datasets import Case, Pair, load_pair
 from zoo.errors import ConfigError, ZooError
-from zoo.metrics import border_dice, dice, hausdorff_distance, hd95, reconstruction_error
+from zoo.metrics import (
+    border_dice,
+    dice,
+    greatest_percentile,
+    reconstruction_error,
+    surface_distances,
+)
 from zoo.model import Model
 from zoo.prediction import Prediction
 
@@ -95,13 +101,14 @@ def score(name: str, prediction: Prediction, pair: Pair) -> Score:
     assert prediction.implant is not None
     complete, implant = prediction.volume.array, prediction.implant.array
     truth, spacing = pair.implant.array, pair.defective.spacing
+    distances = surface_distances(implant, truth, spacing)
     kept = np.count_nonzero(np.logical_and(complete, pair.defective.array))
     return Score(
         case=name,
         implant_dice=dice(implant, truth),
         border_dice=border_dice(implant, truth, pair.defective.array, spacing),
-        hausdorff_distance=hausdorff_distance(implant, truth, spacing),
-        hd95=hd95(implant, truth, spacing),
+        hausdorff_distance=greatest_percentile(distances, 100),
+        hd95=greatest_percentile(distances, 95),
         complete_dice=dice(complete, pair.complete.array),
         reconstruction_error=reconstruction_error(complete, pair.complete.array),
         input_kept=int(kept) / int(np.count_nonzero(pair.defective.array)),

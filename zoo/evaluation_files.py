@@ -123,10 +123,10 @@ def draw_worst(
     """
     by_name = {case.name: case for case in cases}
     worst = sorted(scores, key=lambda score: score.implant_dice)[:count]
-    for case in cases:
-        for old in folder.glob("worst-*.png"):
-            if old.name.split("-", 2)[2:] == [f"{_file_name(case)}.png"]:
-                old.unlink()
+    names = {f"{_file_name(case)}.png" for case in cases}
+    for old in list(folder.glob("worst-*-*.png")):
+        if old.name.split("-", 2)[2] in names:
+            old.unlink()
     paths = []
     for rank, score in enumerate(worst, 1):
         case = by_name[score.case]
@@ -138,7 +138,8 @@ def draw_worst(
 
 
 def _file_name(case: Case) -> str:
-    return case.name.replace("/", "-")
+    """Its name, with slashes as in an address: no two cases share it."""
+    return case.name.replace("%", "%25").replace("/", "%2F")
 
 
 def _draw(path: Path, model: Model, case: Case, settings: Settings, title: str) -> None:

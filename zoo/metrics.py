@@ -78,7 +78,7 @@ def hausdorff_distance(a: Grid, b: Grid, spacing: Triple) -> float:
     Raises:
         ValueError: the shapes of the grids differ.
     """
-    return _largest(surface_distances(a, b, spacing), 100)
+    return greatest_percentile(surface_distances(a, b, spacing), 100)
 
 
 def hd95(a: Grid, b: Grid, spacing: Triple) -> float:
@@ -93,7 +93,7 @@ def hd95(a: Grid, b: Grid, spacing: Triple) -> float:
     Raises:
         ValueError: the shapes of the grids differ.
     """
-    return _largest(surface_distances(a, b, spacing), 95)
+    return greatest_percentile(surface_distances(a, b, spacing), 95)
 
 
 def reconstruction_error(prediction: Grid, truth: Grid) -> float:
@@ -125,8 +125,13 @@ def surface_distances(
     return _distances(one, other), _distances(other, one)
 
 
-def _largest(distances: tuple[NDArray[np.float64], ...], percentile: float) -> float:
-    """The greatest of the directions' percentiles."""
+def greatest_percentile(
+    distances: tuple[NDArray[np.float64], NDArray[np.float64]], percentile: float
+) -> float:
+    """The greater percentile of both directions' distances, from `surface_distances`, in mm.
+
+    0 if both shapes are empty, infinite if one is.
+    """
     if not all(map(len, distances)):
         return float("inf") if any(map(len, distances)) else 0.0
     return max(float(np.percentile(each, percentile)) for each in distances)

@@ -101,7 +101,7 @@ def _backend(spec: Spec) -> Backend:
 
 def _network(spec: Spec) -> SparseCompletion:
     torch.manual_seed(0)
-    thresholds = (float("inf"),) * 6  # only the target decides
+    thresholds = (float("inf"),) * (len(spec.channels) - 1)  # only the target decides
     return SparseCompletion(SparseCompletionConfig(channels=spec.channels, thresholds=thresholds))
 
 

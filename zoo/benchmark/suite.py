@@ -75,11 +75,11 @@ def run_suite(
     """Measure, peer after peer, each in a process of its own."""
     with TemporaryDirectory() as folder:
         for resolution in resolutions:
-            path = Path(folder, f"{resolution}.npy")
-            np.save(path, _grid(resolution, volume))
+            path, grid = Path(folder, f"{resolution}.npy"), _grid(resolution, volume)
+            np.save(path, grid)
             for work, width in _works(channels, train, starts=resolution == resolutions[0]):
                 peers = [*backends, "spconv"] if work == "convolution" else backends
-                yield from _compare(work, resolution, width, peers, path, threads, timeout)
+                yield from _compare(work, max(grid.shape), width, peers, path, threads, timeout)
 
 
 def _works(
@@ -132,7 +132,7 @@ def measure_start(spec: Spec, timeout: float, cache: Path) -> dict[str, Any]:
     environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
     started = perf_counter()
     facts = run_measurement(once, timeout, environment)
-    return facts | {"seconds": perf_counter() - started}
+    return facts if "error" in facts else facts | {"seconds": perf_counter() - started}
 
 
 def run_measurement(

@@ -17,9 +17,9 @@ class Case:
 
     Attributes:
         name: such as "000" or "bilateral/000"; unique in its data set.
-        source: the defective skull or the scan; None: a defect is to be cut into the target.
+        source: the defective skull or the scan; None: the target minus the implant.
         target: the complete skull or the labels.
-        implant: None: the target minus the source.
+        implant: None: the target minus the source. Without both, a defect is to be cut.
     """
 
     name: str
@@ -27,12 +27,17 @@ class Case:
     target: Path
     implant: Path | None
 
+    @property
+    def has_defect(self) -> bool:
+        """Whether its files say where something is missing."""
+        return self.source is not None or self.implant is not None
+
 
 def read_table(path: Path) -> list[Case]:
     """The cases of a CSV file with columns name, source, target and, if it likes, implant.
 
-    Paths are relative to the table's folder. An empty source: a defect is cut into the target.
-    Other columns are left aside.
+    Paths are relative to the table's folder. An empty source: the target minus the implant or,
+    without that too, a defect is cut into the target. Other columns are left aside.
 
     Raises:
         ReadError: no such table, a column or a value is missing, a name stands there twice, or a

@@ -26,6 +26,7 @@ __all__ = [
     "Case",
     "Pair",
     "find_cases",
+    "load_complete",
     "load_pair",
 ]
 
@@ -47,11 +48,12 @@ class Pair:
 
 
 def load_pair(case: Case, *, seed: int = 0, threshold: float | None = None) -> Pair:
-    """Read a case of completion; where it has no source, cut a defect by seed and name.
+    """Read a case of completion; where its files have no defect, cut one by seed and name.
 
     Skulls are binarised by the threshold, see `zoo.conform.binarise`; an implant is a mask and has
-    its two values already. Where source, target and implant disagree a little, the source and the
-    implant are what counts.
+    its two values already. Of source and implant, one that is not given is the target minus the
+    other. Where source, target and implant disagree a little, the source and the implant are what
+    counts.
 
     Raises:
         ReadError: a file is missing or damaged.
@@ -60,17 +62,44 @@ def load_pair(case: Case, *, seed: int = 0, threshold: float | None = None) -> P
     """
     target = read_volume(case.target)
     complete = _binary(target, case.target, threshold)
-    if case.source is None:
+    if not case.has_defect:
         implant = _cut(target, complete, case, seed)
         return _pair(target, complete & ~implant, implant)
-    source = _on_grid(case.source, target, case.target)
-    defective = _binary(source, case.source, threshold)
-    if case.implant is None:
-        implant = complete & ~defective
-    else:
-        implant = _binary(_on_grid(case.implant, target, case.target), case.implant, None)
+    defective, implant = _read_defect(case, target, complete, threshold)
     _check_together(case, complete, defective, implant)
     return _pair(target, defective, implant & ~defective)
+
+
+def load_complete(case: Case, *, threshold: float | None = None) -> Volume:
+    """Read the complete skull of a case alone, uint8 {0, 1}; see `load_pair`.
+
+    Raises:
+        ReadError: the file is missing or damaged.
+        VolumeError: it is not binary. The message names the file.
+    """
+    target = read_volume(case.target)
+    return target.with_array(_binary(target, case.target, threshold).view(np.uint8))
+
+
+def _read_defect(
+    case: Case, target: Volume, complete: Bools, threshold: float | None
+) -> tuple[Bools, Bools]:
+    """The defective skull and the implant, one of which is read, or both."""
+    defective = implant = complete
+    if case.source is not None:
+        defective = _binary(_on_grid(case.source, target, case.target), case.source, threshold)
+    if case.implant is not None:
+        implant = _binary(_on_grid(case.implant, target, case.target), case.implant, None)
+    if case.source is None:
+        defective = complete & ~implant
+    elif case.implant is None:
+        implant = complete & ~defective
+    if not defective.any():
+        raise VolumeError(
+            f"{case.implant}: wanted an implant for a part of {case.target}, got one that leaves"
+            " nothing of it; check that the files are of one skull"
+        )
+    return defective, implant
 
 
 def _pair(grid: Volume, defective: Bools, implant: Bools) -> Pair:
@@ -114,7 +143,9 @@ def _check_together(case: Case, complete: Bools, defective: Bools, implant: Bool
     beside = np.count_nonzero((defective | implant) != complete)
     twice = np.count_nonzero(defective & implant)
     if not size or beside + twice > MOST_DISAGREEMENT * size:
-        files = " plus ".join(str(path) for path in (case.source, case.implant) if path)
+        files = " plus ".join(
+            str(path) for path in (case.source or "what is left of it", case.implant) if path
+        )
         raise VolumeError(
             f"{case.target}: wanted this skull to be {files}, got an implant of {size} voxels,"
             f" {twice} of them in the defective skull, and {beside} voxels that differ;"

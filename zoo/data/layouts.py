@@ -9,6 +9,7 @@
 | csv | cases.csv, or a CSV file itself: name,source,target[,implant], relative to its folder |
 | segthor | Patient_NN/Patient_NN.nii.gz, a scan, and Patient_NN/GT.nii.gz, its labels |
 
+segthor is for segmentation, all others are for completion.
 A volume may have any suffix that a reader carries; names that begin with a dot are left aside.
 """
 
@@ -18,6 +19,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from zoo.data.cases import Case, read_table, select
 from zoo.errors import ReadError
@@ -43,9 +45,16 @@ WANTED = {
     "segthor": f"Patient_01/Patient_01.nii.gz and Patient_01/{LABELS}.nii.gz",
 }
 LAYOUTS = tuple(WANTED)
+TASKS = dict.fromkeys(LAYOUTS, "completion") | {"segthor": "segmentation"}
 
 
-def find_cases(folder: Path, layout: str | None = None, split: Path | None = None) -> list[Case]:
+def find_cases(
+    folder: Path,
+    layout: str | None = None,
+    split: Path | None = None,
+    *,
+    task: str | None = None,
+) -> list[Case]:
     """The cases of a folder in order of their names; a table's in its own order.
 
     Args:
@@ -53,21 +62,33 @@ def find_cases(folder: Path, layout: str | None = None, split: Path | None = Non
         layout: one of `LAYOUTS`; None: recognised from what is in the folder.
         split: a text file of the names to keep, one a line, # before a comment. In SkullBreak the
             name of a skull stands for all its defects.
+        task: what the cases are wanted for; None: whatever the layout is for.
 
     Raises:
-        ReadError: no such layout, no case, a file that a case needs is missing, or a name in the
-            split that no case has; the message names it.
+        ReadError: no such layout, one for another task, no case, a file that a case needs is
+            missing, or a name in the split that no case has; the message names it.
     """
-    layout = layout or _recognise(folder)
+    layout = layout or recognised(folder) or _refuse(folder)
     if layout not in _FIND:
         raise ReadError(f"wanted a layout out of {', '.join(LAYOUTS)}, got {layout!r}")
+    if task not in (None, TASKS[layout]):
+        fitting = ", ".join(name for name in LAYOUTS if TASKS[name] == task)
+        raise ReadError(
+            f"{folder}: wanted a data set for {task}, in a layout out of {fitting}; got {layout},"
+            f" which is for {TASKS[layout]}; choose another folder"
+        )
     cases = _FIND[layout](folder)
     if not cases:
         raise ReadError(f"{folder}: wanted {WANTED[layout]}, got no volume in this folder; add one")
     return cases if split is None else select(cases, split)
 
 
-def _recognise(folder: Path) -> str:
+def recognised(folder: Path) -> str | None:
+    """The layout of a folder by what is in it; None if it has none.
+
+    Raises:
+        ReadError: the folder cannot be read.
+    """
     if folder.suffix.lower() == ".csv" or (folder / TABLE).is_file():
         return "csv"
     if (folder / DEFECTIVE).is_dir():
@@ -76,10 +97,13 @@ def _recognise(folder: Path) -> str:
     entries = _entries(folder) if folder.is_dir() else []
     if any(PATIENT.fullmatch(entry.name) for entry in entries):
         return "segthor"
-    if any(HEALTHY.search(entry.name) for entry in entries):
+    skulls = [entry for entry in entries if is_volume(entry) or entry.is_dir()]
+    if any(HEALTHY.search(entry.name) for entry in skulls):
         return "mug500"
-    if any(map(is_volume, entries)):
-        return "complete"
+    return "complete" if any(map(is_volume, entries)) else None
+
+
+def _refuse(folder: Path) -> NoReturn:
     wanted = "; ".join(f"{what} ({layout})" for layout, what in WANTED.items())
     got = "none of these" if folder.is_dir() else "no such folder"
     raise ReadError(

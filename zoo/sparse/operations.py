@@ -70,7 +70,7 @@ def add(x: SparseTensor, y: SparseTensor, *, overwrite: bool = False) -> SparseT
         raise ValueError(f"operands of add need equal channels; got {x.channels} and {y.channels}")
     if not len(x) or not len(y):
         return x if len(x) else y
-    overwrite = overwrite and not _needs_gradient(x.features, y.features)
+    overwrite = overwrite and _may_overwrite(x.features, y.features)
     return x.index.backend.add(x, y, overwrite=overwrite)
 
 
@@ -78,8 +78,17 @@ def rectify(x: SparseTensor, scale: Tensor, shift: Tensor) -> SparseTensor:
     """ReLU of features (N, C) times scale (C,) plus shift (C,).
 
     The features of x are overwritten, unless a gradient needs them.
+
+    Raises:
+        ValueError: scale or shift of another shape or type.
     """
-    if _needs_gradient(x.features, scale, shift):
+    for name, factor in (("scale", scale), ("shift", shift)):
+        if factor.shape != (x.channels,) or factor.dtype != x.features.dtype:
+            raise ValueError(
+                f"{name} must be {x.features.dtype} of shape ({x.channels},);"
+                f" got {factor.dtype} {tuple(factor.shape)}"
+            )
+    if not _may_overwrite(x.features, scale, shift):
         return x.with_features(torch.relu(x.features * scale + shift))
     if not len(x):
         return x
@@ -103,8 +112,10 @@ def contains(index: Index, other: Index) -> Tensor:
     return index.backend.contains(index, other)
 
 
-def _needs_gradient(*tensors: Tensor) -> bool:
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+def _may_overwrite(features: Tensor, *others: Tensor) -> bool:
+    """Whether features own their memory, row after row, and no gradient goes through them."""
+    needed = any(tensor.requires_grad for tensor in (features, *others))
+    return features.is_contiguous() and not (torch.is_grad_enabled() and needed)
 
 
 def _empty(x: SparseTensor, channels: int, stride: int) -> SparseTensor:

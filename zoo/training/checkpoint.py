@@ -22,12 +22,16 @@ def save_checkpoint(
     modules: dict[str, nn.Module],
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Write all that a run needs to go on after `step` steps, whole or not at all."""
+    """Write all that a run needs to go on after `step` steps, whole or not at all.
+
+    The optimizer's state is kept by the names of the parameters of `modules["network"]`.
+    """
     tensors: dict[str, Tensor] = {}
     for name, module in modules.items():
         tensors |= {f"{name}/{key}": value for key, value in module.state_dict().items()}
+    names = _parameter_names(modules["network"], optimizer)
     for row, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{row}/{key}": value for key, value in state.items()}
+        tensors |= {f"optimizer/{names[row]}/{key}": value for key, value in state.items()}
     tensors |= {f"random/{kind}": state for kind, state in _random_states().items()}
     save_tensors(path, tensors, {"step": str(step), "config": config.model_dump_json()})
 
@@ -41,7 +45,7 @@ def load_checkpoint(
     """Restore what `save_checkpoint` wrote; returns the number of steps done.
 
     Raises:
-        ReadError: the file is damaged.
+        ReadError: the file is damaged, or its optimizer had other parameters.
         ConfigError: the checkpoint belongs to another config.
     """
     tensors, metadata = load_tensors(path)
@@ -53,10 +57,10 @@ def load_checkpoint(
     for name, module in modules.items():
         module.load_state_dict(_below(tensors, name))
     state = optimizer.state_dict()
-    state["state"] = {}
-    for key, tensor in _below(tensors, "optimizer").items():
-        row, name = key.split("/")
-        state["state"].setdefault(int(row), {})[name] = tensor
+    try:
+        state["state"] = _rows(_below(tensors, "optimizer"), modules["network"], optimizer)
+    except ValueError as error:
+        raise ReadError(f"{path}: {error}; train anew elsewhere") from error
     optimizer.load_state_dict(state)
     _restore_random_states(_below(tensors, "random"))
     return int(metadata["step"])
@@ -79,6 +83,42 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ReadError(f"{path}: not a whole checkpoint: {error}; train anew elsewhere") from error
+
+
+def _parameter_names(network: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """Names of the optimizer's parameters in the order of its rows, which its groups decide."""
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    return [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
+
+
+def _rows(
+    tensors: dict[str, Tensor], network: nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[int, dict[str, Tensor]]:
+    """The optimizer's state by row, from tensors named "parameter/key".
+
+    An older checkpoint numbers the parameters, in the network's order or, where only that fits
+    their shapes, in that of the optimizer's rows.
+
+    Raises:
+        ValueError: it is not the state of these parameters.
+    """
+    given: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        name, _, part = key.rpartition("/")
+        given.setdefault(name, {})[part] = tensor
+    shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
+    names = _parameter_names(network, optimizer)
+    rows = {name: row for row, name in enumerate(names)}
+    for order in (list(shapes), names):
+        known = {name: name for name in names} | {str(n): name for n, name in enumerate(order)}
+        if all(_fits(state, shapes.get(known.get(key, ""))) for key, state in given.items()):
+            return {rows[known[key]]: state for key, state in given.items()}
+    raise ValueError("its optimizer's state is not of this network's parameters")
+
+
+def _fits(state: dict[str, Tensor], shape: torch.Size | None) -> bool:
+    """Whether it is of a parameter of that shape; what has no axes is of any."""
+    return shape is not None and all(value.shape in (shape, ()) for value in state.values())
 
 
 def _config(metadata: dict[str, str]) -> TrainingConfig | None:

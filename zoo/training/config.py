@@ -51,7 +51,8 @@ class DatasetConfig(_Frozen):
         folder: of the data set.
         layout: name of its layout; found out if left out.
         split: file that lists the cases to train on; all if left out.
-        validation_split: file that lists the cases to validate on; phantoms if left out.
+        validation_split: file that lists the cases to validate on; phantoms if left out. Their
+            skulls are not trained on, whatever the defect.
         threshold: voxels above it are bone; needed for volumes that are not binary.
         share: of the samples that come from here; the rest are phantoms.
     """

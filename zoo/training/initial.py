@@ -29,22 +29,32 @@ def make_network(config: TrainingConfig) -> tuple[nn.Module, list[str]]:
 
 
 def start_from(network: nn.Module, name: str) -> list[str]:
-    """Take over a model's weights, all of them if its config is the same.
+    """Take over a model's weights, all of them if their names and shapes are the same.
 
     Returns the names of the submodules that a coarser network's levels became.
 
     Raises:
-        ConfigError: the configs differ, and the architecture cannot start from another's weights.
+        ConfigError: a model of another architecture, or one whose weights have other shapes and
+            which the architecture cannot start from.
     """
     other = load(name, backend="torch", device="cpu").network
-    if type(other) is type(network) and other.config == network.config:
+    if type(other) is not type(network):
+        raise ConfigError(
+            f"initial: wanted a model of architecture {type(network).__name__}, got {name}, which"
+            f" is a {type(other).__name__}; name another, or leave it out"
+        )
+    if _shapes(other) == _shapes(network):
         network.load_state_dict(other.state_dict())
         return []
     take_over = getattr(network, "start_from", None)
     if take_over is None:
         raise ConfigError(
-            f"initial: {name} is a {type(other).__name__} with config {other.config}; wanted"
-            f" {type(network).__name__} with {network.config}, as it cannot start from another"
+            f"initial: {name} has config {other.config}; wanted {network.config}, as a"
+            f" {type(network).__name__} cannot start from another"
         )
     taken: list[str] = take_over(other)
     return taken
+
+
+def _shapes(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in network.state_dict().items()}

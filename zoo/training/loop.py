@@ -96,7 +96,8 @@ class Trainer:
         """Go back to the checkpoint in the folder."""
         path = self.folder / CHECKPOINT
         self.step = load_checkpoint(path, self.config, self.modules, self.optimizer)
-        self.best = float(load_tensors(self.folder / BEST)[1]["implant_dice"])
+        if (self.folder / BEST).exists():
+            self.best = float(load_tensors(self.folder / BEST)[1]["implant_dice"])
 
     def run(self, workers: int, on_step: Callable[[int, float], None]) -> None:
         """Train to the last step; log line, curve and checkpoint after every validation."""
@@ -134,11 +135,11 @@ class Trainer:
         loss = self.supervised(x, target)
         mean = float(self.accelerator.reduce(loss.detach(), "mean"))
         if not math.isfinite(mean):
-            self._stop(batch, loss.item())
+            self._stop(batch, loss.item(), mean)
         (loss / self.config.accumulate).backward()
         return mean
 
-    def _stop(self, batch: Batch, loss: float) -> None:
+    def _stop(self, batch: Batch, loss: float, mean: float) -> None:
         """Raise, in every process; those whose own loss it is keep the batch."""
         where = "it was met in another process"
         if not math.isfinite(loss):
@@ -152,7 +153,7 @@ class Trainer:
             save_tensors(path, tensors, {"step": str(self.step + 1)})
             where = f"the batch is in {path}"
         raise ConfigError(
-            f"the loss became {loss} at step {self.step + 1}: lower learning_rate; {where},"
+            f"the loss became {mean} at step {self.step + 1}: lower learning_rate; {where},"
             f" any checkpoint in {self.folder} is kept"
         )
 
@@ -184,6 +185,8 @@ class Trainer:
         the target's help, so the statistics gathered there are not those that a prediction meets.
         """
         last = self._measured(self.average.module.state_dict(), self.config.steps, workers)
+        if not (self.folder / BEST).exists():
+            return last
         tensors, facts = load_tensors(self.folder / BEST)
         if int(facts["step"]) == self.config.steps:
             return last

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from zoo.cards import InputContract
 from zoo.conform import conform
-from zoo.data import phantoms
-from zoo.data.datasets import THINNEST_BONE, Case, find_cases, load_pair
+from zoo.data import defect_shape, defects, phantoms, skull_shape, solids
+from zoo.data.datasets import THINNEST_BONE, Case, find_cases, load_complete, load_pair
 from zoo.data.defects import apply_defects, cut_defect, plan_defects
 from zoo.data.phantoms import FIELD_OF_VIEW, PLANNED_AT, complete_skull, skull_case
-from zoo.errors import VolumeError
+from zoo.errors import ConfigError, ReadError, VolumeError
 from zoo.implants import without_specks
 from zoo.training.cache import GridCache, Grids
 from zoo.training.config import VALIDATION_SEEDS, DatasetConfig, PhantomConfig
@@ -57,8 +57,8 @@ class Phantoms:
         # Placed on one resolution, which is enough and much faster than on a fine one.
         factor = self._edge // PLANNED_AT if self._edge % PLANNED_AT == 0 else 1
         planned = grid if factor == 1 else pooled(grid, factor)
-        defects = plan_defects(planned, self.spacing * factor, rng)
-        defective, implant = apply_defects(grid, self.spacing, defects)
+        cut = plan_defects(planned, self.spacing * factor, rng)
+        defective, implant = apply_defects(grid, self.spacing, cut)
         return Shapes(defective, defective | implant, (self.spacing,) * 3)
 
     def held_out(self, number: int) -> Shapes:
@@ -89,12 +89,11 @@ class Cases:
     def __init__(self, config: DatasetConfig, resolution: int, cache: GridCache) -> None:
         self.config, self.cache = config, cache
         self.contract = InputContract.around(FIELD_OF_VIEW / resolution)
-        self.cases = find_cases(config.folder, config.layout, config.split)
-        self.validation_cases: Sequence[Case] = (
-            find_cases(config.folder, config.layout, config.validation_split)
-            if config.validation_split
-            else ()
-        )
+        self.cases = self._find(config.split)
+        self.validation_cases: Sequence[Case] = ()
+        if config.validation_split:
+            self.validation_cases = self._find(config.validation_split)
+            self.cases = _others(self.cases, self.validation_cases, config.validation_split)
 
     def sample(self, rng: np.random.Generator) -> Shapes:
         """One of the cases; a new defect is cut into one that brings none.
@@ -105,9 +104,9 @@ class Cases:
         """
         for _ in range(ATTEMPTS):
             case = self.cases[int(rng.integers(len(self.cases)))]
-            if case.source:
+            if case.has_defect:
                 return self._pair(case)
-            kept = self._keep(case, "skull", _whole)
+            kept = self._keep(case, "skull", self._load_skull)
             head, complete = kept.grids
             try:
                 _, implant = cut_defect(head, kept.spacing, rng, thinnest=THINNEST_BONE)
@@ -121,43 +120,60 @@ class Cases:
         """A case of the validation split, always with the same defect."""
         return self._pair(self.validation_cases[number])
 
+    def _find(self, split: Path | None) -> list[Case]:
+        return find_cases(self.config.folder, self.config.layout, split, task="completion")
+
     def _pair(self, case: Case) -> Shapes:
-        kept = self._keep(case, "pair", _defective_and_complete)
+        kept = self._keep(case, "pair", self._load_pair)
         defective, complete = kept.grids
         return Shapes(defective, complete, kept.spacing)
 
-    def _keep(self, case: Case, kind: str, parts: Callable[[Bools, Bools], list[Bools]]) -> Grids:
-        """The parts of a case on the model's grid, from the cache unless its files changed."""
-        files = [_stamp(path) for path in (case.target, case.source, case.implant) if path]
+    def _load_pair(self, case: Case) -> Grids:
+        pair = load_pair(case, threshold=self.config.threshold)
+        defective, complete = (
+            conform(volume, self.contract) for volume in (pair.defective, pair.complete)
+        )
+        grids = [defective.grid, complete.grid | defective.grid]
+        return Grids(np.stack(grids), complete.spacing)
+
+    def _load_skull(self, case: Case) -> Grids:
+        """What defects are cut into, without tables and noise, and all of it."""
+        volume = load_complete(case, threshold=self.config.threshold)
+        complete = conform(volume, self.contract)
+        return Grids(np.stack([without_specks(complete.grid), complete.grid]), complete.spacing)
+
+    def _keep(self, case: Case, kind: str, load: Callable[[Case], Grids]) -> Grids:
+        """Grids of a case, the model's, from the cache unless its files changed."""
+        files = [path and _stamp(path) for path in (case.target, case.source, case.implant)]
         identity = repr((kind, case.name, files, self.contract.spacing, self.config.threshold))
         digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-
-        def load() -> Grids:
-            pair = load_pair(case, threshold=self.config.threshold)
-            defective, complete = (
-                conform(volume, self.contract) for volume in (pair.defective, pair.complete)
-            )
-            grids = parts(defective.grid, complete.grid | defective.grid)
-            return Grids(np.stack(grids), complete.spacing)
-
-        return self.cache.get(f"cases/{digest}", load)
+        return self.cache.get(f"cases/{digest}", lambda: load(case))
 
 
-def _defective_and_complete(defective: Bools, complete: Bools) -> list[Bools]:
-    return [defective, complete]
-
-
-def _whole(_: Bools, complete: Bools) -> list[Bools]:
-    """What defects are cut into, without tables and noise, and all of it."""
-    return [without_specks(complete), complete]
+def _others(cases: list[Case], held_out: Sequence[Case], split: Path) -> list[Case]:
+    """The cases whose skulls are not held out, with whatever defect."""
+    skulls = {case.target.resolve() for case in held_out}
+    others = [case for case in cases if case.target.resolve() not in skulls]
+    if not others:
+        raise ConfigError(
+            f"dataset.validation_split: wanted a skull that is left to train on, got {split}, which"
+            f" holds out those of all {len(cases)} cases; name fewer in it"
+        )
+    return others
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:
-    facts = path.stat()
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise ReadError(
+            f"{path}: cannot be read: {error.strerror}; it was there as training began, restore it"
+        ) from error
     return str(path.resolve()), facts.st_mtime_ns, facts.st_size
 
 
 def _generator() -> str:
     """A digest of the code that generates phantoms, so that no cache outlives it."""
-    files = sorted(Path(str(phantoms.__file__)).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    modules = (phantoms, skull_shape, solids, defects, defect_shape)
+    code = b"".join(Path(str(module.__file__)).read_bytes() for module in modules)
+    return hashlib.sha256(code).hexdigest()[:12]

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from zoo.sparse.backends.cpu.bits import lowest, peek, poke
-from zoo.sparse.backends.cpu.lanes import accumulate, accumulate_outer, aligned
+from zoo.sparse.backends.cpu.lanes import aligned
+from zoo.sparse.backends.cpu.lanes_narrow import accumulate, accumulate_outer
 from zoo.sparse.backends.cpu.runtime import bare, jit
 from zoo.sparse.backends.cpu.windows import (
     enter_line,

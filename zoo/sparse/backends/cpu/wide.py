@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from zoo.sparse.backends.cpu.bits import lowest, popcount
-from zoo.sparse.backends.cpu.lanes import REGISTER_BYTES, aligned, pairs_kernel, rows_kernel
+from zoo.sparse.backends.cpu.lanes import REGISTER_BYTES, aligned
+from zoo.sparse.backends.cpu.lanes_wide import pairs_kernel, rows_kernel
 from zoo.sparse.backends.cpu.narrow import split_outputs
 from zoo.sparse.backends.cpu.runtime import bare, inline, jit
 from zoo.sparse.backends.cpu.windows import (

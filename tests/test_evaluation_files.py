@@ -1,0 +1,54 @@
+"""The pictures that an evaluation leaves in its folder."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from zoo import evaluation_files
+from zoo.data.datasets import Case
+from zoo.evaluation_files import Settings, draw_worst
+
+
+@pytest.fixture
+def draw(tmp_path, monkeypatch):
+    """Draw so many of the cases with these implant Dice; returns titles by the pictures' names."""
+
+    def draw(dice, count):
+        titles = {}
+
+        def save(path, model, case, settings, title):
+            path.write_bytes(b"new")
+            titles[path.name] = title
+
+        monkeypatch.setattr(evaluation_files, "_draw", save)
+        cases = [Case(name, None, Path("skull.nii"), None) for name in dice]
+        scores = [SimpleNamespace(case=name, implant_dice=value) for name, value in dice.items()]
+        settings = Settings(model="a-model", weights=None)
+        drawn = draw_worst(tmp_path, None, cases, scores, count, settings)
+        assert [path.name for path in drawn] == list(titles)
+        return titles
+
+    return draw
+
+
+def test_the_worst_cases_are_drawn(tmp_path, draw):
+    for name in ("worst-1-bilateral%2F002.png", "worst-1-mine.png"):
+        (tmp_path / name).write_bytes(b"old")
+    titles = draw({"bilateral/000": 0.5, "bilateral/001": 0.2, "bilateral/002": 0.9}, 2)
+    names = ["worst-1-bilateral%2F001.png", "worst-2-bilateral%2F000.png"]
+    assert list(titles) == names
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names, "worst-1-mine.png"])
+    assert titles[names[0]] == "bilateral/001, a-model: implant Dice 0.2000"
+
+
+def test_no_two_cases_share_a_picture(tmp_path, draw):
+    pictures = [draw({name: 0.5}, 1) for name in ("a/b", "a-b", "a%2Fb")]
+    assert len(list(tmp_path.iterdir())) == 3 == len(set().union(*pictures))
+
+
+def test_old_pictures_are_looked_for_once(draw, monkeypatch):
+    looked, glob = [], Path.glob
+    monkeypatch.setattr(Path, "glob", lambda *given: looked.append(given) or glob(*given))
+    draw({f"{number}": 0.5 for number in range(9)}, 1)
+    assert len(looked) == 1
