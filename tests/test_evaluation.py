@@ -235,7 +235,7 @@ def test_what_does_not_fit_is_refused(words, said, model, phantoms, tmp_path, ru
     write(tmp_path / "old", table + row)
     write(tmp_path / "changed", table + row.replace(weights, "123"))
     write(tmp_path / "torn", table + row.replace("1,1,1,1,1,1,1", "1,1,1,x,1,1,1"))
-    write(tmp_path / "foreign", table + row.replace("000", "other"))
+    write(tmp_path / "foreign", table + row.replace("000", "other", 1))
     before = contents(tmp_path)
     status, printed, complaint = run(
         model, "--data", phantoms, *words.format(data=phantoms).split()
