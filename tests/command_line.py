@@ -1,6 +1,7 @@
 """What the tests of the command line share: a tiny model, a small volume, and ways to run `zoo`."""
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -48,6 +49,8 @@ def start(*words, code=None):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell starts what runs in its background deaf to Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

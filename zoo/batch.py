@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import numpy as np
-
 from zoo.errors import ReadError, VolumeError, WriteError, ZooError
 from zoo.files import atomic_path, check_output, check_volume_output, is_volume, make_folder, stem
 from zoo.model import Model
 from zoo.prediction import Prediction
-from zoo.preview import save_preview
+from zoo.preview import draw_prediction
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,8 @@ def _run(
             raise WriteError(f"{outputs.implant}: {model.card.name} gives no implant; leave it out")
         prediction.implant.save(outputs.implant)
     if outputs.preview:
-        _preview(job, prediction, outputs.preview)
+        title = f"{job.source.name}, {prediction.report['model']}"
+        draw_prediction(outputs.preview, prediction, title)
     if outputs.report:
         with atomic_path(outputs.report) as temporary:
             temporary.write_text(json.dumps(prediction.report, indent=2) + "\n")
@@ -144,15 +143,6 @@ def _predict(
     except VolumeError as error:  # of a reader's, which names the file, or of the values'
         named = str(source) in str(error)
         raise error if named else VolumeError(f"{source}: {error}") from error
-
-
-def _preview(job: Job, prediction: Prediction, path: Path) -> None:
-    complete = prediction.volume.canonical()
-    given = prediction.occupied.canonical().array
-    implant = prediction.implant.canonical().array if prediction.implant else np.zeros_like(given)
-    title = f"{job.source.name}, {prediction.report['model']}"
-    with atomic_path(path) as temporary:
-        save_preview(temporary, given, complete.array, implant, complete.spacing, title)
 
 
 def volumes(inputs: list[Path]) -> list[Path]:

@@ -16,7 +16,7 @@ from zoo.errors import ConfigError, ReadError
 from zoo.evaluation import Score
 from zoo.files import atomic_path, make_folder
 from zoo.model import Model
-from zoo.preview import save_preview
+from zoo.preview import draw_prediction
 from zoo.validation import validate
 
 SCORES, SUMMARY = "cases.csv", "summary.json"
@@ -144,9 +144,4 @@ def _file_name(case: Case) -> str:
 
 def _draw(path: Path, model: Model, case: Case, settings: Settings, title: str) -> None:
     pair = load_pair(case, seed=settings.seed, threshold=settings.threshold)
-    prediction = model.predict(pair.defective)
-    assert prediction.implant is not None
-    given, complete, implant = (
-        volume.canonical() for volume in (pair.defective, prediction.volume, prediction.implant)
-    )
-    save_preview(path, given.array, complete.array, implant.array, complete.spacing, title)
+    draw_prediction(path, model.predict(pair.defective), title)

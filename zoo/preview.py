@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from zoo.errors import VolumeError
 from zoo.files import atomic_path
-from zoo.rendering import VIEWS, Bools, Picture, Scene, Triple, pooled
+from zoo.prediction import Prediction
+from zoo.rendering import VIEWS, Bools, Picture, Scene, Triple, coarse_enough
 
 Box = tuple[slice, slice, slice]
 
@@ -17,6 +18,14 @@ BACKGROUND, INK, FAINT = (255, 255, 255), (40, 44, 52), (120, 126, 136)
 WIDTH, MARGIN, HEADING, CAPTION, ROW = 1200, 24, 48, 48, 384  # pixels, of the sheet
 LABEL = 36  # pixels kept free above each row
 ANTIALIASING = 0.6  # pixels of a rendering, standard deviation
+
+
+def draw_prediction(path: str | os.PathLike[str], prediction: Prediction, title: str) -> None:
+    """`save_preview` of a prediction, in its input's own grid with axes RAS."""
+    complete = prediction.volume.canonical()
+    given = prediction.occupied.canonical().array
+    implant = prediction.implant.canonical().array if prediction.implant else np.zeros_like(given)
+    save_preview(path, given, complete.array, implant, complete.spacing, title)
 
 
 def save_preview(
@@ -43,7 +52,7 @@ def save_preview(
             )
     box = _box(input, prediction, implant)
     volumes = (volume[box] for volume in (input, prediction, implant))
-    coarser, (before, after, change) = pooled(spacing, *volumes)
+    coarser, (before, after, change) = coarse_enough(spacing, *volumes)
     views = facing_views(after, change)
     defective = Scene.of(coarser, before)
     complete = Scene.of(coarser, after, change)
@@ -78,7 +87,7 @@ def facing_views(occupied: Bools, implant: Bools) -> tuple[str, str]:
 
 def _enlarged(implant: Bools, spacing: Triple) -> Scene:
     """The implant alone, at the best resolution that is drawn."""
-    finer, (close,) = pooled(spacing, implant[_box(implant)])
+    finer, (close,) = coarse_enough(spacing, implant[_box(implant)])
     return Scene.of(finer, close, close)
 
 

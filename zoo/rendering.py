@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from zoo.errors import VolumeError
+from zoo.voxels import pooled
 
 Triple = tuple[float, float, float]
 Bools = NDArray[np.bool_]
@@ -64,14 +65,15 @@ def render(occupied: Bools, spacing: Triple, view: str, overlay: Bools | None = 
     """
     _check(occupied, overlay, view)
     volumes = [occupied] if overlay is None else [occupied, overlay]
-    coarser, drawn = pooled(spacing, *volumes)
+    coarser, drawn = coarse_enough(spacing, *volumes)
     return Scene.of(coarser, *drawn).picture(view)
 
 
-def pooled(spacing: Triple, *volumes: Bools) -> tuple[Doubles, list[Bools]]:
+def coarse_enough(spacing: Triple, *volumes: Bools) -> tuple[Doubles, list[Bools]]:
     """Volumes of one shape, made coarse enough for a `Scene`, and the spacing they then have."""
     factor = math.ceil(max(volumes[0].shape) / LARGEST_AXIS)
-    return np.array(spacing, np.float64) * factor, [_pool(volume, factor) for volume in volumes]
+    grids = (pooled(volume.astype(bool, copy=False), factor) for volume in volumes)
+    return np.array(spacing, np.float64) * factor, [np.ascontiguousarray(grid) for grid in grids]
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Scene:
 
     @classmethod
     def of(cls, spacing: Doubles, occupied: Bools, overlay: Bools | None = None) -> "Scene":
-        """Of volumes as `pooled` gives them; `overlay` is drawn in the implant's colour."""
+        """Of volumes as `coarse_enough` gives them; `overlay` is drawn in the implant's colour."""
         both = occupied if overlay is None else occupied | overlay
         field = _smooth(both, spacing)
         second = None
@@ -128,19 +130,6 @@ def _check(occupied: Bools, overlay: Bools | None, view: str) -> None:
         raise VolumeError(
             f"the overlay must have the volume's shape {occupied.shape}, got {overlay.shape}"
         )
-
-
-def _pool(occupied: Bools, factor: int) -> Bools:
-    """Any-pooling by the same factor along each axis; the last voxels may be narrower."""
-    occupied = occupied.astype(bool, copy=False)
-    for axis in range(3) if factor > 1 else ():
-        leading = np.moveaxis(occupied, axis, 0)
-        pooled = leading[::factor].copy()
-        for start in range(1, factor):
-            part = leading[start::factor]
-            pooled[: len(part)] |= part
-        occupied = np.moveaxis(pooled, 0, axis)
-    return np.ascontiguousarray(occupied)
 
 
 def _smooth(occupied: Bools, spacing: Doubles) -> Floats:

@@ -48,7 +48,15 @@ def bounds(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pooled(grid: np.ndarray, factor: int) -> np.ndarray:
-    """Any-pooling: a voxel of the coarser bool grid is set if any of factor^3 in it is."""
-    for axis in range(3):
-        grid = np.logical_or.reduceat(grid, np.arange(0, grid.shape[axis], factor), axis=axis)
+    """Any-pooling: a voxel of the coarser bool grid is set if any of factor^3 in it is.
+
+    The last voxels of an axis may be narrower.
+    """
+    for axis in range(3) if factor > 1 else ():
+        leading = np.moveaxis(grid, axis, 0)
+        coarse = leading[::factor].copy()
+        for start in range(1, factor):
+            part = leading[start::factor]
+            coarse[: len(part)] |= part
+        grid = np.moveaxis(coarse, 0, axis)
     return grid

@@ -30,14 +30,17 @@ def lowest(context: Any, word: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
+def element(context: Any, builder: Any, kind: Any, array: Any, n: Any) -> Any:
+    """LLVM's pointer to element n, in C order and counted flat, of an array of a Numba type."""
+    return builder.gep(arrayobj.make_array(kind)(context, builder, array).data, [n])
+
+
 @intrinsic
 def peek(context: Any, array: Any, n: Any) -> Any:
     """Element n of an array in C order, counted flat; nothing is checked."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, n = arguments
-        data = arrayobj.make_array(signature.args[0])(context, builder, array).data
-        return builder.load(builder.gep(data, [n]))
+        return builder.load(element(context, builder, signature.args[0], *arguments))
 
     return array.dtype(array, types.intp), generate
 
@@ -48,8 +51,7 @@ def poke(context: Any, array: Any, n: Any, value: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, n, value = arguments
-        data = arrayobj.make_array(signature.args[0])(context, builder, array).data
-        builder.store(value, builder.gep(data, [n]))
+        builder.store(value, element(context, builder, signature.args[0], array, n))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, array.dtype), generate

@@ -17,8 +17,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.extending import intrinsic
-from numba.np import arrayobj
 
+from zoo.sparse.backends.cpu.bits import element
 from zoo.sparse.backends.cpu.runtime import jit
 
 REGISTER_BYTES = 64
@@ -44,9 +44,7 @@ class Lanes:
         self.zero = ir.Constant(self.vector, None)
 
     def pointer(self, kind: Any, array: Any, at: Any) -> Any:
-        """Pointer to an element, counted flat, of an array of that Numba type."""
-        data = arrayobj.make_array(kind)(self.context, self.builder, array).data
-        return self.builder.gep(data, [at])
+        return element(self.context, self.builder, kind, array, at)
 
     def load(self, pointer: Any) -> Any:
         typed = self.builder.bitcast(pointer, self.vector.as_pointer())
@@ -61,10 +59,14 @@ class Lanes:
         return self.builder.gep(matrix, [self.builder.mul(n, n.type(self.width))])
 
     def broadcast(self, pointer: Any) -> Any:
-        nothing = ir.Constant(self.vector, ir.Undefined)
+        return self.splat(self.builder.load(pointer))
+
+    def splat(self, value: Any) -> Any:
+        """A vector of one value."""
+        nothing = ir.Constant(ir.VectorType(value.type, self.width), ir.Undefined)
         first = ir.Constant(ir.IntType(32), 0)
         places = ir.Constant(ir.VectorType(ir.IntType(32), self.width), None)
-        single = self.builder.insert_element(nothing, self.builder.load(pointer), first)
+        single = self.builder.insert_element(nothing, value, first)
         return self.builder.shuffle_vector(single, nothing, places)
 
     def take(self, vector: Any, places: Sequence[int]) -> Any:
@@ -85,14 +87,8 @@ class Lanes:
 
     def below(self, count: Any) -> Any:
         """Which lanes have a number lower than count."""
-        kind = ir.VectorType(count.type, self.width)
-        first = ir.Constant(ir.IntType(32), 0)
-        places = ir.Constant(ir.VectorType(ir.IntType(32), self.width), None)
-        nothing = ir.Constant(kind, ir.Undefined)
-        single = self.builder.insert_element(nothing, count, first)
-        counts = self.builder.shuffle_vector(single, nothing, places)
-        numbers = ir.Constant(kind, list(range(self.width)))
-        return self.builder.icmp_signed("<", numbers, counts)
+        numbers = ir.Constant(ir.VectorType(count.type, self.width), list(range(self.width)))
+        return self.builder.icmp_signed("<", numbers, self.splat(count))
 
     def multiply_add(self, a: Any, b: Any, total: Any) -> None:
         """Add a * b to the variable `total`; fused where the processor can."""

@@ -123,6 +123,14 @@ def list_groups(planes, target, line, lanes):
     return count
 
 
+@inline
+def enter(planes, view, source, target, relation, line, x, lanes):
+    """Make ready for a target line; returns its parity of i and j, the steps and the groups."""
+    parity = enter_line(view, source, target, relation, line) >> 1
+    count = list_steps(planes, view, source, target, relation, x, OUTPUTS * lanes, lanes)
+    return parity, count, list_groups(planes, target, line, lanes)
+
+
 @jit
 def convolve(_, begin, end, target, source, relation, features, weights, out):
     """out[p] = sum over the relation of features[q] @ weights, for a span of target lines."""
@@ -140,9 +148,7 @@ def convolve_span(begin, end, target, source, relation, x, weights, out, view, p
     for line in range(begin, end):
         if is_empty(target, line):
             continue
-        parity = enter_line(view, source, target, relation, line) >> 1
-        count = list_steps(planes, view, source, target, relation, x, OUTPUTS * lanes, lanes)
-        groups = list_groups(planes, target, line, lanes)
+        parity, count, groups = enter(planes, view, source, target, relation, line, x, lanes)
         for block in range(blocks):
             at, matrix = block * OUTPUTS * length, (parity * blocks + block) * size
             for n in range(0, groups, GROUPS):
@@ -173,9 +179,7 @@ def correlate_span(begin, end, target, source, relation, x, gradient, out, view,
     for line in range(begin, end):
         if is_empty(target, line):
             continue
-        parity = enter_line(view, source, target, relation, line) >> 1
-        count = list_steps(planes, view, source, target, relation, x, OUTPUTS * lanes, lanes)
-        groups = list_groups(planes, target, line, lanes)
+        parity, count, groups = enter(planes, view, source, target, relation, line, x, lanes)
         spread(here, 0, length, gradient, outputs, target, line, 0, start, lanes)
         for block in range(blocks):
             matrix = (parity * blocks + block) * size
