@@ -163,9 +163,34 @@ def test_a_finer_network_begins_with_the_answers_of_the_coarser_one(backend):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
-def test_a_finer_network_must_fit_the_coarser_one():
-    made = SparseCompletion(SMALL)
+@pytest.mark.parametrize("channels", [SMALL.channels, (3, 2, 6, 5, 4, 8, 17)])
+def test_a_wider_network_begins_with_the_answers_of_the_narrower_one(backend, channels):
+    made = network(seed=1, dtype=torch.float32).eval()
+    wider = SparseCompletion(SparseCompletionConfig(channels=channels)).eval()
+    assert {name.split(".")[0] for name in wider.start_from(made)} == {
+        *("encoder", "decoder", "heads", "output")
+    }
+    x = SparseTensor.from_coordinates(shell(12)[0], backend=backend)
+    wanted, got = made(x), wider(x)
+    torch.testing.assert_close(got.answer.features, wanted.answer.features, atol=1e-4, rtol=1e-4)
+    for one, other in zip(wanted.levels, got.levels, strict=True):
+        torch.testing.assert_close(one.logits, other.logits, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [(2,) * 8, SMALL.channels[1:], (1, *SMALL.channels[1:])])
+def test_a_larger_network_must_fit_the_smaller_one(channels):
+    larger = SparseCompletion(SparseCompletionConfig(channels=channels))
     with pytest.raises(ConfigError, match=r"channels: wanted .* \(2, 2, 4, 4, 4, 4, 16\)"):
-        SparseCompletion(SMALL).start_from(made)
-    with pytest.raises(ConfigError, match="channels: wanted"):
-        SparseCompletion(SparseCompletionConfig(channels=(2,) * 8)).start_from(made)
+        larger.start_from(SparseCompletion(SMALL))
+
+
+def test_without_forcing_the_target_keeps_no_voxel_alive():
+    """A head that refuses everything: the target alone carries the decoder on."""
+    made = network(dtype=torch.float32).eval()
+    for head in made.heads:
+        head.threshold = float("inf")
+    x = SparseTensor.from_coordinates(shell(12)[0], backend=registries.backends.get("torch")())
+    forced, free = (made(x, x.index, forced=forced).levels for forced in (True, False))
+    assert all(len(level.logits) for level in forced)
+    assert all(level.target is not None for level in free)
+    assert len(free[-1].logits) < len(forced[-1].logits)

@@ -23,14 +23,14 @@ def test_the_sheet_is_written(corner: Bools, tmp_path: Path) -> None:
     save_preview(tmp_path / "a.png", corner & ~implant, corner, implant, (1, 1, 1), title="a tower")
     with Image.open(tmp_path / "a.png") as image:
         assert image.format == "PNG"
-        assert image.size == (1200, 864)
+        assert image.size == (1200, 1248)
         assert reds(np.asarray(image)[:, 800:]) > 1000  # the third column: the implant
 
 
 def test_without_an_implant_the_sheet_says_so(corner: Bools, tmp_path: Path) -> None:
     save_preview(tmp_path / "a.png", corner, corner, np.zeros_like(corner), (1, 1, 1))
     with Image.open(tmp_path / "a.png") as image:
-        columns = np.split(drawn(np.asarray(image.convert("RGB")))[100:], 3, axis=1)
+        columns = np.split(drawn(np.asarray(image.convert("RGB")))[100:816], 3, axis=1)
     assert np.count_nonzero(columns[0]) == pytest.approx(np.count_nonzero(columns[1]), rel=0.05)
     assert np.count_nonzero(columns[0]) > 10_000
     assert 100 < np.count_nonzero(columns[2]) < 3_000  # words alone

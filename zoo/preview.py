@@ -10,6 +10,7 @@ from zoo.errors import VolumeError
 from zoo.files import atomic_path
 from zoo.prediction import Prediction
 from zoo.rendering import VIEWS, Bools, Picture, Scene, Triple, coarse_enough
+from zoo.slices import slice_picture, through
 
 Box = tuple[slice, slice, slice]
 
@@ -39,7 +40,7 @@ def save_preview(
     """Write a PNG 1200 pixels wide: three columns (input, prediction, implant), two rows of views.
 
     The views are those that face the implant. The last column shows the implant enlarged, or says
-    that there is none.
+    that there is none. Below, three slices through the middle of the implant, its contour drawn.
 
     Raises:
         VolumeError: the three volumes differ in shape.
@@ -51,11 +52,10 @@ def save_preview(
                 f"a preview needs volumes of one shape, got {input.shape} and {volume.shape}"
             )
     box = _box(input, prediction, implant)
-    volumes = (volume[box] for volume in (input, prediction, implant))
-    coarser, (before, after, change) = coarse_enough(spacing, *volumes)
+    given, complete, added = (volume[box] for volume in (input, prediction, implant))
+    coarser, (before, after, change) = coarse_enough(spacing, given, complete, added)
     views = facing_views(after, change)
-    defective = Scene.of(coarser, before)
-    complete = Scene.of(coarser, after, change)
+    scenes = Scene.of(coarser, before), Scene.of(coarser, after, change)
     enlarged = _enlarged(implant, spacing) if change.any() else None
     columns: dict[str, list[Picture | None]] = {
         "input": [],
@@ -63,12 +63,16 @@ def save_preview(
         "implant, enlarged": [],
     }
     for view in views:
-        pair = _trimmed([defective.picture(view), complete.picture(view)])
+        pair = _trimmed([scene.picture(view) for scene in scenes])
         alone = _trimmed([enlarged.picture(view)]) if enlarged else [None]
         for pictures, picture in zip(columns.values(), [*pair, *alone], strict=True):
             pictures.append(picture)
+    cuts = through(added if enlarged else complete)
+    slices = {
+        name: slice_picture(given, added, spacing, name, index) for name, index in cuts.items()
+    }
     with atomic_path(path) as temporary:
-        _sheet(columns, views, title).save(temporary, format="PNG")
+        _sheet(columns, views, slices, title).save(temporary, format="PNG")
 
 
 def facing_views(occupied: Bools, implant: Bools) -> tuple[str, str]:
@@ -113,27 +117,39 @@ def _span(profile: Bools) -> slice:
 
 
 def _sheet(
-    columns: dict[str, list[Picture | None]], views: tuple[str, ...], title: str
+    columns: dict[str, list[Picture | None]],
+    views: tuple[str, ...],
+    slices: dict[str, Picture],
+    title: str,
 ) -> Image.Image:
-    """Lay the renderings out on a page; `columns` maps a heading to one picture for each view."""
-    sheet = Image.new("RGB", (WIDTH, HEADING + len(views) * ROW + CAPTION), BACKGROUND)
+    """Lay the pictures out on a page; `columns` maps a heading to one picture for each view."""
+    sheet = Image.new("RGB", (WIDTH, HEADING + (len(views) + 1) * ROW + CAPTION), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     cell = (WIDTH - (len(columns) + 1) * MARGIN) // len(columns)
-    for number, (name, pictures) in enumerate(columns.items()):
-        middle = MARGIN + number * (cell + MARGIN) + cell // 2
-        draw.text((middle, HEADING / 2), name, INK, ImageFont.load_default(20), "mm")
-        for row, picture in enumerate(pictures):
-            level = HEADING + row * ROW + (LABEL + ROW) // 2
+    rows = [*zip(*columns.values(), strict=True), tuple(slices.values())]
+    for row, pictures in enumerate(rows):
+        level = HEADING + row * ROW + (LABEL + ROW) // 2
+        for column, picture in enumerate(pictures):
+            middle = _middle(column, cell)
             if picture is None:
                 draw.text((middle, level), "no implant", FAINT, ImageFont.load_default(17), "mm")
                 continue
             image = _fit(picture, cell, ROW - LABEL)
             sheet.paste(image, (middle - image.width // 2, level - image.height // 2))
+    for column, (heading, name) in enumerate(zip(columns, slices, strict=True)):
+        middle = _middle(column, cell)
+        draw.text((middle, HEADING / 2), heading, INK, ImageFont.load_default(20), "mm")
+        corner = middle - cell // 2, HEADING + len(views) * ROW + 4
+        draw.text(corner, name, FAINT, ImageFont.load_default(15))
     for row, view in enumerate(views):
         draw.text((MARGIN, HEADING + row * ROW + 4), view, FAINT, ImageFont.load_default(15))
     bottom = sheet.height - CAPTION / 2
     draw.text((WIDTH / 2, bottom), title, INK, ImageFont.load_default(17), "mm")
     return sheet
+
+
+def _middle(column: int, cell: int) -> int:
+    return MARGIN + column * (cell + MARGIN) + cell // 2
 
 
 def _trimmed(pictures: Sequence[Picture]) -> list[Picture]:

@@ -109,13 +109,16 @@ class SparseCompletion(nn.Module):
             self.heads.append(OccupancyHead(c[level], config.thresholds[level]))
         self.output = Convolution(c[0], 1, 1, bias=True)
 
-    def forward(self, x: SparseTensor, target: Index | None = None) -> CompletionOutput:
+    def forward(
+        self, x: SparseTensor, target: Index | None = None, *, forced: bool = True
+    ) -> CompletionOutput:
         """Complete a batch of shapes.
 
         Args:
             x: features (N, 1), ones, at tensor stride 1.
             target: the complete shapes. With it every level also reports which of its voxels the
-                target has, and above stride 1 those survive pruning whatever their logit.
+                target has.
+            forced: whether those survive pruning whatever their logit, above stride 1.
         """
         skips: list[SparseTensor] = []
         for block in self.encoder:
@@ -128,7 +131,7 @@ class SparseCompletion(nn.Module):
             x = sparse.add(self.decoder[level](x), skips.pop(), overwrite=True)
             logits, keep = self.heads[level](x)
             wanted = sparse.contains(x.index, targets[level]) if targets else None
-            if wanted is not None and level > 0:
+            if wanted is not None and forced and level > 0:
                 keep = keep | wanted
             levels.append(LevelOutput(x.stride, logits, wanted))
             x = sparse.prune(x, keep)
@@ -136,37 +139,49 @@ class SparseCompletion(nn.Module):
         return CompletionOutput(y.with_features(torch.sigmoid(y.features)), tuple(levels))
 
     @torch.no_grad()
-    def start_from(self, coarser: SparseCompletion) -> list[str]:
-        """Begin with the answer of a network for a coarser grid, and learn what is finer.
+    def start_from(self, smaller: SparseCompletion) -> list[str]:
+        """Begin with the answer of a network for a coarser grid, or one with fewer channels.
 
         Its levels become the last ones of this one. Of the finer levels that this one has in front,
-        the coarser network's first convolution sees nothing to begin with: a channel of ones, as it
-        was trained on.
+        the smaller network's first convolution sees nothing to begin with: a channel of ones, as it
+        was trained on. Nor is anything seen of the channels that a level has more.
 
         Returns:
             The names of the submodules that were taken over.
 
         Raises:
-            ConfigError: the channels of the coarser network are not the last ones of this one.
+            ConfigError: this network has fewer levels, or fewer channels in one of the last ones.
         """
-        added, channels = self.levels - coarser.levels, self.config.channels
-        if added < 1 or channels[added:] != coarser.config.channels:
+        added, channels = self.levels - smaller.levels, self.config.channels
+        pairs = zip(channels[max(added, 0) :], smaller.config.channels, strict=False)
+        if added < 0 or any(own < other for own, other in pairs):
             raise ConfigError(
-                f"channels: wanted some for finer levels, then {coarser.config.channels}, those of"
-                f" the network to start from; got {channels}"
+                "channels: wanted some for finer levels or none, then at least"
+                f" {smaller.config.channels}, those of the network to start from; got {channels}"
             )
-        taken = {f"encoder.{added + n}": coarser.encoder[n] for n in range(1, coarser.levels)}
-        taken |= {f"decoder.{added + n}": block for n, block in enumerate(coarser.decoder)}
-        taken |= {f"heads.{added + n}": head for n, head in enumerate(coarser.heads)}
+        taken = {f"encoder.{added + n}": smaller.encoder[n] for n in range(1, smaller.levels)}
+        taken |= {f"decoder.{added + n}": block for n, block in enumerate(smaller.decoder)}
+        taken |= {f"heads.{added + n}": head for n, head in enumerate(smaller.heads)}
+        first = f"encoder.{added}.1" if added else "encoder.0"
+        taken[first] = smaller.encoder[0]
+        if not added:
+            taken["output"] = smaller.output
         for name, block in taken.items():
-            self.get_submodule(name).load_state_dict(block.state_dict())
-        name, state = f"encoder.{added}.1", coarser.encoder[0].state_dict()
-        kernel = torch.zeros_like(self.get_parameter(f"{name}.convolution.kernel"))
-        kernel[:, :1] = state["convolution.kernel"]
-        self.get_submodule(name).load_state_dict(state | {"convolution.kernel": kernel})
-        self.get_parameter(f"encoder.{added}.0.norm.weight")[0] = 0
-        self.get_parameter(f"encoder.{added}.0.norm.bias")[0] = 1
-        return [name, *taken]
+            _take_over(self.get_submodule(name), block)
+        if added:
+            self.get_parameter(f"encoder.{added}.0.norm.weight")[0] = 0
+            self.get_parameter(f"encoder.{added}.0.norm.bias")[0] = 1
+        return list(taken)
+
+
+def _take_over(larger: nn.Module, smaller: nn.Module) -> None:
+    """Let the first channels of a module do what those of a smaller one do, whatever the others."""
+    values = smaller.state_dict()
+    for name, tensor in larger.state_dict().items():
+        value = values[name]
+        if tensor.ndim == 3:  # a kernel (K, C_in, C_out)
+            tensor[:, :, : value.shape[2]] = 0
+        tensor[tuple(map(slice, value.shape))] = value
 
 
 def _pyramid(target: Index | None, levels: int) -> list[Index]:

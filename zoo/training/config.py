@@ -108,6 +108,8 @@ class TrainingConfig(_Frozen):
             takes its share of memory.
         precision: `bfloat16` multiplies matrices in it, on backends that can.
         loss_weights: of the levels' losses, from tensor stride 1 up; all 1 if left out.
+        forcing: share of the steps, the first ones, in which the target's voxels survive pruning
+            whatever the network says. In the others it meets its own omissions, as in a prediction.
         learning_rate: peak of the schedule: linear warm-up, then half a cosine down to zero.
         warmup: share of the steps that warm up.
         average: decay of the exponential moving average of weights, which is what is exported.
@@ -129,6 +131,7 @@ class TrainingConfig(_Frozen):
     accumulate: PositiveInt = 1
     precision: Literal["float32", "bfloat16"] = "float32"
     loss_weights: Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)] | None = None
+    forcing: float = Field(default=1, ge=0, le=1)
     learning_rate: PositiveFloat = 1e-3
     warmup: float = Field(default=0.1, ge=0, le=1)
     average: float = Field(default=0.999, ge=0, lt=1)

@@ -132,7 +132,8 @@ class Trainer:
     def _differentiate(self, batch: Batch) -> float:
         """Add a pass's share to the gradients; returns its loss, the mean over processes."""
         x, target = (sparse_input(items, self.backend, self.device) for items in batch)
-        loss = self.supervised(x, target)
+        forced = self.step < self.config.forcing * self.config.steps
+        loss = self.supervised(x, target, forced=forced)
         mean = float(self.accelerator.reduce(loss.detach(), "mean"))
         if not math.isfinite(mean):
             self._stop(batch, loss.item(), mean)

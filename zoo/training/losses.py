@@ -50,7 +50,8 @@ class Supervised(nn.Module):
         super().__init__()
         self.network, self.weights, self.mixed = network, weights, mixed
 
-    def forward(self, x: SparseTensor, target: SparseTensor) -> Tensor:
-        """The loss () of completing x to the target."""
+    def forward(self, x: SparseTensor, target: SparseTensor, *, forced: bool) -> Tensor:
+        """The loss () of completing x to the target, which may be forced through pruning."""
         with torch.autocast(x.features.device.type, torch.bfloat16, enabled=self.mixed):
-            return deep_supervision(self.network(x, target.index).levels, self.weights)
+            levels = self.network(x, target.index, forced=forced).levels
+            return deep_supervision(levels, self.weights)
