@@ -51,6 +51,10 @@ def generative_transposed_convolution(x, kernel, tensor_stride):
     return apply(x, kernel, target, step, -1)
 
 
+def transposed_convolution(x, kernel, target, tensor_stride):
+    return apply(x, kernel, target, tensor_stride // 2, -1)
+
+
 def gradients(x, kernel, upstream, step, sign):
     """Gradients of sum(out * upstream) with respect to x and kernel."""
     size = round(len(kernel) ** (1 / 3))

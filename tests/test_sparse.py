@@ -87,6 +87,50 @@ def test_generative_transposed_convolution(backend, case, size, tensor_stride):
     check_against_oracle(x, y, kernel, wanted, tensor_stride // 2, -1)
 
 
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("tensor_stride", [1, 4])
+def test_transposed_convolution_onto_given_coordinates(backend, case, size, tensor_stride):
+    """Onto the coordinates that a strided convolution came from, of which some are not reached."""
+    fine, _ = make(case, 3, backend, tensor_stride)
+    coarse = sparse.convolution(fine, values(8 * 3 * 3, 1).reshape(8, 3, 3), stride=2)
+    x = sparse.prune(coarse, coarse.coordinates[:, 1] != coarse.coordinates[-1, 1])
+    x = coarse if not len(x) else x
+    kernel = values(size**3 * 3, 2, seed=1).reshape(size**3, 3, 2).requires_grad_()
+    x = x.with_features(x.features.detach().requires_grad_())
+    y = sparse.transposed_convolution(x, kernel, fine.index)
+    assert y.index is fine.index
+    wanted = oracle.transposed_convolution(
+        as_dict(x.coordinates, x.features),
+        kernel.detach().numpy(),
+        as_dict(fine.coordinates, fine.features),
+        2 * tensor_stride,
+    )
+    check_against_oracle(x, y, kernel, wanted, tensor_stride, -1)
+
+
+def test_transposed_convolution_of_nothing_is_zero(backend):
+    fine, _ = make("blob", 2, backend)
+    kernel = torch.ones(8, 2, 3, dtype=torch.float64)
+    coarse = sparse.convolution(fine, kernel, stride=2)
+    nothing = sparse.prune(coarse, torch.zeros(len(coarse), dtype=torch.bool))
+    up = torch.ones(8, 3, 4, dtype=torch.float64)
+    y = sparse.transposed_convolution(nothing, up, fine.index)
+    assert y.features.shape == (len(fine), 4) and not y.features.any()
+    with pytest.raises(ValueError, match="2 times as fine"):
+        sparse.transposed_convolution(coarse, up, coarse.index)
+
+
+def test_concatenate_joins_channels_on_one_index(backend):
+    x, _ = make("blob", 2, backend)
+    y = sparse.concatenate(x, x.with_features(x.features[:, :1] * 3))
+    assert y.index is x.index
+    assert torch.equal(y.features, torch.cat([x.features, x.features[:, :1] * 3], dim=1))
+    some = sparse.prune(x, x.coordinates[:, 1] > 2)
+    with pytest.raises(ValueError, match="one and the same index"):
+        sparse.concatenate(x, some)
+
+
 def test_kernel_of_four_reaches_beyond_the_bounding_box(backend):
     """What lies outside takes part in the next convolution: nothing is clipped in between."""
     x, _ = make("one voxel", 1, backend, stride=2)

@@ -4,11 +4,13 @@ from zoo.sparse.backend import Backend
 from zoo.sparse.operations import (
     add,
     coarsen,
+    concatenate,
     contains,
     convolution,
     generative_transposed_convolution,
     prune,
     rectify,
+    transposed_convolution,
 )
 from zoo.sparse.relation import kernel_offsets
 from zoo.sparse.tensor import Index, SparseTensor
@@ -19,10 +21,12 @@ __all__ = [
     "SparseTensor",
     "add",
     "coarsen",
+    "concatenate",
     "contains",
     "convolution",
     "generative_transposed_convolution",
     "kernel_offsets",
     "prune",
     "rectify",
+    "transposed_convolution",
 ]

@@ -58,6 +58,10 @@ class Backend(Protocol):
         """Kernel (8 or 64, C_in, C_out) -> half the tensor stride, every coordinate it reaches."""
         ...
 
+    def transposed_convolution(self, x: SparseTensor, kernel: Tensor, index: Index) -> SparseTensor:
+        """Kernel (8 or 64, C_in, C_out) -> half the tensor stride, the coordinates of `index`."""
+        ...
+
     def prune(self, x: SparseTensor, keep: Tensor) -> SparseTensor:
         """The rows where keep (N,) bool is set; at least one is."""
         ...

@@ -50,6 +50,33 @@ def generative_transposed_convolution(x: SparseTensor, kernel: Tensor) -> Sparse
     return x.index.backend.generative_transposed_convolution(x, kernel)
 
 
+def transposed_convolution(x: SparseTensor, kernel: Tensor, index: Index) -> SparseTensor:
+    """Upsample by 2 with kernel (8 or 64, C_in, C_out) onto given coordinates.
+
+    As `generative_transposed_convolution`, but the result lives on `index`, at half the tensor
+    stride: what is reached beside it is dropped, what is not reached is zero.
+
+    Raises:
+        ValueError: a kernel whose channels or size do not fit, or an index at another stride.
+    """
+    _check_kernel(x, kernel, {(2, 2), (4, 2)}, 2)
+    _check_same(x.index, index, finer=2)
+    if not len(x) or not len(index):
+        return SparseTensor(x.features.new_zeros(len(index), kernel.shape[2]), index)
+    return x.index.backend.transposed_convolution(x, kernel, index)
+
+
+def concatenate(x: SparseTensor, y: SparseTensor) -> SparseTensor:
+    """Features (N, C) and (N, D) on one index, side by side: (N, C + D).
+
+    Raises:
+        ValueError: the two do not share their index.
+    """
+    if x.index is not y.index:
+        raise ValueError("operands of concatenate need one and the same index")
+    return x.with_features(torch.cat([x.features, y.features], dim=1))
+
+
 def prune(x: SparseTensor, keep: Tensor) -> SparseTensor:
     """Keep the rows where `keep` (N,) bool is set; none at all is a valid answer."""
     if keep.dtype != torch.bool or keep.shape != (len(x),):
@@ -138,7 +165,10 @@ def _check_kernel(x: SparseTensor, kernel: Tensor, known: set[tuple[int, int]], 
     return size
 
 
-def _check_same(a: Index, b: Index) -> None:
-    if a.backend is not b.backend or a.stride != b.stride or a.batch_size != b.batch_size:
+def _check_same(a: Index, b: Index, finer: int = 1) -> None:
+    """Of one backend and batch, `b` being so many times finer than `a`."""
+    fits = a.stride == finer * b.stride and a.batch_size == b.batch_size
+    if a.backend is not b.backend or not fits:
         got = [f"{i.backend.name} stride {i.stride} batch {i.batch_size}" for i in (a, b)]
-        raise ValueError(f"both need one backend, tensor stride and batch size; got {got}")
+        wanted = "tensor stride" if finer == 1 else f"the second {finer} times as fine as the first"
+        raise ValueError(f"both need one backend, batch size and {wanted}; got {got}")

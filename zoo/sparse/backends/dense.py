@@ -104,6 +104,18 @@ class DenseBackend(Fallbacks):
         weight = _weight(kernel, "k j i n m -> n m i j k")
         return target.gather(conv_transpose3d(source.spread(x.features), weight, stride=2))
 
+    def transposed_convolution(self, x: SparseTensor, kernel: Tensor, index: Index) -> SparseTensor:
+        source, target = _box(x.index), _box(index)
+        _check_memory(source.mask.shape, 8 * (kernel.shape[1] + kernel.shape[2]))
+        weight = _weight(kernel, "k j i n m -> n m i j k")
+        grid = conv_transpose3d(source.spread(x.features), weight, stride=2)
+        # Cut to the target's box, or padded: a negative pad cuts.
+        first = [2 * o for o in source.origin]
+        end = [o + n for o, n in zip(first, grid.shape[2:], strict=True)]
+        low = [o - t for o, t in zip(first, target.origin, strict=True)]
+        high = [t - e for t, e in zip(_end(target), end, strict=True)]
+        return target.gather(pad(grid, _pads(low, high)))
+
     def prune(self, x: SparseTensor, keep: Tensor) -> SparseTensor:
         source = _box(x.index)
         mask = source.mask.clone()

@@ -113,6 +113,14 @@ class MinkowskiBackend(Fallbacks):
         key = _managed(x.index).new_key()
         return self._convolve("MinkowskiConvolutionTransposeFunction", x, kernel, 2, key, True)
 
+    def transposed_convolution(self, x: SparseTensor, kernel: Tensor, index: Index) -> SparseTensor:
+        source, target = _managed(x.index), _managed(index)
+        if source.manager is not target.manager:
+            raise BackendError("backend minkowski upsamples only within what comes from one input")
+        function = "MinkowskiConvolutionTransposeFunction"
+        y = self._convolve(function, x, kernel, 2, target.key, False)
+        return SparseTensor(y.features, index)
+
     def prune(self, x: SparseTensor, keep: Tensor) -> SparseTensor:
         index = _managed(x.index)
         key = index.new_key()

@@ -64,6 +64,9 @@ class TorchBackend(Fallbacks):
         check_growth(len(reached), kernel.shape[2], step, kernel.dtype)
         return _apply(x, kernel, KeyIndex(self, reached, step, x.index.batch_size), sign=-1)
 
+    def transposed_convolution(self, x: SparseTensor, kernel: Tensor, index: Index) -> SparseTensor:
+        return _apply(x, kernel, index, sign=-1)
+
     def prune(self, x: SparseTensor, keep: Tensor) -> SparseTensor:
         index = KeyIndex(self, _keys(x.index)[keep], x.stride, x.index.batch_size)
         return SparseTensor(x.features[keep], index)

@@ -54,6 +54,9 @@ class CpuBackend:
         check_growth(len(target), kernel.shape[2], target.stride, kernel.dtype)
         return _convolve(x, kernel, up(size), target)
 
+    def transposed_convolution(self, x: SparseTensor, kernel: Tensor, index: Index) -> SparseTensor:
+        return _convolve(x, kernel, up(kernel_size(len(kernel))), _grid(index))
+
     def prune(self, x: SparseTensor, keep: Tensor) -> SparseTensor:
         index = _grid(x.index)
         part = structure.select(index, keep)
