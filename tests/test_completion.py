@@ -6,7 +6,8 @@ import torch
 from pydantic import ValidationError
 
 from zoo import registries
-from zoo.architectures.completion import SparseCompletion, SparseCompletionConfig
+from zoo.architectures.completion import SparseCompletion
+from zoo.architectures.generative import GenerativeConfig
 from zoo.errors import ConfigError
 from zoo.sparse import SparseTensor
 from zoo.training.losses import deep_supervision
@@ -16,7 +17,7 @@ PAPER = {
     (8, 8, 16, 16, 32, 32, 64): 434_695,
     (2, 2, 4, 4, 4, 4, 16): 16_563,
 }
-SMALL = SparseCompletionConfig(channels=(2, 2, 4, 4, 4, 4, 16))
+SMALL = GenerativeConfig(channels=(2, 2, 4, 4, 4, 4, 16))
 
 
 def shell(radius, middle=20):
@@ -47,7 +48,7 @@ def network(seed=0, dtype=torch.float64):
 
 @pytest.mark.parametrize(("channels", "count"), PAPER.items())
 def test_parameter_counts(channels, count):
-    made = SparseCompletion(SparseCompletionConfig(channels=channels))
+    made = SparseCompletion(GenerativeConfig(channels=channels))
     assert sum(p.numel() for p in made.parameters()) == count
 
 
@@ -69,11 +70,11 @@ def test_kernels_have_the_canonical_layout():
 )
 def test_config_refuses(wrong):
     with pytest.raises(ValidationError):
-        SparseCompletionConfig.model_validate(wrong)
+        GenerativeConfig.model_validate(wrong)
 
 
 def test_thresholds_are_zero_where_left_out():
-    assert SparseCompletionConfig(channels=(2, 2, 2, 4, 4)).thresholds == (0.0,) * 4
+    assert GenerativeConfig(channels=(2, 2, 2, 4, 4)).thresholds == (0.0,) * 4
 
 
 def test_config_is_frozen():
@@ -149,7 +150,7 @@ def test_a_finer_network_begins_with_the_answers_of_the_coarser_one(backend):
     some = torch.arange(len(coarse)) % 3 == 0
     fine = torch.cat([2 * coarse + child, (2 * coarse + 1 - child)[some]])
     made = network(seed=1, dtype=torch.float32).eval()
-    finer = SparseCompletion(SparseCompletionConfig(channels=(4, *SMALL.channels))).eval()
+    finer = SparseCompletion(GenerativeConfig(channels=(4, *SMALL.channels))).eval()
     taken = finer.start_from(made)
     assert len(taken) == 7 + 6 + 6 and all(finer.get_submodule(name) for name in taken)
     wanted, got = (
@@ -166,7 +167,7 @@ def test_a_finer_network_begins_with_the_answers_of_the_coarser_one(backend):
 @pytest.mark.parametrize("channels", [SMALL.channels, (3, 2, 6, 5, 4, 8, 17)])
 def test_a_wider_network_begins_with_the_answers_of_the_narrower_one(backend, channels):
     made = network(seed=1, dtype=torch.float32).eval()
-    wider = SparseCompletion(SparseCompletionConfig(channels=channels)).eval()
+    wider = SparseCompletion(GenerativeConfig(channels=channels)).eval()
     assert {name.split(".")[0] for name in wider.start_from(made)} == {
         *("encoder", "decoder", "heads", "output")
     }
@@ -179,7 +180,7 @@ def test_a_wider_network_begins_with_the_answers_of_the_narrower_one(backend, ch
 
 @pytest.mark.parametrize("channels", [(2,) * 8, SMALL.channels[1:], (1, *SMALL.channels[1:])])
 def test_a_larger_network_must_fit_the_smaller_one(channels):
-    larger = SparseCompletion(SparseCompletionConfig(channels=channels))
+    larger = SparseCompletion(GenerativeConfig(channels=channels))
     with pytest.raises(ConfigError, match=r"channels: wanted .* \(2, 2, 4, 4, 4, 4, 16\)"):
         larger.start_from(SparseCompletion(SMALL))
 

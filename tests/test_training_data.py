@@ -5,13 +5,15 @@ import hashlib
 
 import pytest
 import torch
-from training_runs import equal, points, same, samples
+from training_runs import equal, points, same, samples, settings
 
 from zoo.cards import shipped_cards
 from zoo.errors import ReadError
 from zoo.training import sources
 from zoo.training.config import AugmentationConfig, TrainingConfig, read_config
 from zoo.training.data import Samples, batches
+from zoo.training.tasks import make_task
+from zoo.voxels import CELL
 
 # The published recipe's samples, which its card's scores rest on.
 PUBLISHED = {
@@ -23,7 +25,8 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("number", PUBLISHED)
 def test_published_recipe_has_its_samples(tmp_path, number):
-    pair = Samples(read_config(shipped_cards() / "skull-completion-64.yaml"), tmp_path)[number]
+    recipe = read_config(shipped_cards() / "skull-completion-64.yaml")
+    pair = make_task(recipe, tmp_path, CELL).sample(number)
     coordinates = [part.coordinates.numpy().tobytes() for part in pair]
     digests = (hashlib.sha256(part).hexdigest()[:16] for part in coordinates)
     assert tuple(digests) == PUBLISHED[number]
@@ -43,7 +46,7 @@ def test_a_sample_lacks_something_of_its_target(tmp_path):
 
 def test_worker_processes_make_the_same_batches(tmp_path):
     state = torch.get_rng_state()
-    here, there = (list(batches(samples(tmp_path), range(1, 3), n)) for n in (0, 1))
+    here, there = (list(batches(samples(tmp_path), settings(), range(1, 3), n)) for n in (0, 1))
     assert torch.equal(torch.get_rng_state(), state)  # or a resumed run would draw another way
     assert len(here) == 2
     for (a,), (b,) in zip(here, there, strict=True):
@@ -52,11 +55,11 @@ def test_worker_processes_make_the_same_batches(tmp_path):
 
 def test_processes_and_passes_share_a_batch(tmp_path):
     """Whoever makes them: the same samples in a step, each once."""
-    ((whole,),) = batches(samples(tmp_path), range(1, 2), 0)
-    split = samples(tmp_path, accumulate=2)
+    ((whole,),) = batches(samples(tmp_path), settings(), range(1, 2), 0)
+    split = settings(accumulate=2)
     parts = []
     for process in range(2):
-        (passes,) = batches(split, range(1, 2), 0, process=process, processes=2)
+        (passes,) = batches(samples(tmp_path), split, range(1, 2), 0, process=process, processes=2)
         assert [len(s) for s, _ in passes] == [1, 1]
         parts += [s for inputs, _ in passes for s in inputs]
     assert same(parts, whole[0])
@@ -70,7 +73,7 @@ def test_an_error_in_a_worker_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)  # or it waits 5 s
     for workers in (0, 1):
         with pytest.raises(ReadError) as caught:
-            list(batches(samples(tmp_path), range(1), workers))
+            list(batches(samples(tmp_path), settings(), range(1), workers))
         assert str(caught.value) == "skull.nrrd: the file is empty"
         del caught
         gc.collect()  # shuts the worker down

@@ -36,7 +36,7 @@ def test_other_config_is_left_to_the_architecture(tmp_path, parent, monkeypatch)
     )
     trainer(tmp_path, config=wider, initial=f"local-dir:{parent}")
     assert given[0].config.channels == tuple(SMALL["config"]["channels"])
-    monkeypatch.delattr(design, "start_from")
+    monkeypatch.setattr(design, "start_from", None)
     with pytest.raises(ConfigError, match=r"initial: .*cannot start from another"):
         trainer(tmp_path, config=wider, initial=f"local-dir:{parent}")
 

@@ -43,13 +43,13 @@ def test_dataset_is_brought_onto_the_models_grid(tmp_path, skulls):
     (tmp_path / "held.txt").write_text("002\n")
     files = {"split": tmp_path / "split.txt", "validation_split": tmp_path / "held.txt"}
     data = samples(tmp_path, phantoms=COARSE, dataset={"folder": skulls, **files})
-    case = datasets.load_pair(data.cases.cases[0])
+    case = datasets.load_pair(data.task.cases.cases[0])
     wanted = case.complete.array.reshape(32, 2, 32, 2, 32, 2).max((1, 3, 5))
     source, target = data[0]
     assert len(points(target)) == np.count_nonzero(wanted)
     assert points(source) < points(target)
     assert same(data[0], data[1])  # a case with its own defect, no jitter: always the same
-    (held_out,) = data.validation()
+    (held_out,) = data.task.validation()
     assert held_out.implant.any() and held_out.spacing == (6.4, 6.4, 6.4)
     assert len(points(target)) != np.count_nonzero(held_out.complete)
 
@@ -60,7 +60,7 @@ def test_complete_skulls_get_a_new_defect_every_time(tmp_path, skulls):
         phantoms=COARSE,
         dataset={"folder": skulls / "complete_skull", "layout": "complete"},
     )
-    data.cases.cases = data.cases.cases[:1]
+    data.task.cases.cases = data.task.cases.cases[:1]
     one, other = data[0], data[1]
     lacking = [points(target) - points(source) for source, target in (one, other)]
     assert all(lacking)
@@ -78,7 +78,7 @@ def test_a_table_is_not_taken_for_a_head(tmp_path, skulls):
         grid[1:3, 10 : 10 + table, 62:] = 1
         volume.with_array(grid).save(path)
         data = samples(tmp_path, phantoms=COARSE, dataset=dataset)
-        data.cases.cases = data.cases.cases[:1]
+        data.task.cases.cases = data.task.cases.cases[:1]
         source, target = data[1]
         found.append((len(points(target)), len(points(target) - points(source))))
     (_, without), (_, beside) = found
@@ -88,7 +88,7 @@ def test_a_table_is_not_taken_for_a_head(tmp_path, skulls):
 def test_changed_file_is_read_again(tmp_path, skulls):
     folder = skulls / "complete_skull"
     data = samples(tmp_path, phantoms=COARSE, dataset={"folder": skulls})
-    data.cases.cases = data.cases.cases[:1]
+    data.task.cases.cases = data.task.cases.cases[:1]
     before = data[0]
     for part in ("complete_skull", "defective_skull", "implant"):
         (skulls / part / "000.nii.gz").write_bytes((skulls / part / "001.nii.gz").read_bytes())
@@ -98,7 +98,7 @@ def test_changed_file_is_read_again(tmp_path, skulls):
 def test_share_mixes_dataset_and_phantoms(tmp_path, skulls):
     config = {"phantoms": COARSE, "dataset": {"folder": skulls, "share": 0.5}}
     data = samples(tmp_path, **config)
-    kinds = [type(data._source(np.random.default_rng(n))).__name__ for n in range(200)]
+    kinds = [type(data.task._source(np.random.default_rng(n))).__name__ for n in range(200)]
     assert 70 < kinds.count("Cases") < 130
     phantom = samples(tmp_path, phantoms=COARSE)
     alike = [same(data[n], phantom[n]) for n in range(8)]
@@ -138,7 +138,7 @@ def test_no_skull_of_the_validation_is_trained_on(tmp_path, skulls):
     dataset = {"folder": skulls, "validation_split": held}
     held.write_text("a\n")
     data = samples(tmp_path, phantoms=COARSE, dataset=dataset)
-    assert [case.name for case in data.cases.cases] == ["c"]
+    assert [case.name for case in data.task.cases.cases] == ["c"]
     held.write_text("a\nc\n")
     with pytest.raises(ConfigError, match=r"wanted a skull that is left .*held.txt.* all 3 cases"):
         samples(tmp_path, phantoms=COARSE, dataset=dataset)
@@ -151,10 +151,10 @@ def test_a_skull_without_a_vault_is_passed_over(tmp_path, skulls):
     volume.with_array(speck).save(skulls / part("complete_skull", 0))
     dataset = {"folder": skulls / "complete_skull", "layout": "complete"}
     data = samples(tmp_path, phantoms=COARSE, dataset=dataset)
-    speck, whole, _ = data.cases.cases
-    data.cases.cases = [speck, whole]
+    speck, whole, _ = data.task.cases.cases
+    data.task.cases.cases = [speck, whole]
     assert all(len(data[number][0].coordinates) > 1 for number in range(4))
-    data.cases.cases = [speck]
+    data.task.cases.cases = [speck]
     with pytest.raises(VolumeError, match="8 cases in a row took no defect, the last was 000: "):
         data[0]
 
@@ -182,7 +182,7 @@ def test_data_for_segmentation_is_refused(tmp_path):
 
 def test_a_file_that_vanished_is_named(tmp_path, skulls):
     data = samples(tmp_path, phantoms=COARSE, dataset={"folder": skulls})
-    data.cases.cases = data.cases.cases[:1]
+    data.task.cases.cases = data.task.cases.cases[:1]
     assert data[0]
     (skulls / part("implant", 0)).unlink()
     with pytest.raises(ReadError, match=r"implant/000\.nii\.gz: cannot be read: No such file"):

@@ -14,12 +14,13 @@ from pathlib import Path
 import torch
 
 from zoo import registries
-from zoo.training import losses as training_losses
+from zoo.training import completion
 from zoo.training.config import TrainingConfig
 from zoo.training.data import Samples
 from zoo.training.loop import Trainer
 from zoo.training.processes import start_processes
-from zoo.training.scoring import Scores
+from zoo.training.tasks import make_task
+from zoo.voxels import CELL
 
 SMALL = {
     "architecture": "sparse-completion",
@@ -58,12 +59,16 @@ def losses(run, stop=None):
 def scored(run, *scores):
     """The run with validations that give these implant Dice."""
     given = iter(scores)
-    run._score = lambda network: Scores(next(given), 1.0, 1.0)
+    run._score = lambda network: {"implant_dice": next(given), "complete_dice": 1.0}
     return run
 
 
+def settings(**changes):
+    return TrainingConfig(**(SMALL | changes))
+
+
 def samples(folder, **changes):
-    return Samples(TrainingConfig(**(SMALL | changes)), folder / "cache")
+    return Samples(make_task(settings(**changes), folder / "cache", CELL))
 
 
 def equal(one, other):
@@ -88,8 +93,8 @@ if __name__ == "__main__":
     folder, changes = sys.argv[1:]
     run = trainer(folder, cache=Path(folder).parent / "cache", **json.loads(changes))
     if run.accelerator.process_index == 1:  # as if a level had been left without voxels there
-        whole = training_losses.deep_supervision
-        training_losses.deep_supervision = lambda levels, weights: whole(levels[:-1], weights)
+        whole = completion.deep_supervision
+        completion.deep_supervision = lambda levels, weights: whole(levels[:-1], weights)
     run.run(0, lambda step, loss: print(step, float(loss).hex(), flush=True))
     print("end", digest(run.network), flush=True)
     run.accelerator.end_training()

@@ -14,6 +14,7 @@ from zoo.validation import validate
 
 Task = Literal["completion", "super-resolution", "segmentation"]
 Spacing = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+Window = tuple[float, float]
 
 
 class _Frozen(BaseModel):
@@ -24,26 +25,37 @@ class InputContract(_Frozen):
     """What a network was trained on, and so what every input is brought to.
 
     Attributes:
-        kind: `binary`, occupied or not.
+        kind: `binary`, occupied or not, or `intensity`, of which the windows say what is occupied.
         orientation: the axes i, j, k point to right, anterior, superior, as nearly as flips and
             permutations allow.
         spacing: mm between voxel centres along i, j, k that an input is resampled to if its own
             lies outside the next two.
         finest: smallest spacing, mm, at which an input's grid is used as it is.
         coarsest: largest one.
+        windows: of intensity, lowest and highest in Hounsfield units; a voxel in any of them is
+            occupied.
+        exterior: Hounsfield units below which what reaches the border of its axial slice is air
+            outside the body, and not occupied; None: nothing is left out.
     """
 
-    kind: Literal["binary"] = "binary"
+    kind: Literal["binary", "intensity"] = "binary"
     orientation: Literal["RAS"] = "RAS"
     spacing: Spacing
     finest: Spacing
     coarsest: Spacing
+    windows: tuple[Window, ...] | None = None
+    exterior: float | None = None
 
     @classmethod
-    def around(cls, spacing: float) -> InputContract:
-        """For a network trained on isotropic grids of that spacing, mm; takes 0.75 to 1.3 of it."""
+    def around(
+        cls, spacing: float, finest: float = 0.75, coarsest: float = 1.3, **others: Any
+    ) -> InputContract:
+        """For a network trained on isotropic grids of that spacing, mm; takes so much of it."""
         return cls(
-            spacing=(spacing,) * 3, finest=(0.75 * spacing,) * 3, coarsest=(1.3 * spacing,) * 3
+            spacing=(spacing,) * 3,
+            finest=(finest * spacing,) * 3,
+            coarsest=(coarsest * spacing,) * 3,
+            **others,
         )
 
     def accepts(self, spacing: tuple[float, float, float]) -> bool:
@@ -70,6 +82,8 @@ class Card(_Frozen):
         architecture: name in the architectures registry.
         config: the architecture's config.
         input: the input contract.
+        labels: of a segmentation, the structures' names, from label 1 on.
+        after: of super-resolution, the model whose answer is this one's input in a chain.
         weights: pinned weights; None for a network with random ones.
         metadata: the rest of the front matter, as the Hugging Face Hub reads it.
         text: the prose below it, markdown.
@@ -80,6 +94,8 @@ class Card(_Frozen):
     architecture: str
     config: dict[str, Any] = {}
     input: InputContract
+    labels: tuple[str, ...] = ()
+    after: str | None = None
     weights: Weights | None = None
     metadata: dict[str, Any] = Field(default={}, repr=False)
     text: str = Field(default="", repr=False)
@@ -87,6 +103,8 @@ class Card(_Frozen):
     def to_markdown(self) -> str:
         """The card's file: front matter between two lines of dashes, then the prose."""
         block = self.model_dump(mode="json", exclude={"metadata", "text"}, exclude_none=True)
+        if not self.labels:
+            del block["labels"]
         front = yaml.safe_dump({**self.metadata, "zoo": block}, sort_keys=False, allow_unicode=True)
         return f"---\n{front}---\n\n{self.text}"
 

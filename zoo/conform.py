@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,23 +14,25 @@ from zoo.volume import Volume
 
 Bools = NDArray[np.bool_]
 Triple = tuple[float, float, float]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 LARGEST_AXIS = 4096  # voxels
 
 
 @dataclass(frozen=True)
 class Conformed:
-    """A binary grid as a network wants it.
+    """A grid as a network wants it.
 
     Attributes:
         source: the volume that it came from.
-        grid: bool (I, J, K), axes right, anterior, superior; shares memory if not resampled.
+        grid: (I, J, K), axes right, anterior, superior; shares memory if not resampled. Bool, or
+            intensities.
         spacing: its mm between voxel centres.
         resampled: whether the spacing was changed.
     """
 
     source: Volume
-    grid: Bools
+    grid: NDArray[Any]
     spacing: Triple
     resampled: bool
 
@@ -39,8 +41,8 @@ class Conformed:
         given = list(self.source.canonical().spacing)
         return {"resampled": self.resampled, "spacing_in": given, "spacing": list(self.spacing)}
 
-    def back(self, grid: Bools) -> Bools:
-        """A grid like `grid` on the source's own axes and voxels, each taking its nearest value."""
+    def back(self, grid: NDArray[Scalar]) -> NDArray[Scalar]:
+        """A grid like `grid`, of any type, brought to the source's by nearest neighbour."""
         canonical = self.source.canonical()
         if self.resampled:
             axes = memory_order(canonical.array)
@@ -49,7 +51,7 @@ class Conformed:
                 fine, coarse = canonical.spacing[axis], self.spacing[axis]
                 work = work.take(_cells(canonical.shape[axis], fine, coarse), place, mode="clip")
             grid = work.transpose(np.argsort(axes))
-        restored: Bools = self.source.restore(laid_out_like(grid, canonical.array))
+        restored: NDArray[Scalar] = self.source.restore(laid_out_like(grid, canonical.array))
         return restored
 
 
@@ -58,10 +60,12 @@ def memory_order(array: NDArray[Any]) -> list[int]:
     return sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
 
 
-def laid_out_like(array: Bools, other: NDArray[Any]) -> Bools:
+def laid_out_like(array: NDArray[Scalar], other: NDArray[Any]) -> NDArray[Scalar]:
     """The same values, in the memory order of another array: a large mix of orders is slow."""
     axes = memory_order(other)
-    ordered: Bools = np.ascontiguousarray(array.transpose(axes)).transpose(np.argsort(axes))
+    ordered: NDArray[Scalar] = np.ascontiguousarray(array.transpose(axes)).transpose(
+        np.argsort(axes)
+    )
     return ordered
 
 
@@ -107,7 +111,7 @@ def conform(volume: Volume, contract: InputContract) -> Conformed:
     grid = np.asarray(canonical.array, dtype=bool)
     if contract.accepts(canonical.spacing):
         return Conformed(volume, grid, canonical.spacing, resampled=False)
-    _check_extent(canonical, contract)
+    check_extent(canonical, contract)
     axes = memory_order(grid)
     work = grid.transpose(axes)
     for place, axis in enumerate(axes):
@@ -116,7 +120,7 @@ def conform(volume: Volume, contract: InputContract) -> Conformed:
     return Conformed(volume, grid, contract.spacing, resampled=True)
 
 
-def _check_extent(canonical: Volume, contract: InputContract) -> None:
+def check_extent(canonical: Volume, contract: InputContract) -> None:
     """Refuse what would be resampled to a grid that no patient fills."""
     extent = np.multiply(canonical.shape, canonical.spacing)
     if (extent / contract.spacing > LARGEST_AXIS).any():

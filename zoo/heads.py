@@ -1,4 +1,9 @@
-"""Heads: what turns a backbone's features into a task's answer."""
+"""Heads: what turns a backbone's features into a task's answer.
+
+A backbone makes its head from the registry, by the name in its config. One that prunes makes one
+for every level and calls it with a threshold; one that labels makes one, and says of how many
+classes.
+"""
 
 from __future__ import annotations
 
@@ -29,3 +34,16 @@ class OccupancyHead(nn.Module):
         """Features (N, C) -> logits (N,) and occupied (N,) bool."""
         logits: Tensor = self.classifier(x).features.squeeze(1)
         return logits, logits > self.threshold
+
+
+class LabelsHead(nn.Module):
+    """Which class is this voxel of? One logit per voxel and class (segmentation)."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.classifier = Convolution(channels, classes, 1, bias=True)
+
+    def forward(self, x: SparseTensor) -> Tensor:
+        """Features (N, C) -> logits (N, classes); class 0 is none of the structures."""
+        logits: Tensor = self.classifier(x).features
+        return logits

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from zoo import sparse
 from zoo.errors import VolumeError
-from zoo.sparse import SparseTensor
+from zoo.sparse import Index, SparseTensor
 
 
 class Convolution(nn.Module):
@@ -39,19 +39,34 @@ class GenerativeTransposedConvolution(nn.Module):
         return sparse.generative_transposed_convolution(x, self.kernel)
 
 
+class TransposedConvolution(nn.Module):
+    """Upsampling by 2 onto given coordinates; kernel (8, C_in, C_out)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.kernel = _kernel(2, in_channels, out_channels, 1)
+
+    def forward(self, x: SparseTensor, index: Index) -> SparseTensor:
+        return sparse.transposed_convolution(x, self.kernel, index)
+
+
+SomeConvolution = Convolution | GenerativeTransposedConvolution | TransposedConvolution
+
+
 class Unit(nn.Module):
     """A convolution without bias, followed by batch normalisation over all voxels and ReLU."""
 
-    def __init__(self, convolution: Convolution | GenerativeTransposedConvolution) -> None:
+    def __init__(self, convolution: SomeConvolution) -> None:
         super().__init__()
         self.convolution = convolution
         self.norm = nn.BatchNorm2d(convolution.kernel.shape[2])
 
-    def forward(self, x: SparseTensor) -> SparseTensor:
-        return self._train(x) if self.training else self._infer(x)
+    def forward(self, x: SparseTensor, *given: Index) -> SparseTensor:
+        """`given` is what the convolution wants besides x."""
+        y: SparseTensor = self.convolution(x, *given)
+        return self._train(y) if self.training else self._infer(y)
 
-    def _train(self, x: SparseTensor) -> SparseTensor:
-        y: SparseTensor = self.convolution(x)
+    def _train(self, y: SparseTensor) -> SparseTensor:
         if len(y) == 1 and self.norm.training:
             raise VolumeError(
                 f"batch normalisation needs two voxels or more, got one at stride {y.stride}:"
@@ -65,17 +80,22 @@ class Unit(nn.Module):
         features: Tensor = self.norm(image).squeeze(3).squeeze(0).t()
         return y.with_features(torch.relu(features))
 
-    def _infer(self, x: SparseTensor) -> SparseTensor:
+    def _infer(self, y: SparseTensor) -> SparseTensor:
         """With running statistics: a scale and a shift."""
         norm = self.norm
         assert norm.running_mean is not None and norm.running_var is not None
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         shift = norm.bias - norm.running_mean * scale
-        return sparse.rectify(self.convolution(x), scale, shift)
+        return sparse.rectify(y, scale, shift)
 
 
-def _kernel(size: int, in_channels: int, out_channels: int) -> nn.Parameter:
-    """He initialisation for a kernel (size^3, C_in, C_out) whose neighbours are all there."""
+def _kernel(
+    size: int, in_channels: int, out_channels: int, terms: int | None = None
+) -> nn.Parameter:
+    """He initialisation for a kernel (size^3, C_in, C_out).
+
+    `terms` is how many of its rows a sum has; all, whose neighbours are there, if left out.
+    """
     rows = size**3
-    deviation = (2 / (rows * in_channels)) ** 0.5
+    deviation = (2 / ((terms or rows) * in_channels)) ** 0.5
     return nn.Parameter(torch.randn(rows, in_channels, out_channels) * deviation)

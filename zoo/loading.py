@@ -20,6 +20,7 @@ from zoo.sparse import Backend
 from zoo.validation import validate
 
 REMOTE = ("hf-hub:", "local-dir:")
+ANY_TISSUE = (-200.0, 3000.0)  # Hounsfield units: no air
 ANY_SPACING = InputContract(spacing=(1, 1, 1), finest=(1e-6,) * 3, coarsest=(1e6,) * 3)
 
 
@@ -68,12 +69,14 @@ def create(
     design = registries.architectures.get(architecture)
     settings = config.model_dump() if hasattr(config, "model_dump") else config or {}
     checked = validate(design.config_class, settings, source=f"config of {architecture}")
+    classes = getattr(checked, "classes", 0)
     card = Card(
         name=architecture,
         task=design.task,
         architecture=architecture,
         config=checked.model_dump(mode="json"),
-        input=ANY_SPACING,
+        input=ANY_SPACING.model_copy(update={"windows": (ANY_TISSUE,)}) if classes else ANY_SPACING,
+        labels=tuple(f"class {number}" for number in range(1, classes)),
     )
     place = torch_device(device)
     return Model(design(checked), card, select_backend(backend, place), place)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,14 @@ from pydantic import BaseModel
 from torch import nn
 
 from zoo.cards import Card, Weights
-from zoo.conform import Bools, binarise, conform, laid_out_like
 from zoo.files import atomic_path, make_folder
 from zoo.hub import CONFIG, README, WEIGHTS, model_config, sha256_of
-from zoo.implants import without_specks
-from zoo.plan import Plan, plan_completion
+from zoo.plan import Plan, plan_prediction
 from zoo.prediction import Prediction
 from zoo.report import Stopwatch, peak_memory, versions
 from zoo.sparse import Backend
+from zoo.tasks import Engine, task_of
 from zoo.volume import Volume
-from zoo.voxels import complete_grid
 
 Progress = Callable[[str], None]
 
@@ -38,6 +37,7 @@ class Model:
         card: what is stated about the model.
         backend: what computes convolutions.
         device: where.
+        task: what it does with a volume.
     """
 
     def __init__(
@@ -48,6 +48,8 @@ class Model:
         self.card = card
         self.backend = backend
         self.device = device
+        self.engine = Engine(self.network, backend, device)
+        self.task = task_of(card)
 
     @property
     def config(self) -> BaseModel:
@@ -58,9 +60,9 @@ class Model:
     def predict(
         self, volume: object, *, threshold: float | None = None, progress: Progress | None = None
     ) -> Prediction:
-        """Answer on the volume's own grid. The same input gives the same answer.
+        """Answer on the volume's own grid; super-resolution, on a finer one.
 
-        No occupied voxel of the input is ever removed by completion.
+        The same input gives the same answer. Completion never removes an occupied voxel.
 
         Args:
             volume: a path, nibabel image, NumPy array or torch tensor (I, J, K), or a Volume. Bare
@@ -71,45 +73,33 @@ class Model:
         Raises:
             ReadError: a file that cannot be read.
             VolumeError: a volume that is not 3-D, or has nothing or nothing but occupied voxels, or
-                NaN, or more than two values and no threshold.
+                NaN, or more than two values and no threshold; or that the task cannot use.
         """
         watch = Stopwatch(progress)
         with watch.stage("read"):
             source = Volume.of(volume)
-        with watch.stage("conform"):
-            occupied = binarise(source, threshold)
-            conformed = conform(source.with_array(occupied), self.card.input)
-        with watch.stage("network"):
-            added = self._complete(conformed.grid) & ~conformed.grid
-        with watch.stage("restore"):
-            complete = conformed.back(added) | occupied
-            implant = conformed.back(without_specks(added)) & ~occupied
-        answer, piece, given = (
-            source.with_array(grid.view(np.uint8)) for grid in (complete, implant, occupied)
-        )
+        answer = self.task.predict(self.engine, source, threshold, watch.stage)
         report = {
             **self._facts(),
-            "grid": conformed.facts(),
-            "voxels_in": int(np.count_nonzero(occupied)),
-            "voxels_out": int(np.count_nonzero(complete)),
+            "grid": answer.grid,
+            "voxels_in": answer.voxels,
+            "voxels_out": int(np.count_nonzero(answer.volume.array)),
             "timings": watch.seconds,
             "peak_memory": peak_memory(),
             "sha256": {"weights": self._weights_sha256(), "input": _input_sha256(volume, source)},
         }
-        return Prediction(answer, piece, given, report)
+        return Prediction(
+            answer.volume, answer.implant, answer.occupied, report, answer.probabilities
+        )
 
     def plan(self, volume: object, *, threshold: float | None = None) -> Plan:
         """What `predict` would cost: occupied voxels, expected peak memory and time.
 
         Raises the same errors as `predict`; makes a trial run on a coarsened copy.
         """
-        source = Volume.of(volume)
-        conformed = conform(source.with_array(binarise(source, threshold)), self.card.input)
+        grid, run = self.task.trial(Volume.of(volume), threshold)
         channels = getattr(self.config, "channels", (16,))[0]
-        with torch.inference_mode():
-            return plan_completion(
-                self.network, conformed.grid, channels, self.backend, self.device
-            )
+        return plan_prediction(partial(run, self.engine), grid, channels, self.backend)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write config.json, model.safetensors and README.md, which `local-dir:` loads.
@@ -138,11 +128,6 @@ class Model:
 
     def _weights_sha256(self) -> str | None:
         return self.card.weights.sha256 if self.card.weights else None
-
-    def _complete(self, grid: Bools) -> Bools:
-        with torch.inference_mode():
-            complete = complete_grid(self.network, grid, self.backend, self.device)
-        return laid_out_like(complete, grid)
 
     def _saved_card(self, weights: Path) -> Card:
         repo = self.card.weights.repo if self.card.weights else f"local/{self.card.name}"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 import psutil
-import torch
 
 from zoo.conform import Bools
 from zoo.sparse import Backend
 from zoo.sparse.memory import COPIES, free_memory
-from zoo.voxels import bounds, complete_grid, pooled
+from zoo.voxels import bounds, pooled
+
+Run = Callable[[Bools], object]
 
 SAMPLE = 50_000  # voxels of the trial run
 
@@ -40,10 +42,8 @@ class Plan:
     free_memory: int
 
 
-def plan_completion(
-    network: torch.nn.Module, grid: Bools, channels: int, backend: Backend, device: torch.device
-) -> Plan:
-    """Plan the completion of bool (I, J, K) `grid` with `channels` features at tensor stride 1."""
+def plan_prediction(run: Run, grid: Bools, channels: int, backend: Backend) -> Plan:
+    """Plan running a network on bool (I, J, K) `grid`, with `channels` at tensor stride 1."""
     voxels = int(np.count_nonzero(grid))
     generated = 8 * int(np.count_nonzero(pooled(grid, 2)))
     if backend.name == "dense":
@@ -55,20 +55,18 @@ def plan_completion(
     return Plan(
         voxels=voxels,
         shape=grid.shape,
-        seconds=_trial(network, grid, voxels, backend, device),
+        seconds=_trial(run, grid, voxels),
         peak_memory=psutil.Process().memory_info().rss + features + overhead * generated,
         free_memory=free_memory(),
     )
 
 
-def _trial(
-    network: torch.nn.Module, grid: Bools, voxels: int, backend: Backend, device: torch.device
-) -> float:
+def _trial(run: Run, grid: Bools, voxels: int) -> float:
     """Seconds for the grid, from those for a coarsened one: the work grows with the voxels."""
     small = grid
     while np.count_nonzero(small) > SAMPLE and min(small.shape) > 1:
         small = pooled(small, 2)
-    complete_grid(network, small, backend, device)  # compiles, and fills caches
+    run(small)  # compiles, and fills caches
     started = perf_counter()
-    complete_grid(network, small, backend, device)
+    run(small)
     return (perf_counter() - started) * voxels / int(np.count_nonzero(small))

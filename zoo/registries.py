@@ -150,9 +150,17 @@ def _load(point: EntryPoint, noun: str) -> Any:
 architectures = Registry(
     "zoo_architectures",
     "architecture",
-    {"sparse-completion": "zoo.architectures.completion:SparseCompletion"},
+    {
+        "sparse-completion": "zoo.architectures.completion:SparseCompletion",
+        "sparse-super-resolution": "zoo.architectures.super_resolution:SparseSuperResolution",
+        "sparse-segmentation": "zoo.architectures.segmentation:SparseSegmentation",
+    },
 )
-heads = Registry("zoo_heads", "head", {"occupancy": "zoo.heads:OccupancyHead"})
+heads = Registry(
+    "zoo_heads",
+    "head",
+    {"occupancy": "zoo.heads:OccupancyHead", "labels": "zoo.heads:LabelsHead"},
+)
 backends = Registry(
     "zoo_backends",
     "backend",

@@ -28,11 +28,21 @@ def centring_shift(low: np.ndarray, high: np.ndarray, cell: int) -> np.ndarray:
     return shift
 
 
-def complete_grid(
-    network: torch.nn.Module, grid: np.ndarray, backend: Backend, device: torch.device
+def generated_grid(
+    network: torch.nn.Module,
+    grid: np.ndarray,
+    backend: Backend,
+    device: torch.device,
+    shift: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The voxels that a completion network sees in place of bool (I, J, K) `grid`, same shape."""
-    i, j, k = centring_shift(*bounds(grid), cell_of(network)).tolist()
+    """The voxels that a generative network sees in place of bool (I, J, K) `grid`, same shape.
+
+    `shift` (3,) is the coordinate of the grid's first voxel; what is occupied lies in the middle of
+    the network's cells if it is left out.
+    """
+    if shift is None:
+        shift = centring_shift(*bounds(grid), cell_of(network))
+    i, j, k = shift.tolist()
     x = SparseTensor.from_grids([grid], low=(i, j, k), backend=backend, device=device)
     answer: SparseTensor = network(x).answer
     rows, columns, depth = grid.shape
@@ -47,16 +57,35 @@ def bounds(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def pooled(grid: np.ndarray, factor: int) -> np.ndarray:
-    """Any-pooling: a voxel of the coarser bool grid is set if any of factor^3 in it is.
+def pooled(grid: np.ndarray, factor: int | tuple[int, int, int]) -> np.ndarray:
+    """Any-pooling: a voxel of the coarser bool grid is set if any one in its block is.
 
-    The last voxels of an axis may be narrower.
+    `factor` is the edge of a block, or its length along each axis. The last voxels of an axis may
+    be narrower.
     """
-    for axis in range(3) if factor > 1 else ():
+    factors = (factor,) * 3 if isinstance(factor, int) else factor
+    for axis, along in enumerate(factors):
+        if along == 1:
+            continue
         leading = np.moveaxis(grid, axis, 0)
-        coarse = leading[::factor].copy()
-        for start in range(1, factor):
-            part = leading[start::factor]
+        coarse = leading[::along].copy()
+        for start in range(1, along):
+            part = leading[start::along]
             coarse[: len(part)] |= part
         grid = np.moveaxis(coarse, 0, axis)
     return grid
+
+
+def replicated(grid: np.ndarray, factors: tuple[int, int, int]) -> np.ndarray:
+    """Every voxel as a block of factors[0] x factors[1] x factors[2] equal ones."""
+    for axis, factor in enumerate(factors):
+        grid = grid.repeat(factor, axis) if factor > 1 else grid
+    return grid
+
+
+def corner_shift(blocks: np.ndarray) -> np.ndarray:
+    """The shift (3,) that brings the corner of what is occupied to the origin.
+
+    Of a grid of equal blocks: they then begin at multiples of their size, wherever a scan was cut.
+    """
+    return -bounds(blocks)[0]

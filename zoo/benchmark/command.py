@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from zoo import registries
-from zoo.architectures.completion import SparseCompletionConfig
+from zoo.architectures.generative import GenerativeConfig
 from zoo.benchmark.suite import PEERS, SMALL, Row, machine, plot, run_suite
 from zoo.errors import ConfigError, ReadError
 from zoo.files import atomic_path, check_output
@@ -38,7 +38,7 @@ def bench(
     sizes, peers = _integers(resolutions, "--resolutions"), backends.split(",") if backends else []
     widths = [tuple(_integers(text, "--channels")) for text in channels] or [SMALL]
     for width in widths:
-        validate(SparseCompletionConfig, {"channels": width}, source="--channels")
+        validate(GenerativeConfig, {"channels": width}, source="--channels")
     for peer in peers:
         registries.backends.get(peer)
     if volume is not None and not volume.is_file():

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from zoo import registries, sparse
-from zoo.architectures.completion import SparseCompletion, SparseCompletionConfig
+from zoo.architectures.completion import SparseCompletion
+from zoo.architectures.generative import GenerativeConfig
 from zoo.errors import MissingDependency, ZooError
 from zoo.report import peak_memory
 from zoo.sparse import Backend, SparseTensor
@@ -102,7 +103,7 @@ def _backend(spec: Spec) -> Backend:
 def _network(spec: Spec) -> SparseCompletion:
     torch.manual_seed(0)
     thresholds = (float("inf"),) * (len(spec.channels) - 1)  # only the target decides
-    return SparseCompletion(SparseCompletionConfig(channels=spec.channels, thresholds=thresholds))
+    return SparseCompletion(GenerativeConfig(channels=spec.channels, thresholds=thresholds))
 
 
 def _forward(spec: Spec, grid: Grid) -> Work:

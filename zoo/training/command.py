@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from zoo.cards import Card, InputContract
-from zoo.data.phantoms import FIELD_OF_VIEW
+from zoo import registries
+from zoo.cards import Card
 from zoo.errors import ConfigError
 from zoo.files import make_folder
 from zoo.loading import select_backend
@@ -67,12 +67,13 @@ def train(
 def _export(trainer: Trainer, name: str, workers: int) -> str:
     """Write the model's folder; returns one line that says which weights it holds."""
     finished = trainer.finish(workers)
-    card = model_card(trainer.config, name, finished)
+    card = model_card(trainer.config, name, trainer.task.facts(), finished)
     folder = trainer.folder / "model"
     Model(finished.network, card, trainer.backend, trainer.device).save(folder)
+    (measure, value), *_ = finished.scores.items()
     return (
-        f"trained: {folder}, the average after step {finished.step}, implant Dice"
-        f" {finished.scores.implant_dice:.3f} in validation; use it as local-dir:{folder}"
+        f"trained: {folder}, the average after step {finished.step}, {measure.replace('_', ' ')}"
+        f" {value:.3f} in validation; use it as local-dir:{folder}"
     )
 
 
@@ -93,17 +94,19 @@ def _progress(trainer: Trainer, console: Console) -> Iterator[Callable[[int, flo
         yield lambda step, loss: progress.update(task, completed=step, loss=loss)
 
 
-def model_card(config: TrainingConfig, name: str, finished: Finished | None = None) -> Card:
-    """The card of a model just trained; its prose is the author's to write."""
-    facts = {
+def model_card(
+    config: TrainingConfig, name: str, facts: dict[str, Any], finished: Finished | None = None
+) -> Card:
+    """The card of a model just trained, with its task's facts; its prose is the author's."""
+    block = {
         "name": re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.") or "model",
-        "task": "completion",
+        "task": registries.architectures.get(config.architecture).task,
         "architecture": config.architecture,
         "config": config.config,
-        "input": InputContract.around(FIELD_OF_VIEW / config.phantoms.resolution).model_dump(),
+        **{key: value.model_dump() if key == "input" else value for key, value in facts.items()},
         "text": _text(config, finished),
     }
-    return validate(Card, facts, source="the model's card")
+    return validate(Card, block, source="the model's card")
 
 
 def _text(config: TrainingConfig, finished: Finished | None) -> str:
@@ -111,7 +114,7 @@ def _text(config: TrainingConfig, finished: Finished | None) -> str:
     data = ["generated phantoms"] * generated + ["a data set"] * (config.dataset is not None)
     text = f"Trained on {' and '.join(data)}; research use only.\n"
     if finished:
-        scores = ", ".join(f"{key} {value:.4f}" for key, value in asdict(finished.scores).items())
+        scores = ", ".join(f"{key} {value:.4f}" for key, value in finished.scores.items())
         text += f"\nThe average after step {finished.step}; in validation: {scores}.\n"
     # A card is made to be published: the author's folders are nobody's business.
     private = {"dataset": {"folder", "split", "validation_split"}}

@@ -89,6 +89,43 @@ class AugmentationConfig(_Frozen):
         return scale
 
 
+class RefinementConfig(_Frozen):
+    """How a coarse shape is made from a fine one, for super-resolution.
+
+    Attributes:
+        factor: voxels of the fine grid along an edge of a coarse voxel.
+        slices: share of the samples whose voxels are coarse along one axis alone, as in scans of
+            thick slices.
+        thickest: of such slices, in voxels of the fine grid; the thinnest have 2.
+        crop: edge of the part of the fine grid that a sample shows, in voxels; all if left out. It
+            takes a network of few levels, which looks no farther.
+    """
+
+    factor: int = Field(default=2, ge=2)
+    slices: float = Field(default=0.2, ge=0, le=1)
+    thickest: int = Field(default=8, ge=2)
+    crop: PositiveInt | None = None
+
+
+class ThoraxConfig(_Frozen):
+    """Generated chest CTs, for segmentation.
+
+    Attributes:
+        resolution: voxels along an edge of the grid, of 384 mm.
+        chests: how many different ones; every sample has a contrast and a noise of its own.
+        windows: of Hounsfield units; a voxel in any of them is occupied.
+        exterior: Hounsfield units below which what reaches the border of its axial slice is air
+            outside the body.
+        labels: of the generated structures, those to segment.
+    """
+
+    resolution: PositiveInt = 128
+    chests: PositiveInt = Field(default=200, le=VALIDATION_SEEDS)
+    windows: tuple[tuple[float, float], ...] = ((-1100.0, -940.0), (-30.0, 700.0))
+    exterior: float | None = -400.0
+    labels: tuple[str, ...] = ("oesophagus", "heart", "trachea", "aorta")
+
+
 class TrainingConfig(_Frozen):
     """Everything that decides a run's weights; where and on what it runs is left to the command.
 
@@ -102,6 +139,8 @@ class TrainingConfig(_Frozen):
         phantoms: generated data, and the grid.
         dataset: data on disk.
         augmentation: of both.
+        refinement: for super-resolution, what is coarse.
+        thorax: for segmentation, the data.
         steps: optimiser steps.
         batch_size: skulls per step, those of all processes and passes together.
         accumulate: passes that a step's skulls are split over, one after the other, each of which
@@ -126,6 +165,8 @@ class TrainingConfig(_Frozen):
     phantoms: PhantomConfig = PhantomConfig()
     dataset: DatasetConfig | None = None
     augmentation: AugmentationConfig = AugmentationConfig()
+    refinement: RefinementConfig = RefinementConfig()
+    thorax: ThoraxConfig = ThoraxConfig()
     steps: PositiveInt = 4000
     batch_size: PositiveInt = 8
     accumulate: PositiveInt = 1

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from zoo.files import atomic_path
-from zoo.training.scoring import Scores
+
+PROGRESS = ("step", "loss", "learning_rate", "seconds")  # the columns before those of the scores
 
 
-@dataclass(frozen=True)
-class Progress(Scores):
-    """One line of the log: the mean loss since the last one, and the validation's scores."""
+def append_log(path: Path, line: dict[str, float]) -> None:
+    """Append to the CSV log, dropping what an interrupted run wrote after its checkpoint.
 
-    step: int
-    loss: float
-    learning_rate: float
-    seconds: float
-
-
-SCORES = [field.name for field in fields(Scores)]
-COLUMNS = ["step", "loss", "learning_rate", "seconds", *SCORES]
-
-
-def append_log(path: Path, line: Progress) -> None:
-    """Append to the CSV log, dropping what an interrupted run wrote after its checkpoint."""
-    rows = [row for row in read_log(path) if int(row["step"]) < line.step]
+    `line` has PROGRESS (the loss is the mean since the last line), then a validation's scores.
+    """
+    rows = [row for row in read_log(path) if int(row["step"]) < line["step"]]
     with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        writer = csv.DictWriter(file, list(line), extrasaction="ignore")
         writer.writeheader()
-        writer.writerows([*rows, asdict(line)])
+        writer.writerows([*rows, line])
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
@@ -42,12 +31,13 @@ def read_log(path: Path) -> list[dict[str, str]]:
 
 
 def draw_curve(log: Path, picture: Path) -> None:
-    """Draw loss and implant Dice against the step."""
+    """Draw the loss and the score that decides, in [0, 1], against the step."""
     from matplotlib.figure import Figure
 
     rows = read_log(log)
+    name = next(column for column in rows[0] if column not in PROGRESS)
     steps, losses, scores = (
-        [float(row[column] or "nan") for row in rows] for column in ("step", "loss", "implant_dice")
+        [float(row[column] or "nan") for row in rows] for column in ("step", "loss", name)
     )
     figure = Figure(figsize=(7, 4), layout="constrained")
     left = figure.subplots()
@@ -57,6 +47,6 @@ def draw_curve(log: Path, picture: Path) -> None:
     right = left.twinx()
     right.plot(steps, scores, color="tab:orange", marker=".")
     right.set_ylim(0, 1)
-    right.set_ylabel("implant Dice", color="tab:orange")
+    right.set_ylabel(name.replace("_", " "), color="tab:orange")
     with atomic_path(picture) as temporary:
         figure.savefig(temporary, dpi=120)

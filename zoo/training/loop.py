@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,12 @@ from zoo.training.checkpoint import load_checkpoint, load_tensors, save_checkpoi
 from zoo.training.config import TrainingConfig
 from zoo.training.data import Samples, batches
 from zoo.training.initial import make_network
-from zoo.training.log import Progress, append_log, draw_curve
+from zoo.training.log import append_log, draw_curve
 from zoo.training.losses import Supervised
-from zoo.training.pairs import Batch, sparse_input
+from zoo.training.pairs import Batch
 from zoo.training.processes import check_shares, uses_bfloat16
-from zoo.training.scoring import Scores, score
+from zoo.training.scoring import Scores
+from zoo.training.tasks import make_task
 from zoo.voxels import cell_of
 
 if TYPE_CHECKING:
@@ -70,13 +71,14 @@ class Trainer:
         self.step = 0
         network, self.taken_over = make_network(config)
         self.network = network.to(device)
-        self.samples = Samples(config, cache or folder / CACHE, cell_of(network))
+        self.task = make_task(config, cache or folder / CACHE, cell_of(network))
+        self.samples = Samples(self.task)
         average = get_ema_multi_avg_fn(config.average)
         self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
         self.optimizer = torch.optim.Adam(self._parameters(), amsgrad=True)
-        supervised = Supervised(self.network, config.loss_weights, mixed=mixed)
+        supervised = Supervised(self.network, self.task, mixed=mixed)
         self.supervised = accelerator.prepare_model(supervised, device_placement=False)
-        self.best = -1.0  # implant Dice
+        self.best = -1.0  # of the score that decides
 
     def _parameters(self) -> list[dict[str, Any]]:
         """What is new, and what was taken over, with the factors of their learning rates."""
@@ -97,7 +99,7 @@ class Trainer:
         path = self.folder / CHECKPOINT
         self.step = load_checkpoint(path, self.config, self.modules, self.optimizer)
         if (self.folder / BEST).exists():
-            self.best = float(load_tensors(self.folder / BEST)[1]["implant_dice"])
+            self.best = float(load_tensors(self.folder / BEST)[1]["score"])
 
     def run(self, workers: int, on_step: Callable[[int, float], None]) -> None:
         """Train to the last step; log line, curve and checkpoint after every validation."""
@@ -131,7 +133,7 @@ class Trainer:
 
     def _differentiate(self, batch: Batch) -> float:
         """Add a pass's share to the gradients; returns its loss, the mean over processes."""
-        x, target = (sparse_input(items, self.backend, self.device) for items in batch)
+        x, target = self.task.tensors(batch, self.backend, self.device)
         forced = self.step < self.config.forcing * self.config.steps
         loss = self.supervised(x, target, forced=forced)
         mean = float(self.accelerator.reduce(loss.detach(), "mean"))
@@ -147,9 +149,10 @@ class Trainer:
             name = f"not-finite-step{self.step + 1}-process{self.accelerator.process_index}"
             path = self.folder / f"{name}.safetensors"
             tensors = {
-                f"{part}/{item}": shape.coordinates
+                f"{part}/{number}/{name}": value
                 for part, items in zip(("input", "target"), batch, strict=True)
-                for item, shape in enumerate(items)
+                for number, item in enumerate(items)
+                for name, value in item.tensors().items()
             }
             save_tensors(path, tensors, {"step": str(self.step + 1)})
             where = f"the batch is in {path}"
@@ -161,16 +164,12 @@ class Trainer:
     def _record(self, loss: float, seconds: float) -> None:
         scores = self.validate()
         rate = learning_rate(self.config, self.step)
-        append_log(
-            self.folder / LOG,
-            Progress(
-                **asdict(scores), step=self.step, loss=loss, learning_rate=rate, seconds=seconds
-            ),
-        )
+        line = {"step": self.step, "loss": loss, "learning_rate": rate, "seconds": seconds}
+        append_log(self.folder / LOG, line | scores)
         draw_curve(self.folder / LOG, self.folder / CURVE)
-        if scores.implant_dice >= self.best:
-            self.best = scores.implant_dice
-            facts = {"step": str(self.step), "implant_dice": repr(self.best)}
+        if decisive(scores) >= self.best:
+            self.best = decisive(scores)
+            facts = {"step": str(self.step), "score": repr(self.best)}
             save_tensors(self.folder / BEST, self.average.module.state_dict(), facts)
         path = self.folder / CHECKPOINT
         save_checkpoint(path, self.config, self.step, self.modules, self.optimizer)
@@ -192,7 +191,7 @@ class Trainer:
         if int(facts["step"]) == self.config.steps:
             return last
         best = self._measured(tensors, int(facts["step"]), workers)
-        return max(last, best, key=lambda finished: finished.scores.implant_dice)
+        return max(last, best, key=lambda finished: decisive(finished.scores))
 
     @torch.no_grad()
     def _measured(self, state: dict[str, torch.Tensor], step: int, workers: int) -> Finished:
@@ -219,18 +218,25 @@ class Trainer:
             network.get_submodule(name).eval()
 
     def _score(self, network: nn.Module) -> Scores:
-        return score(network, self.samples.validation(), self.backend, self.device)
+        return self.task.score(network, self.backend, self.device)
 
     def _inputs(self, workers: int) -> Iterator[SparseTensor]:
         first = self.config.steps
         steps = range(first, first + self.config.statistics_batches)
-        for passes in batches(self.samples, steps, workers):
-            for sources, _ in passes:
-                yield sparse_input(sources, self.backend, self.device)
+        for passes in batches(self.samples, self.config, steps, workers):
+            for batch in passes:
+                yield self.task.tensors(batch, self.backend, self.device)[0]
 
     def _batches(self, steps: range, workers: int) -> Iterator[list[Batch]]:
         process, processes = self.accelerator.process_index, self.accelerator.num_processes
-        return batches(self.samples, steps, workers, process=process, processes=processes)
+        return batches(
+            self.samples, self.config, steps, workers, process=process, processes=processes
+        )
+
+
+def decisive(scores: Scores) -> float:
+    """The score by which the best weights are chosen."""
+    return next(iter(scores.values()))
 
 
 def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:

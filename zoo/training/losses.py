@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from zoo.architectures.completion import LevelOutput
+from zoo.architectures.generative import LevelOutput
 from zoo.errors import ConfigError
 from zoo.sparse import SparseTensor
+
+if TYPE_CHECKING:
+    from zoo.training.tasks import TrainingTask
 
 
 def deep_supervision(
@@ -43,15 +47,12 @@ class Supervised(nn.Module):
     A level that is left without voxels takes no part in a process's loss, nor do its parameters.
     """
 
-    def __init__(
-        self, network: nn.Module, weights: Sequence[float] | None, *, mixed: bool = False
-    ) -> None:
+    def __init__(self, network: nn.Module, task: TrainingTask, *, mixed: bool = False) -> None:
         """`mixed`: multiply matrices in bfloat16."""
         super().__init__()
-        self.network, self.weights, self.mixed = network, weights, mixed
+        self.network, self.task, self.mixed = network, task, mixed
 
-    def forward(self, x: SparseTensor, target: SparseTensor, *, forced: bool) -> Tensor:
-        """The loss () of completing x to the target, which may be forced through pruning."""
+    def forward(self, x: SparseTensor, target: Any, *, forced: bool) -> Tensor:
+        """The loss () of what the network makes of x."""
         with torch.autocast(x.features.device.type, torch.bfloat16, enabled=self.mixed):
-            levels = self.network(x, target.index, forced=forced).levels
-            return deep_supervision(levels, self.weights)
+            return self.task.loss(self.network, x, target, forced=forced)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -48,9 +48,13 @@ class Shape(NamedTuple):
         """(N, 3), in raster order."""
         return torch.from_numpy(np.argwhere(self.grid) + self.low)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """What to keep of a batch that a run stumbles over."""
+        return {"coordinates": self.coordinates}
+
 
 Pair = tuple[Shape, Shape]
-Batch = tuple[list[Shape], list[Shape]]
+Batch = tuple[list[Any], list[Any]]  # inputs and targets of a task, each with its `tensors`
 
 
 def place_pair(defective: Bools, complete: Bools, offset: NDArray[np.int64], cell: int) -> Pair:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,43 +12,35 @@ from zoo.implants import without_specks
 from zoo.metrics import dice, hd95
 from zoo.sparse import Backend
 from zoo.training.sources import Shapes
-from zoo.voxels import complete_grid
+from zoo.voxels import generated_grid
 
-
-@dataclass(frozen=True)
-class Scores:
-    """Means over a validation's cases.
-
-    Attributes:
-        implant_dice: of what was added, cleaned of specks, with what was cut out.
-        complete_dice: of the completed skull with the whole one.
-        implant_hd95: mm, over the cases where something was added; NaN if there is none.
-    """
-
-    implant_dice: float
-    complete_dice: float
-    implant_hd95: float
+Scores = dict[str, float]  # means over a validation's cases; the first one decides, high is good
 
 
 @torch.no_grad()
 def score(
     network: nn.Module, cases: Iterable[Shapes], backend: Backend, device: torch.device
 ) -> Scores:
-    """Score a network in eval mode, on the model's own grid."""
+    """Score a completion network in eval mode, on the model's own grid.
+
+    `implant_dice` is of what was added, cleaned of specks, with what was cut out; `complete_dice`
+    of the completed skull with the whole one; `implant_hd95` in mm, over the cases where something
+    was added, NaN if there is none.
+    """
     rows = [_measures(network, case, backend, device) for case in cases]
     implant, complete, distance = np.array(rows).T
     known = distance[np.isfinite(distance)]
-    return Scores(
-        float(implant.mean()),
-        float(complete.mean()),
-        float(known.mean()) if len(known) else float("nan"),
-    )
+    return {
+        "implant_dice": float(implant.mean()),
+        "complete_dice": float(complete.mean()),
+        "implant_hd95": float(known.mean()) if len(known) else float("nan"),
+    }
 
 
 def _measures(
     network: nn.Module, case: Shapes, backend: Backend, device: torch.device
 ) -> tuple[float, float, float]:
-    answer = complete_grid(network, case.defective, backend, device)
+    answer = generated_grid(network, case.defective, backend, device)
     implant = without_specks(answer & ~case.defective)
     return (
         dice(implant, case.implant),

@@ -1,0 +1,196 @@
+"""The generative backbone: a sparse auto-encoder whose decoder makes voxels and prunes them.
+
+Completion and super-resolution are trained on it. After Li et al., "Sparse convolutional neural
+network for high-resolution skull shape completion and shape super-resolution", Scientific Reports
+13:20229 (2023), Table 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from torch import Tensor, nn
+
+from zoo import registries, sparse
+from zoo.errors import ConfigError
+from zoo.layers import Convolution, GenerativeTransposedConvolution, Unit
+from zoo.sparse import Index, SparseTensor
+
+Channels = Annotated[int, Field(ge=1)]
+
+
+class GenerativeConfig(BaseModel):
+    """Config of a `GenerativeNetwork`.
+
+    Attributes:
+        channels: features per voxel at tensor strides 1, 2, 4, ... One number a level: the paper
+            has 7, whatever the grid; with one more for every doubling of the resolution the deepest
+            level stays as coarse as it was.
+        thresholds: logit above which a voxel is kept at tensor strides 1, 2, 4, ... but the last;
+            0 at each if left out.
+        head: name in the heads registry, of what decides which voxels are kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: Annotated[tuple[Channels, ...], Field(min_length=4, max_length=12)] = (
+        *(8, 8, 16, 16, 32, 32, 64),
+    )
+    thresholds: Annotated[tuple[float, ...], Field(validate_default=True)] = ()
+    head: str = "occupancy"
+
+    @field_validator("thresholds")
+    @classmethod
+    def _one_a_level(cls, thresholds: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        if "channels" not in info.data:
+            return thresholds  # it is in error itself
+        wanted = len(info.data["channels"]) - 1
+        if thresholds and len(thresholds) != wanted:
+            raise ValueError(f"wanted {wanted} numbers, one for every level but the coarsest")
+        return thresholds or (0.0,) * wanted
+
+
+@dataclass(frozen=True)
+class LevelOutput:
+    """One decoder level before pruning.
+
+    Attributes:
+        stride: tensor stride of the level.
+        logits: (N,) occupancy logit of every voxel.
+        target: (N,) bool, whether the target coarsened to this stride has the voxel; None if no
+            target was given.
+    """
+
+    stride: int
+    logits: Tensor
+    target: Tensor | None
+
+
+@dataclass(frozen=True)
+class GenerativeOutput:
+    """What the network returns.
+
+    Attributes:
+        answer: probabilities (N, 1) on the voxels left at tensor stride 1.
+        levels: the decoder's levels, from coarse to fine.
+    """
+
+    answer: SparseTensor
+    levels: tuple[LevelOutput, ...]
+
+
+class GenerativeNetwork(nn.Module):
+    """An encoder, and a generative decoder that classifies and prunes at every level.
+
+    Attributes:
+        levels: tensor strides 1, 2, ... 2 ** (levels - 1).
+        cell: voxels along an edge of one voxel of the coarsest level.
+    """
+
+    config_class = GenerativeConfig
+
+    def __init__(self, config: GenerativeConfig) -> None:
+        super().__init__()
+        self.config = config
+        c = config.channels
+        self.levels, self.cell = len(c), 2 ** (len(c) - 1)
+        self.encoder = nn.ModuleList([Unit(Convolution(1, c[0], 3))])
+        for level in range(1, self.levels):
+            down = Unit(Convolution(c[level - 1], c[level], 2, stride=2))
+            self.encoder.append(nn.Sequential(down, Unit(Convolution(c[level], c[level], 3))))
+        head = registries.heads.get(config.head)
+        self.decoder = nn.ModuleList()
+        self.heads = nn.ModuleList()
+        for level in range(self.levels - 1):
+            size = 4 if level == self.levels - 2 else 2
+            up = Unit(GenerativeTransposedConvolution(c[level + 1], c[level], size))
+            self.decoder.append(nn.Sequential(up, Unit(Convolution(c[level], c[level], 3))))
+            self.heads.append(head(c[level], config.thresholds[level]))
+        self.output = Convolution(c[0], 1, 1, bias=True)
+
+    def forward(
+        self, x: SparseTensor, target: Index | None = None, *, forced: bool = True
+    ) -> GenerativeOutput:
+        """The shapes that a batch of shapes should be.
+
+        Args:
+            x: features (N, 1), ones, at tensor stride 1.
+            target: what they should be. With it every level also reports which of its voxels the
+                target has.
+            forced: whether those survive pruning whatever their logit, above stride 1.
+        """
+        skips: list[SparseTensor] = []
+        for block in self.encoder:
+            x = block(x)
+            skips.append(x)
+        skips.pop()
+        targets = _pyramid(target, self.levels - 1)
+        levels: list[LevelOutput] = []
+        for level in reversed(range(self.levels - 1)):
+            x = sparse.add(self.decoder[level](x), skips.pop(), overwrite=True)
+            logits, keep = self.heads[level](x)
+            wanted = sparse.contains(x.index, targets[level]) if targets else None
+            if wanted is not None and forced and level > 0:
+                keep = keep | wanted
+            levels.append(LevelOutput(x.stride, logits, wanted))
+            x = sparse.prune(x, keep)
+        y: SparseTensor = self.output(x)
+        return GenerativeOutput(y.with_features(torch.sigmoid(y.features)), tuple(levels))
+
+    @torch.no_grad()
+    def start_from(self, smaller: GenerativeNetwork) -> list[str]:
+        """Begin with the answer of a network for a coarser grid, or one with fewer channels.
+
+        Its levels become the last ones of this one. Of the finer levels that this one has in front,
+        the smaller network's first convolution sees nothing to begin with: a channel of ones, as it
+        was trained on. Nor is anything seen of the channels that a level has more.
+
+        Returns:
+            The names of the submodules that were taken over.
+
+        Raises:
+            ConfigError: this network has fewer levels, or fewer channels in one of the last ones.
+        """
+        added, channels = self.levels - smaller.levels, self.config.channels
+        pairs = zip(channels[max(added, 0) :], smaller.config.channels, strict=False)
+        if added < 0 or any(own < other for own, other in pairs):
+            raise ConfigError(
+                "channels: wanted some for finer levels or none, then at least"
+                f" {smaller.config.channels}, those of the network to start from; got {channels}"
+            )
+        taken = {f"encoder.{added + n}": smaller.encoder[n] for n in range(1, smaller.levels)}
+        taken |= {f"decoder.{added + n}": block for n, block in enumerate(smaller.decoder)}
+        taken |= {f"heads.{added + n}": head for n, head in enumerate(smaller.heads)}
+        first = f"encoder.{added}.1" if added else "encoder.0"
+        taken[first] = smaller.encoder[0]
+        if not added:
+            taken["output"] = smaller.output
+        for name, block in taken.items():
+            _take_over(self.get_submodule(name), block)
+        if added:
+            self.get_parameter(f"encoder.{added}.0.norm.weight")[0] = 0
+            self.get_parameter(f"encoder.{added}.0.norm.bias")[0] = 1
+        return list(taken)
+
+
+def _take_over(larger: nn.Module, smaller: nn.Module) -> None:
+    """Let the first channels of a module do what those of a smaller one do, whatever the others."""
+    values = smaller.state_dict()
+    for name, tensor in larger.state_dict().items():
+        value = values[name]
+        if tensor.ndim == 3:  # a kernel (K, C_in, C_out)
+            tensor[:, :, : value.shape[2]] = 0
+        tensor[tuple(map(slice, value.shape))] = value
+
+
+def _pyramid(target: Index | None, levels: int) -> list[Index]:
+    """The target at tensor strides 1, 2, ... for so many levels; nothing if there is none."""
+    if target is None:
+        return []
+    pyramid = [target]
+    for _ in range(levels - 1):
+        pyramid.append(sparse.coarsen(pyramid[-1]))
+    return pyramid

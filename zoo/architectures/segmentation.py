@@ -1,0 +1,88 @@
+"""`sparse-segmentation`: a sparse U-Net that gives every occupied voxel a label.
+
+After Li et al., "Sparse Convolutional Neural Networks for Medical Image Analysis" (TechRxiv 2022),
+and Ronneberger et al., "U-Net" (2015).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from zoo import registries, sparse
+from zoo.layers import Convolution, TransposedConvolution, Unit
+from zoo.sparse import SparseTensor
+
+Channels = Annotated[int, Field(ge=1)]
+
+
+class SegmentationConfig(BaseModel):
+    """Config of `SparseSegmentation`.
+
+    Attributes:
+        channels: features per voxel at tensor strides 1, 2, 4, ...
+        classes: of voxels, the first being none of the structures.
+        inputs: features per voxel of the input.
+        head: name in the heads registry.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: Annotated[tuple[Channels, ...], Field(min_length=2, max_length=12)] = (
+        *(8, 16, 32, 64, 64),
+    )
+    classes: Annotated[int, Field(ge=2, le=255)] = 2
+    inputs: Annotated[int, Field(ge=1)] = 1
+    head: str = "labels"
+
+
+class SparseSegmentation(nn.Module):
+    """Strided convolutions down; transposed ones back onto the encoder's own coordinates.
+
+    What the encoder had at a level is concatenated to what comes back up.
+
+    Attributes:
+        levels: tensor strides 1, 2, ... 2 ** (levels - 1).
+        cell: voxels along an edge of one voxel of the coarsest level.
+    """
+
+    task = "segmentation"
+    config_class = SegmentationConfig
+
+    def __init__(self, config: SegmentationConfig) -> None:
+        super().__init__()
+        self.config = config
+        c = config.channels
+        self.levels, self.cell = len(c), 2 ** (len(c) - 1)
+        self.encoder = nn.ModuleList(
+            [nn.Sequential(Unit(Convolution(config.inputs, c[0], 3)), _same(c[0]))]
+        )
+        self.up = nn.ModuleList()
+        self.decoder = nn.ModuleList()
+        for fine, coarse in pairwise(c):
+            down = Unit(Convolution(fine, coarse, 2, stride=2))
+            self.encoder.append(nn.Sequential(down, _same(coarse)))
+            self.up.append(Unit(TransposedConvolution(coarse, fine)))
+            self.decoder.append(Unit(Convolution(2 * fine, fine, 3)))
+        self.head = registries.heads.get(config.head)(c[0], config.classes)
+
+    def forward(self, x: SparseTensor) -> Tensor:
+        """Features (N, inputs) at tensor stride 1 -> the head's logits (N, classes)."""
+        skips: list[SparseTensor] = []
+        for block in self.encoder:
+            x = block(x)
+            skips.append(x)
+        x = skips.pop()
+        for level in reversed(range(self.levels - 1)):
+            skip = skips.pop()
+            x = self.up[level](x, skip.index)
+            x = self.decoder[level](sparse.concatenate(x, skip))
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def _same(channels: int) -> Unit:
+    return Unit(Convolution(channels, channels, 3))
