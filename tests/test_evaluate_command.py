@@ -5,19 +5,21 @@ from case_folders import complete, segthor, skullfix, table
 from command_line import contents
 
 from zoo.cli import main
-from zoo.evaluate_command import HEADINGS, case_table, remarks
+from zoo.evaluate_command import Result, case_table, remarks
+from zoo.examinations import CompletionExamination
 
 
 def test_of_many_cases_the_worst_are_shown():
-    measures = dict.fromkeys(HEADINGS, 1.0)
+    measures = dict.fromkeys(CompletionExamination.measures, 1.0)
     cases = [{**measures, "case": f"{n}", "implant_dice": n / 30} for n in range(30)]
     facts = {
         "cases": cases[::-1],
         "without_prediction": 0,
         "summary": {"hd95": {"cases": 28}},
     }
-    assert [row["case"] for row in case_table(facts)] == [str(n) for n in range(20)]
-    shown, infinite = remarks(facts)
+    result = Result(facts, CompletionExamination.measures)
+    assert [row["case"] for row in case_table(result)] == [str(n) for n in range(20)]
+    shown, infinite = remarks(result)
     assert "20 worst of 30 cases" in shown and "infinite distances of 2 cases" in infinite
 
 
@@ -28,7 +30,7 @@ def refused(tmp_path, capfd, monkeypatch):
 
     def refused(words):
         before = contents(tmp_path)
-        assert main(["evaluate", "no-model", *words.split()]) == 2
+        assert main(["evaluate", "skull-completion-64", *words.split()]) == 2
         printed, complaint = capfd.readouterr()
         assert (printed, complaint.count("\n")) == ("", 1)
         assert contents(tmp_path) == before

@@ -7,7 +7,8 @@ import pytest
 
 from zoo import evaluation_files
 from zoo.data.datasets import Case
-from zoo.evaluation_files import Settings, draw_worst
+from zoo.evaluation_files import draw_worst
+from zoo.examinations import CompletionExamination
 
 
 @pytest.fixture
@@ -17,15 +18,18 @@ def draw(tmp_path, monkeypatch):
     def draw(dice, count):
         titles = {}
 
-        def save(path, model, case, settings, title):
+        def save(path, prediction, title):
             path.write_bytes(b"new")
             titles[path.name] = title
 
-        monkeypatch.setattr(evaluation_files, "_draw", save)
+        monkeypatch.setattr(evaluation_files, "draw_prediction", save)
         cases = [Case(name, None, Path("skull.nii"), None) for name in dice]
         scores = [SimpleNamespace(case=name, implant_dice=value) for name, value in dice.items()]
-        settings = Settings(model="a-model", weights=None)
-        drawn = draw_worst(tmp_path, None, cases, scores, count, settings)
+        model = SimpleNamespace(card=SimpleNamespace(name="a-model"))
+        checks = SimpleNamespace(
+            measures=CompletionExamination.measures, examine=lambda model, case: (None, None)
+        )
+        drawn = draw_worst(tmp_path, model, cases, scores, checks, count)
         assert [path.name for path in drawn] == list(titles)
         return titles
 

@@ -118,7 +118,13 @@ def test_a_wrong_split_is_refused(text, said, tmp_path):
         find_cases(tmp_path, split=split)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_table_is_for_any_task(tmp_path):
+    MAKE["csv"](tmp_path, "nii.gz")
+    one, other = (find_cases(tmp_path, task=task) for task in ("completion", "segmentation"))
+    assert one == other
+
+
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "csv"])
 def test_a_layout_is_for_one_task(layout, tmp_path):
     MAKE[layout](tmp_path, "nii.gz")
     right, wrong = "completion", "segmentation"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from zoo.errors import ReadError, VolumeError, WriteError, ZooError
 from zoo.files import atomic_path, check_output, check_volume_output, is_volume, make_folder, stem
-from zoo.model import Model
+from zoo.model import Model, Progress
 from zoo.prediction import Prediction
 from zoo.preview import draw_prediction
 
@@ -91,8 +91,9 @@ def run_jobs(
     jobs: Iterable[Job],
     *,
     threshold: float | None,
+    chain: bool = False,
     resume: bool,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[Job, Prediction | ZooError | None]]:
     """Predict job after job; a failure is handed over and the next job goes on. None: was done."""
     for job in jobs:
@@ -100,7 +101,7 @@ def run_jobs(
             yield job, None
             continue
         try:
-            yield job, _run(model, job, threshold, progress)
+            yield job, _run(model, job, threshold, chain, progress)
         except ZooError as error:
             yield job, error
         except (MemoryError, RuntimeError, ValueError) as error:
@@ -112,12 +113,12 @@ def run_jobs(
 
 
 def _run(
-    model: Model, job: Job, threshold: float | None, progress: Callable[[str], None] | None
+    model: Model, job: Job, threshold: float | None, chain: bool, progress: Progress | None
 ) -> Prediction:
     for folder in job.folders:
         make_folder(folder)
     job.check()
-    prediction = _predict(model, job.source, threshold, progress)
+    prediction = _predict(model, job.source, threshold, chain, progress)
     outputs = job.outputs
     if progress:
         progress("write")
@@ -136,10 +137,10 @@ def _run(
 
 
 def _predict(
-    model: Model, source: Path, threshold: float | None, progress: Callable[[str], None] | None
+    model: Model, source: Path, threshold: float | None, chain: bool, progress: Progress | None
 ) -> Prediction:
     try:
-        return model.predict(source, threshold=threshold, progress=progress)
+        return model.predict(source, threshold=threshold, chain=chain, progress=progress)
     except VolumeError as error:  # of a reader's, which names the file, or of the values'
         named = str(source) in str(error)
         raise error if named else VolumeError(f"{source}: {error}") from error

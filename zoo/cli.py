@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 Name = Annotated[str, typer.Argument(help="A model's name, hf-hub:ORG/REPO or local-dir:PATH.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Chain = Annotated[bool, typer.Option("--chain", help="Super-resolution: coarser models go before.")]
 BackendName = Annotated[str, typer.Option("--backend", help="Backend, or auto.")]
 DeviceName = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda, ... or auto.")]
 
@@ -147,6 +148,7 @@ def predict(
     report: Annotated[Path | None, typer.Option(help="Write facts about the run, JSON.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Skip what has its outputs.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what it would cost.")] = False,
+    chain: Chain = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
 ) -> None:
     """Predict on one volume, several, or a folder.
@@ -166,7 +168,9 @@ def predict(
     model = load(name, backend=backend, device=device)
     failures = 0
     with Console(stderr=True, quiet=quiet).status("") as status:
-        results = run_jobs(model, jobs, threshold=threshold, resume=resume, progress=status.update)
+        results = run_jobs(
+            model, jobs, threshold=threshold, chain=chain, resume=resume, progress=status.update
+        )
         for job, result in results:
             if isinstance(result, ZooError):
                 if len(jobs) == 1:
@@ -238,8 +242,13 @@ def evaluate(
     ] = False,
     pictures: Annotated[
         int | None,
-        typer.Option(min=0, help="Draw so many cases of lowest implant Dice; 1 with -o."),
+        typer.Option(min=0, help="Draw so many of the worst cases; 1 with -o."),
     ] = None,
+    factor: Annotated[
+        int | None,
+        typer.Option(min=2, help="Super-resolution: how coarse the input is made; 2 if not given."),
+    ] = None,
+    chain: Chain = False,
     backend: BackendName = "auto",
     device: DeviceName = "auto",
     as_json: AsJson = False,
@@ -248,10 +257,15 @@ def evaluate(
 
     zoo evaluate NAME --data SkullBreak -o scores
 
-    Of the implant: Dice, border Dice (within 10 mm of the input) and Hausdorff
-    distances in mm. Of the whole: Dice, and the share of the grid's voxels that
-    are wrong. A distance is infinite where there is no implant: null in JSON,
-    and left out of mean and median.
+    Completion. Of the implant: Dice, border Dice (within 10 mm of the input) and
+    Hausdorff distances in mm. Of the whole: Dice, and the share of the grid's
+    voxels that are wrong. A distance is infinite where there is no implant: null
+    in JSON, and left out of mean and median.
+
+    Super-resolution. Complete skulls are made coarse; Dice and wrong voxels of
+    the answer, and wrong voxels of interpolation.
+
+    Segmentation. Dice of every structure, and the means.
 
     A case that fails is reported and the others go on: the exit status is 0 if
     any case was scored, and 2 if none was. --resume tries failed ones again; it
@@ -259,7 +273,7 @@ def evaluate(
     """
     from zoo.evaluate_command import case_table, evaluate_cases, remarks, summary_table
 
-    facts = evaluate_cases(
+    result = evaluate_cases(
         name,
         data,
         layout=layout,
@@ -269,17 +283,20 @@ def evaluate(
         output=output,
         resume=resume,
         pictures=pictures,
+        factor=factor,
+        chain=chain,
         backend=backend,
         device=device,
         console=err,
     )
+    facts = result.facts
     if as_json:
         print_json(facts)
     else:
-        print_table(case_table(facts))
+        print_table(case_table(result))
         print()
-        print_table(summary_table(facts))
-        for line in remarks(facts):
+        print_table(summary_table(result))
+        for line in remarks(result):
             say(line)
     failures, scored = facts["failures"], len(facts["cases"])
     for case, reason in failures.items():

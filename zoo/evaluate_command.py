@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +13,28 @@ from rich.progress import track
 from zoo.data.datasets import Case, find_cases
 from zoo.data.layouts import recognised
 from zoo.errors import ConfigError, ZooError
-from zoo.evaluation import UNITS, Score, evaluate, summarise
+from zoo.evaluation import evaluate, summarise
 from zoo.evaluation_files import (
     SCORES,
     SUMMARY,
-    Settings,
     draw_worst,
     open_folder,
     write_scores,
     write_summary,
 )
-from zoo.loading import load
+from zoo.examinations import Examination, Measure, Measures, Score, Settings, examination
+from zoo.loading import info, load
 from zoo.model import Model
 
 MOST_ROWS = 20  # of cases that the terminal shows
 
-HEADINGS = {
-    "implant_dice": "implant Dice",
-    "border_dice": "border Dice",
-    "hd95": "HD95 mm",
-    "hausdorff_distance": "HD mm",
-    "complete_dice": "whole Dice",
-    "reconstruction_error": "wrong %",
-    "input_kept": "input kept",
-    "seconds": "s",
-    "peak_memory": "peak GB",
-}
+
+@dataclass(frozen=True)
+class Result:
+    """What was found: plain data, and what its measures say."""
+
+    facts: dict[str, Any]
+    measures: Measures
 
 
 def evaluate_cases(
@@ -51,11 +48,13 @@ def evaluate_cases(
     output: Path | None,
     resume: bool,
     pictures: int | None,
+    factor: int | None,
+    chain: bool,
     backend: str,
     device: str,
     console: Console,
-) -> dict[str, Any]:
-    """Score the cases of a folder; returns what `--json` prints.
+) -> Result:
+    """Score the cases of a folder; the facts are what `--json` prints.
 
     Raises:
         ConfigError: options that do not fit together, or scores in `output` of other settings.
@@ -64,21 +63,29 @@ def evaluate_cases(
         ZooError: every case failed.
     """
     _check(data, output, resume, pictures)
-    cases = find_cases(data, layout, split, task="completion")
+    card = info(name)
+    settings = Settings(
+        model=card.name,
+        weights=card.weights.sha256 if card.weights else None,
+        threshold=threshold,
+        seed=seed,
+        factor=factor,
+        chain=chain,
+    )
+    checks = examination(card, settings)
+    cases = find_cases(data, layout, split, task=checks.cases)
     model = load(name, backend=backend, device=device)
-    weights = model.card.weights.sha256 if model.card.weights else None
-    settings = Settings(model=model.card.name, weights=weights, threshold=threshold, seed=seed)
-    done = open_folder(output, cases, settings, resume=resume) if output else []
-    scores, failures = _run(model, cases, done, settings, output, console)
+    done = open_folder(output, cases, settings, checks.score_class, resume=resume) if output else []
+    scores, failures = _run(model, cases, done, checks, settings, output, console)
     if not scores:
         case, reason = next(iter(failures.items()))
         raise ZooError(f"{data}: every case failed; the first, {case}, with: {reason}")
-    facts = _facts(settings, scores, failures)
+    facts = _facts(settings, checks, scores, failures)
     if output:
         summary = {key: value for key, value in facts.items() if key != "cases"}
         write_summary(output / SUMMARY, summary)
-        draw_worst(output, model, cases, scores, 1 if pictures is None else pictures, settings)
-    return facts
+        draw_worst(output, model, cases, scores, checks, 1 if pictures is None else pictures)
+    return Result(facts, checks.measures)
 
 
 def _check(data: Path, output: Path | None, resume: bool, pictures: int | None) -> None:
@@ -106,6 +113,7 @@ def _run(
     model: Model,
     cases: list[Case],
     done: list[Score],
+    checks: Examination,
     settings: Settings,
     output: Path | None,
     console: Console,
@@ -113,7 +121,7 @@ def _run(
     """Score what is not done; returns all scores, in the order of the cases, and the failures."""
     scores, failures = {score.case: score for score in done}, {}
     todo = [case for case in cases if case.name not in scores]
-    steps = evaluate(model, todo, threshold=settings.threshold, seed=settings.seed)
+    steps = evaluate(model, todo, checks)
     silent = not console.is_terminal
     for case, result in track(steps, "scoring", len(todo), console=console, disable=silent):
         if isinstance(result, ZooError):
@@ -125,14 +133,16 @@ def _run(
     return [scores[case.name] for case in cases if case.name in scores], failures
 
 
-def _facts(settings: Settings, scores: list[Score], failures: dict[str, str]) -> dict[str, Any]:
+def _facts(
+    settings: Settings, checks: Examination, scores: list[Score], failures: dict[str, str]
+) -> dict[str, Any]:
     facts = {
         **settings.model_dump(),
-        "units": UNITS,
+        "units": {name: each.unit for name, each in checks.measures.items() if each.unit},
         "scored": len(scores),
         "cases": [score.model_dump() for score in scores],
-        "summary": summarise(scores),
-        "without_prediction": sum(score.implant_voxels == 0 for score in scores),
+        "summary": summarise(scores, checks.measures),
+        "without_prediction": sum(map(checks.is_empty, scores)),
         "failures": failures,
     }
     plain: dict[str, Any] = _plain(facts)
@@ -148,46 +158,52 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def case_table(facts: dict[str, Any]) -> list[dict[str, str]]:
+def case_table(result: Result) -> list[dict[str, str]]:
     """Cases as a person reads them: all in order, or the worst few of many."""
-    cases = facts["cases"]
+    cases, measures = result.facts["cases"], result.measures
     if len(cases) > MOST_ROWS:
-        cases = sorted(cases, key=lambda case: case["implant_dice"])[:MOST_ROWS]
+        first = next(iter(measures))
+        cases = sorted(cases, key=lambda case: float(case[first]))[:MOST_ROWS]
     return [
         {"case": case["case"]}
-        | {HEADINGS[key]: _cell(key, case[key]) for key in HEADINGS if key != "peak_memory"}
+        | {
+            measure.heading: _cell(measure, case[key])
+            for key, measure in measures.items()
+            if key != "peak_memory"
+        }
         for case in cases
     ]
 
 
-def summary_table(facts: dict[str, Any]) -> list[dict[str, str]]:
+def summary_table(result: Result) -> list[dict[str, str]]:
     """The summary as a person reads it."""
     return [
-        {"measure": heading}
+        {"measure": measure.heading}
         | {
-            column: _cell(key, facts["summary"][key][column])
+            column: _cell(measure, result.facts["summary"][key][column])
             for column in ("mean", "median", "worst")
         }
-        for key, heading in HEADINGS.items()
+        for key, measure in result.measures.items()
     ]
 
 
-def remarks(facts: dict[str, Any]) -> list[str]:
+def remarks(result: Result) -> list[str]:
     """What the tables do not say, a line each."""
+    facts = result.facts
     lines, count = [], len(facts["cases"])
     if count > MOST_ROWS:
         lines.append(f"the {MOST_ROWS} worst of {count} cases; --json prints all, -o keeps them")
     if without := facts["without_prediction"]:
-        lines.append(f"{without} of {count} cases were given no implant")
-    left_out = count - facts["summary"]["hd95"]["cases"]
+        lines.append(f"{without} of {count} cases were given no answer")
+    left_out = count - facts["summary"].get("hd95", {"cases": count})["cases"]
     if left_out:
         lines.append(f"infinite distances of {left_out} cases are left out of mean and median")
     return lines
 
 
-def _cell(key: str, value: float | None) -> str:
+def _cell(measure: Measure, value: float | None) -> str:
     if value is None:
-        return "-" if key == "peak_memory" else "inf"
-    if key == "peak_memory":
+        return "-" if measure.unit == "bytes" else "inf"
+    if measure.unit == "bytes":
         return f"{value / 1e9:.2f}"
-    return f"{value:.2f}" if key in ("hd95", "hausdorff_distance", "seconds") else f"{value:.4f}"
+    return f"{value:.2f}" if measure.unit in ("mm", "s") else f"{value:.4f}"

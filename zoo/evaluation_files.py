@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from zoo.data.datasets import Case, load_pair
+from zoo.data.datasets import Case
 from zoo.errors import ConfigError, ReadError
-from zoo.evaluation import Score
+from zoo.examinations import Examination, Score, Settings
 from zoo.files import atomic_path, make_folder
 from zoo.model import Model
 from zoo.preview import draw_prediction
@@ -22,26 +20,13 @@ from zoo.validation import validate
 SCORES, SUMMARY = "cases.csv", "summary.json"
 
 
-class Settings(BaseModel):
-    """What scores depend on besides the cases; every row of a score file has it.
-
-    Attributes:
-        model: its name.
-        weights: their sha256.
-        threshold: above which a scan's voxels are occupied; None if there was none.
-        seed: of the defects that were cut.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str
-    weights: str | None
-    threshold: float | None = None
-    seed: int = 0
-
-
 def open_folder(
-    folder: Path, cases: Sequence[Case], settings: Settings, *, resume: bool
+    folder: Path,
+    cases: Sequence[Case],
+    settings: Settings,
+    score_class: type[Score],
+    *,
+    resume: bool,
 ) -> list[Score]:
     """Make the folder; returns the scores that it has, if an evaluation is resumed in it.
 
@@ -57,7 +42,7 @@ def open_folder(
         return []
     if not resume:
         raise ConfigError(f"{path} exists: pass --resume to go on with it, or another folder")
-    scores = read_scores(path, settings)
+    scores = read_scores(path, settings, score_class)
     if strange := {score.case for score in scores} - {case.name for case in cases}:
         raise ReadError(
             f"{path}: has {min(strange)!r}, which is none of the {len(cases)} cases;"
@@ -66,27 +51,32 @@ def open_folder(
     return scores
 
 
-def read_scores(path: Path, settings: Settings) -> list[Score]:
+def read_scores(path: Path, settings: Settings, score_class: type[Score]) -> list[Score]:
     """The scores of a file that `write_scores` wrote with the same settings."""
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ReadError(f"{path}: wanted a table of scores, got: {error}; remove it") from error
-    return [_score(row, settings, f"{path}, row {number}") for number, row in enumerate(rows, 1)]
+    facts = [_checked(row, settings, f"{path}, row {number}") for number, row in enumerate(rows, 1)]
+    return [
+        validate(score_class, fact, source=f"{path}, row {number}")
+        for number, fact in enumerate(facts, 1)
+    ]
 
 
-def _score(row: dict[str, str], settings: Settings, source: str) -> Score:
+def _checked(row: dict[str, str], settings: Settings, source: str) -> dict[str, str | None]:
+    """The facts of a row that are a score's, once its settings are found to be these."""
     facts = {name: value or None for name, value in row.items()}
     keys = Settings.model_fields.keys() & facts.keys()
     found = validate(Settings, {key: facts.pop(key) for key in keys}, source=source)
-    for key in ("weights", "threshold", "seed"):
+    for key in ("weights", "threshold", "seed", "factor", "chain"):
         wanted, got = getattr(settings, key), getattr(found, key)
         if wanted != got:
             raise ConfigError(
                 f"{source}: was scored with {key} {_said(got)}, wanted {_said(wanted)};"
                 " give the same as then, or another folder"
             )
-    return validate(Score, facts, source=source)
+    return facts
 
 
 def _said(value: object) -> str:
@@ -95,7 +85,7 @@ def _said(value: object) -> str:
 
 def write_scores(path: Path, scores: Sequence[Score], settings: Settings) -> None:
     """Write a table of scores, whole or not at all; None is an empty cell, infinity is inf."""
-    columns = [*Score.model_fields, *Settings.model_fields]
+    columns = [*type(scores[0]).model_fields, *Settings.model_fields]
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, columns, lineterminator="\n")
         table.writeheader()
@@ -113,16 +103,17 @@ def draw_worst(
     folder: Path,
     model: Model,
     cases: Sequence[Case],
-    scores: Sequence[Score],
+    scores: Sequence[Any],
+    examination: Examination,
     count: int,
-    settings: Settings,
 ) -> list[Path]:
-    """Predict the `count` cases with the lowest implant Dice once more, and draw them.
+    """Predict the `count` cases with the lowest first measure once more, and draw them.
 
     Pictures that an earlier evaluation left of these cases are removed.
     """
     by_name = {case.name: case for case in cases}
-    worst = sorted(scores, key=lambda score: score.implant_dice)[:count]
+    name, measure = next(iter(examination.measures.items()))
+    worst = sorted(scores, key=lambda score: float(getattr(score, name)))[:count]
     names = {f"{_file_name(case)}.png" for case in cases}
     for old in list(folder.glob("worst-*-*.png")):
         if old.name.split("-", 2)[2] in names:
@@ -131,8 +122,9 @@ def draw_worst(
     for rank, score in enumerate(worst, 1):
         case = by_name[score.case]
         path = folder / f"worst-{rank}-{_file_name(case)}.png"
-        title = f"{case.name}, {settings.model}: implant Dice {score.implant_dice:.4f}"
-        _draw(path, model, case, settings, title)
+        value = getattr(score, name)
+        title = f"{case.name}, {model.card.name}: {measure.heading} {value:.4f}"
+        draw_prediction(path, examination.examine(model, case)[0], title)
         paths.append(path)
     return paths
 
@@ -140,8 +132,3 @@ def draw_worst(
 def _file_name(case: Case) -> str:
     """Its name, with slashes as in an address: no two cases share it."""
     return case.name.replace("%", "%25").replace("/", "%2F")
-
-
-def _draw(path: Path, model: Model, case: Case, settings: Settings, title: str) -> None:
-    pair = load_pair(case, seed=settings.seed, threshold=settings.threshold)
-    draw_prediction(path, model.predict(pair.defective), title)

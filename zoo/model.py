@@ -17,6 +17,8 @@ from pydantic import BaseModel
 from torch import nn
 
 from zoo.cards import Card, Weights
+from zoo.conform import binarise
+from zoo.errors import ConfigError
 from zoo.files import atomic_path, make_folder
 from zoo.hub import CONFIG, README, WEIGHTS, model_config, sha256_of
 from zoo.plan import Plan, plan_prediction
@@ -24,6 +26,7 @@ from zoo.prediction import Prediction
 from zoo.report import Stopwatch, peak_memory, versions
 from zoo.sparse import Backend
 from zoo.tasks import Engine, task_of
+from zoo.tasks.super_resolution import is_coarser
 from zoo.volume import Volume
 
 Progress = Callable[[str], None]
@@ -58,7 +61,12 @@ class Model:
         return config
 
     def predict(
-        self, volume: object, *, threshold: float | None = None, progress: Progress | None = None
+        self,
+        volume: object,
+        *,
+        threshold: float | None = None,
+        chain: bool = False,
+        progress: Progress | None = None,
     ) -> Prediction:
         """Answer on the volume's own grid; super-resolution, on a finer one.
 
@@ -68,9 +76,12 @@ class Model:
             volume: a path, nibabel image, NumPy array or torch tensor (I, J, K), or a Volume. Bare
                 arrays have voxels of 1 mm: give `zoo.Volume(array, affine)` if theirs are not.
             threshold: voxels above it are occupied; needed unless the volume is binary.
+            chain: of super-resolution, let the models for coarser grids go before this one, step by
+                step, as far as the volume is coarse enough for them.
             progress: called with the name of every stage as it begins.
 
         Raises:
+            ConfigError: a chain, but the model does no super-resolution.
             ReadError: a file that cannot be read.
             VolumeError: a volume that is not 3-D, or has nothing or nothing but occupied voxels, or
                 NaN, or more than two values and no threshold; or that the task cannot use.
@@ -78,6 +89,8 @@ class Model:
         watch = Stopwatch(progress)
         with watch.stage("read"):
             source = Volume.of(volume)
+        if chain:
+            source, threshold = self._by_coarser_models(source, threshold, watch), None
         answer = self.task.predict(self.engine, source, threshold, watch.stage)
         report = {
             **self._facts(),
@@ -117,6 +130,26 @@ class Model:
             temporary.write_text(json.dumps(model_config(self.card), indent=2) + "\n")
         with atomic_path(folder / README) as temporary:
             temporary.write_text(self._saved_card(folder / WEIGHTS).to_markdown())
+
+    def _by_coarser_models(
+        self, source: Volume, threshold: float | None, watch: Stopwatch
+    ) -> Volume:
+        """What the models before this one in its chain make of a volume; binary in any case."""
+        if self.card.task != "super-resolution":
+            raise ConfigError(
+                f"wanted a model for super-resolution, to chain, got {self.card.name} for"
+                f" {self.card.task}; leave chain out"
+            )
+        source = source.with_array(binarise(source, threshold).view(np.uint8))
+        if self.card.after is None:
+            return source
+        from zoo.loading import load
+
+        coarser = load(self.card.after, backend=self.backend.name, device=str(self.device))
+        if not is_coarser(source, coarser.card.input):
+            return source
+        with watch.stage(coarser.card.name):
+            return coarser.predict(source, chain=True).volume
 
     def _facts(self) -> dict[str, Any]:
         return {

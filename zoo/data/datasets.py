@@ -14,7 +14,7 @@ from zoo.conform import binarise
 from zoo.data.cases import Case
 from zoo.data.defects import cut_defect
 from zoo.data.layouts import COMPLETE, DEFECTIVE, IMPLANT, LAYOUTS, find_cases
-from zoo.errors import VolumeError
+from zoo.errors import ReadError, VolumeError
 from zoo.files import read_volume
 from zoo.volume import Volume
 
@@ -79,6 +79,19 @@ def load_complete(case: Case, *, threshold: float | None = None) -> Volume:
     """
     target = read_volume(case.target)
     return target.with_array(_binary(target, case.target, threshold).view(np.uint8))
+
+
+def load_labels(case: Case) -> tuple[Volume, Volume]:
+    """Read a case of segmentation: the scan, and the labels on its grid.
+
+    Raises:
+        ReadError: a file is missing or damaged.
+        VolumeError: the two are on different grids. The message names the files.
+    """
+    if case.source is None:
+        raise ReadError(f"{case.target}: wanted a scan beside these labels, got none; add it")
+    scan = read_volume(case.source)
+    return scan, _on_grid(case.target, scan, case.source)
 
 
 def _read_defect(

@@ -9,7 +9,7 @@
 | csv | cases.csv, or a CSV file itself: name,source,target[,implant], relative to its folder |
 | segthor | Patient_NN/Patient_NN.nii.gz, a scan, and Patient_NN/GT.nii.gz, its labels |
 
-segthor is for segmentation, all others are for completion.
+segthor is for segmentation, csv for any task, all others are for completion.
 A volume may have any suffix that a reader carries; names that begin with a dot are left aside.
 """
 
@@ -45,7 +45,10 @@ WANTED = {
     "segthor": f"Patient_01/Patient_01.nii.gz and Patient_01/{LABELS}.nii.gz",
 }
 LAYOUTS = tuple(WANTED)
-TASKS = dict.fromkeys(LAYOUTS, "completion") | {"segthor": "segmentation"}
+TASKS = dict.fromkeys(LAYOUTS, ("completion",)) | {
+    "segthor": ("segmentation",),
+    "csv": ("completion", "segmentation"),
+}
 
 
 def find_cases(
@@ -71,11 +74,11 @@ def find_cases(
     layout = layout or recognised(folder) or _refuse(folder)
     if layout not in _FIND:
         raise ReadError(f"wanted a layout out of {', '.join(LAYOUTS)}, got {layout!r}")
-    if task not in (None, TASKS[layout]):
-        fitting = ", ".join(name for name in LAYOUTS if TASKS[name] == task)
+    if task not in (None, *TASKS[layout]):
+        fitting = ", ".join(name for name in LAYOUTS if task in TASKS[name])
         raise ReadError(
             f"{folder}: wanted a data set for {task}, in a layout out of {fitting}; got {layout},"
-            f" which is for {TASKS[layout]}; choose another folder"
+            f" which is for {' and '.join(TASKS[layout])}; choose another folder"
         )
     cases = _FIND[layout](folder)
     if not cases:

@@ -83,6 +83,11 @@ def factors_to(spacing: tuple[float, float, float], contract: InputContract) -> 
     return i, j, k
 
 
+def is_coarser(volume: Volume, contract: InputContract) -> bool:
+    """Whether some axis of a volume has voxels to divide for that contract."""
+    return factors_to(volume.spacing, contract) != (1, 1, 1)
+
+
 def refined(coarse: Volume, factors: Factors) -> Volume:
     """Every voxel as a block of factors[0] x factors[1] x factors[2] smaller ones of its value."""
     to_index = np.diag([*(1 / factor for factor in factors), 1.0])
