@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pictures import Bools, reds
 
+from zoo.rendering import IMPLANT
 from zoo.slices import slice_picture, through
 
 
@@ -21,7 +22,7 @@ def test_the_implant_lies_where_a_radiologist_expects_it(name: str, corner_of: t
     given, implant = np.zeros((2, 20, 20, 20), bool)
     given[2:18, 2:18, 2:18] = True
     implant[12:20, 12:20, 12:20] = True
-    picture = slice_picture(given & ~implant, implant, (1, 1, 2), name, 15)
+    picture = slice_picture(given & ~implant, [(implant, IMPLANT)], (1, 1, 2), name, 15)
     assert max(picture.shape[:2]) == 480
     assert picture.shape[0] == 480 and picture.shape[1] == (480 if name == "axial" else 240)
     rows, columns = (np.array_split(np.arange(size), 2) for size in picture.shape[:2])
@@ -30,6 +31,6 @@ def test_the_implant_lies_where_a_radiologist_expects_it(name: str, corner_of: t
 
 
 def test_without_an_implant_nothing_is_coloured(corner: Bools) -> None:
-    picture = slice_picture(corner, np.zeros_like(corner), (1, 1, 1), "axial", 4)
+    picture = slice_picture(corner, [(np.zeros_like(corner), IMPLANT)], (1, 1, 1), "axial", 4)
     assert reds(picture) == 0
     assert (picture < 250).any(axis=2).mean() == pytest.approx((20 / 24) ** 2, rel=0.05)

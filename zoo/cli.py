@@ -347,19 +347,19 @@ def train(
 
 @app.command()
 def phantom(
-    kind: Annotated[str, typer.Argument(help="What to generate: skull.")],
+    kind: Annotated[str, typer.Argument(help="What to generate: skull or thorax.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write into.")],
     resolution: Annotated[int, typer.Option(min=8, max=1024, help="Voxels along an edge.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first one.")] = 0,
     count: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
 ) -> None:
-    """Generate phantoms: complete, defective and implant volumes."""
-    from zoo.phantom_files import KINDS, write_case
+    """Generate phantoms: skulls with defects and implants, or chest CTs with labelled organs."""
+    from zoo.phantom_files import KINDS
 
     if kind not in KINDS:
         raise ConfigError(f"unknown phantom {kind!r}; there are: {', '.join(KINDS)}")
     for number in track(range(count), "generating", console=err, disable=not err.is_terminal):
-        write_case(output, number, seed + number, resolution)
+        KINDS[kind](output, number, seed + number, resolution)
     say(f"{count} {kind} phantoms of {resolution}^3 -> {output}")
 
 

@@ -34,6 +34,12 @@ class Probabilities:
     logits: NDArray[np.float32]
     labels: tuple[str, ...]
 
+    def seen(self) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+        """The scan on the input's grid with axes RAS, dark to light in [0, 1]; and the labels."""
+        scan = np.asarray(self.conformed.source.canonical().array, dtype=np.float32)
+        low, high = np.percentile(scan, (50, 99.5))
+        return np.clip((scan - low) / max(high - low, 1.0), 0, 1), self.labels
+
     def volume(self, label: str) -> Volume:
         """float32 in [0, 1] on the input's own grid; 0 where no voxel is occupied.
 

@@ -1,32 +1,60 @@
 """The preview: a sheet with pictures of input, prediction and implant, written as a PNG."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from zoo.errors import VolumeError
 from zoo.files import atomic_path
 from zoo.prediction import Prediction
-from zoo.rendering import VIEWS, Bools, Picture, Scene, Triple, coarse_enough
-from zoo.slices import slice_picture, through
+from zoo.rendering import IMPLANT, VIEWS, Bools, Picture, Scene, Triple, coarse_enough
+from zoo.slices import Parts, slice_picture, through
+from zoo.volume import Volume
 
 Box = tuple[slice, slice, slice]
+Floats = NDArray[np.float32]
 
 BACKGROUND, INK, FAINT = (255, 255, 255), (40, 44, 52), (120, 126, 136)
 
 WIDTH, MARGIN, HEADING, CAPTION, ROW = 1200, 24, 48, 48, 384  # pixels, of the sheet
 LABEL = 36  # pixels kept free above each row
 ANTIALIASING = 0.6  # pixels of a rendering, standard deviation
+PALETTE = np.array(
+    [
+        *([140, 110, 200], [222, 92, 64], [70, 130, 200], [230, 170, 50]),
+        *([80, 160, 110], [200, 100, 160], [130, 120, 90], [60, 170, 180]),
+    ],
+    np.float32,
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a page: pictures, or words in their place, and a caption for each."""
+
+    captions: list[str]
+    pictures: list[Picture | str]
 
 
 def draw_prediction(path: str | os.PathLike[str], prediction: Prediction, title: str) -> None:
-    """`save_preview` of a prediction, in its input's own grid with axes RAS."""
-    complete = prediction.volume.canonical()
-    given = prediction.occupied.canonical().array
-    implant = prediction.implant.canonical().array if prediction.implant else np.zeros_like(given)
-    save_preview(path, given, complete.array, implant, complete.spacing, title)
+    """Write a picture of a prediction, PNG, drawn with axes RAS; see `save_preview`."""
+    answer = prediction.volume.canonical()
+    given = np.asarray(prediction.occupied.canonical().array, dtype=bool)
+    if prediction.probabilities:
+        scan, labels = prediction.probabilities.seen()
+        _save_labels(path, scan, labels, answer, title)
+    elif prediction.implant:
+        implant = np.asarray(prediction.implant.canonical().array, dtype=bool)
+        save_preview(path, given, answer.array, implant, answer.spacing, title)
+    else:
+        _save_refined(path, given, np.asarray(answer.array, dtype=bool), answer.spacing, title)
 
 
 def save_preview(
@@ -52,27 +80,72 @@ def save_preview(
                 f"a preview needs volumes of one shape, got {input.shape} and {volume.shape}"
             )
     box = _box(input, prediction, implant)
-    given, complete, added = (volume[box] for volume in (input, prediction, implant))
+    given, complete, added = (volume[box].astype(bool) for volume in (input, prediction, implant))
     coarser, (before, after, change) = coarse_enough(spacing, given, complete, added)
     views = facing_views(after, change)
     scenes = Scene.of(coarser, before), Scene.of(coarser, after, change)
     enlarged = _enlarged(implant, spacing) if change.any() else None
-    columns: dict[str, list[Picture | None]] = {
-        "input": [],
-        "prediction, implant coloured": [],
-        "implant, enlarged": [],
-    }
+    rows = []
     for view in views:
         pair = _trimmed([scene.picture(view) for scene in scenes])
-        alone = _trimmed([enlarged.picture(view)]) if enlarged else [None]
-        for pictures, picture in zip(columns.values(), [*pair, *alone], strict=True):
-            pictures.append(picture)
-    cuts = through(added if enlarged else complete)
-    slices = {
-        name: slice_picture(given, added, spacing, name, index) for name, index in cuts.items()
-    }
-    with atomic_path(path) as temporary:
-        _sheet(columns, views, slices, title).save(temporary, format="PNG")
+        alone = _trimmed([enlarged.picture(view)]) if enlarged else ["no implant"]
+        rows.append(Row([view, "", ""], [*pair, *alone]))
+    rows.append(_slices(given, [(added, IMPLANT)], added if enlarged else complete, spacing))
+    headings = ("input", "prediction, implant coloured", "implant, enlarged")
+    _save(path, headings, rows, title)
+
+
+def _save_refined(
+    path: str | os.PathLike[str], input: Bools, answer: Bools, spacing: Triple, title: str
+) -> None:
+    """Super-resolution: input and answer from two sides, a part of both, and slices."""
+    box = _box(input, answer)
+    before, after = input[box], answer[box]
+    coarser, grids = coarse_enough(spacing, before, after)
+    scenes = [Scene.of(coarser, grid) for grid in grids]
+    middle = tuple(slice(n // 4, 3 * n // 4) for n in after.shape)
+    closer, part = coarse_enough(spacing, after[middle])
+    close = Scene.of(closer, *part)
+    rows = [
+        Row([view, "", ""], [*_trimmed([scene.picture(view) for scene in scenes]), detail])
+        for view, detail in ((view, close.picture(view)) for view in ("oblique", "left"))
+    ]
+    rows.append(_slices(before, [(after, IMPLANT)], after, spacing))
+    _save(path, ("input", "answer", "middle of the answer"), rows, title)
+
+
+def _save_labels(
+    path: str | os.PathLike[str],
+    scan: Floats,
+    labels: tuple[str, ...],
+    answer: Volume,
+    title: str,
+) -> None:
+    """Segmentation: the structures from two sides with their names, and slices of the scan."""
+    parts = [(answer.array == value, PALETTE[value % len(PALETTE)]) for value in _values(labels)]
+    anything = np.logical_or.reduce([part for part, _ in parts])
+    box = _box(anything)
+    coarser, grids = coarse_enough(answer.spacing, *(part[box] for part, _ in parts))
+    coloured = [(grid, colour) for grid, (_, colour) in zip(grids, parts, strict=True)]
+    scene = Scene.coloured(coarser, np.zeros_like(grids[0]), coloured)
+    views = ("front", "left", "oblique back left")
+    pictures = _trimmed_each([scene.picture(view) for view in views])
+    if not anything.any():
+        pictures = ["nothing found"] * len(views)
+    rows = [Row(list(views), pictures)]
+    rows.append(_slices(scan, parts, anything, answer.spacing))
+    legend = [(name, colour) for name, (_, colour) in zip(labels, parts, strict=True)]
+    _save(path, ("", "", ""), rows, title, legend)
+
+
+def _values(labels: tuple[str, ...]) -> range:
+    return range(1, len(labels) + 1)
+
+
+def _slices(given: NDArray[Any], parts: Parts, through_what: Bools, spacing: Triple) -> Row:
+    cuts = through(through_what)
+    pictures = [slice_picture(given, parts, spacing, name, at) for name, at in cuts.items()]
+    return Row(list(cuts), [*pictures])
 
 
 def facing_views(occupied: Bools, implant: Bools) -> tuple[str, str]:
@@ -116,43 +189,54 @@ def _span(profile: Bools) -> slice:
     return slice(max(int(low) - 1, 0), min(int(high) + 2, len(profile)))
 
 
-def _sheet(
-    columns: dict[str, list[Picture | None]],
-    views: tuple[str, ...],
-    slices: dict[str, Picture],
+def _save(
+    path: str | os.PathLike[str],
+    headings: tuple[str, ...],
+    rows: Sequence[Row],
     title: str,
+    legend: Sequence[tuple[str, Floats]] = (),
+) -> None:
+    with atomic_path(path) as temporary:
+        _sheet(headings, rows, title, legend).save(temporary, format="PNG")
+
+
+def _sheet(
+    headings: tuple[str, ...],
+    rows: Sequence[Row],
+    title: str,
+    legend: Sequence[tuple[str, Floats]],
 ) -> Image.Image:
-    """Lay the pictures out on a page; `columns` maps a heading to one picture for each view."""
-    sheet = Image.new("RGB", (WIDTH, HEADING + (len(views) + 1) * ROW + CAPTION), BACKGROUND)
+    """Lay the pictures out on a page, in columns under their headings."""
+    sheet = Image.new("RGB", (WIDTH, HEADING + len(rows) * ROW + CAPTION), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    cell = (WIDTH - (len(columns) + 1) * MARGIN) // len(columns)
-    rows = [*zip(*columns.values(), strict=True), tuple(slices.values())]
-    for row, pictures in enumerate(rows):
-        level = HEADING + row * ROW + (LABEL + ROW) // 2
-        for column, picture in enumerate(pictures):
-            middle = _middle(column, cell)
-            if picture is None:
-                draw.text((middle, level), "no implant", FAINT, ImageFont.load_default(17), "mm")
+    cell = (WIDTH - (len(headings) + 1) * MARGIN) // len(headings)
+    for column, heading in enumerate(headings):
+        middle = MARGIN + column * (cell + MARGIN) + cell // 2
+        draw.text((middle, HEADING / 2), heading, INK, ImageFont.load_default(20), "mm")
+        for number, row in enumerate(rows):
+            top, picture = HEADING + number * ROW, row.pictures[column]
+            corner = middle - cell // 2, top + 4
+            draw.text(corner, row.captions[column], FAINT, ImageFont.load_default(15))
+            level = top + (LABEL + ROW) // 2
+            if isinstance(picture, str):
+                draw.text((middle, level), picture, FAINT, ImageFont.load_default(17), "mm")
                 continue
             image = _fit(picture, cell, ROW - LABEL)
             sheet.paste(image, (middle - image.width // 2, level - image.height // 2))
-    for column, (heading, name) in enumerate(zip(columns, slices, strict=True)):
-        middle = _middle(column, cell)
-        draw.text((middle, HEADING / 2), heading, INK, ImageFont.load_default(20), "mm")
-        corner = middle - cell // 2, HEADING + len(views) * ROW + 4
-        draw.text(corner, name, FAINT, ImageFont.load_default(15))
-    for row, view in enumerate(views):
-        draw.text((MARGIN, HEADING + row * ROW + 4), view, FAINT, ImageFont.load_default(15))
+    for number, (name, colour) in enumerate(legend):
+        middle = round(WIDTH * (number + 0.5) / len(legend))
+        red, green, blue = (int(value) for value in colour)
+        draw.text((middle, HEADING / 2), name, (red, green, blue), ImageFont.load_default(20), "mm")
     bottom = sheet.height - CAPTION / 2
     draw.text((WIDTH / 2, bottom), title, INK, ImageFont.load_default(17), "mm")
     return sheet
 
 
-def _middle(column: int, cell: int) -> int:
-    return MARGIN + column * (cell + MARGIN) + cell // 2
+def _trimmed_each(pictures: Sequence[Picture]) -> list[Picture | str]:
+    return [part for picture in pictures for part in _trimmed([picture])]
 
 
-def _trimmed(pictures: Sequence[Picture]) -> list[Picture]:
+def _trimmed(pictures: Sequence[Picture]) -> list[Picture | str]:
     """Cut white borders off pictures of one size by one frame, so that they stay comparable."""
     ink = np.min(pictures, axis=(0, 3)) < 255
     if not ink.any():

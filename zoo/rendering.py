@@ -5,6 +5,7 @@ each axis.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,21 +83,28 @@ class Scene:
 
     field: Floats  # (I + 4, J + 4, K + 4): occupancy with soft edges; its level set is the surface
     slopes: Floats  # like `field`, softer: its gradient gives the normals
-    overlay: Floats | None  # like `field`: what is drawn in the implant's colour
+    overlays: tuple[tuple[Floats, Floats], ...]  # like `field`, what is drawn in a colour (3,)
     skin: Doubles  # (3, N): indices into `field` of the voxels at the surface
     spacing: Doubles  # (3,) mm
 
     @classmethod
     def of(cls, spacing: Doubles, occupied: Bools, overlay: Bools | None = None) -> "Scene":
         """Of volumes as `coarse_enough` gives them; `overlay` is drawn in the implant's colour."""
-        both = occupied if overlay is None else occupied | overlay
-        field = _smooth(both, spacing)
-        second = None
-        if overlay is not None:
-            second = field if overlay is occupied else _smooth(overlay, spacing)
+        return cls.coloured(spacing, occupied, [] if overlay is None else [(overlay, IMPLANT)])
+
+    @classmethod
+    def coloured(
+        cls, spacing: Doubles, occupied: Bools, overlays: Sequence[tuple[Bools, Floats]]
+    ) -> "Scene":
+        """The same with any number of parts, each in a colour of its own."""
+        field = _smooth(np.logical_or.reduce([occupied, *(part for part, _ in overlays)]), spacing)
+        parts = tuple(
+            (field if part is occupied else _smooth(part, spacing), colour)
+            for part, colour in overlays
+        )
         slopes = ndimage.gaussian_filter(field, _blur(NORMAL_BLUR, spacing), truncate=2.5)
         skin = np.argwhere((field > SURFACE) & (field < INTERIOR)).T.astype(np.float64)
-        return cls(field, slopes, second, skin, spacing)
+        return cls(field, slopes, parts, skin, spacing)
 
     def picture(self, view: str) -> Picture:
         """The scene as seen from `view`: uint8 (H, W, 3) on white."""
@@ -110,15 +118,19 @@ class Scene:
         return picture
 
     def _colours(self, points: Doubles) -> Floats:
-        """Bone, or the implant's colour where there is mostly implant: (N, 3) or (1, 3)."""
-        if self.overlay is None:
-            return BONE[None]
-        share: Floats = np.divide(
-            _at(self.overlay, points), np.maximum(_at(self.field, points), LEAST)
-        )
-        # The colour changes between a third and two thirds, so that its border is sharp.
-        implant: Floats = np.clip(3 * share - 1, 0, 1)[:, None]
-        return BONE + (IMPLANT - BONE) * implant
+        """Bone, or a part's colour where there is mostly that part: (N, 3) or (1, 3)."""
+        colours: Floats = BONE[None]
+        if not self.overlays:
+            return colours
+        here = np.maximum(_at(self.field, points), LEAST)
+        for part, colour in self.overlays:
+            share: Floats = np.divide(_at(part, points), here)
+            # The colour changes between a third and two thirds, so that its border is sharp.
+            colours = (
+                colours
+                + (colour - colours) * np.clip(3 * share - 1, 0, 1, dtype=np.float32)[:, None]
+            )
+        return colours
 
 
 def _check(occupied: Bools, overlay: Bools | None, view: str) -> None:

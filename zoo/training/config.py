@@ -121,7 +121,9 @@ class ThoraxConfig(_Frozen):
 
     resolution: PositiveInt = 128
     chests: PositiveInt = Field(default=200, le=VALIDATION_SEEDS)
-    windows: tuple[tuple[float, float], ...] = ((-1100.0, -940.0), (-30.0, 700.0))
+    windows: tuple[tuple[float, float], ...] = (
+        *((-1100.0, -890.0), (-750.0, -140.0), (-50.0, 1000.0)),  # all but lung and fat
+    )
     exterior: float | None = -400.0
     labels: tuple[str, ...] = ("oesophagus", "heart", "trachea", "aorta")
 

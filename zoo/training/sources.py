@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,8 @@ class Phantoms:
     def __init__(self, config: PhantomConfig, cache: GridCache) -> None:
         self.config, self.cache = config, cache
         self.spacing = FIELD_OF_VIEW / config.resolution
-        self.prefix = f"phantoms-{config.resolution}-{_generator()}"
+        digest = generator_digest(phantoms, skull_shape, solids, defects, defect_shape)
+        self.prefix = f"phantoms-{config.resolution}-{digest}"
 
     def sample(self, rng: np.random.Generator) -> Shapes:
         """One of the skulls, mirrored or not, with a new defect."""
@@ -172,8 +174,7 @@ def _stamp(path: Path) -> tuple[str, int, int]:
     return str(path.resolve()), facts.st_mtime_ns, facts.st_size
 
 
-def _generator() -> str:
+def generator_digest(*modules: ModuleType) -> str:
     """A digest of the code that generates phantoms, so that no cache outlives it."""
-    modules = (phantoms, skull_shape, solids, defects, defect_shape)
     code = b"".join(Path(str(module.__file__)).read_bytes() for module in modules)
     return hashlib.sha256(code).hexdigest()[:12]
