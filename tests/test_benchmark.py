@@ -71,6 +71,18 @@ def test_bad_options_are_refused_before_anything_is_measured(words, message, cap
     assert message in complaint and complaint.count("\n") == 1
 
 
+def test_a_chest_is_measured_in_a_u_net(capsys):
+    words = "--task segmentation --channels 2,4 --resolutions 16 --backends cpu,dense --train"
+    assert main(["bench", *words.split(), "--json"]) == 0
+    rows = {
+        (row["work"], row["backend"]): row for row in json.loads(capsys.readouterr().out)["rows"]
+    }
+    assert all(row["error"] is None for row in rows.values())
+    assert {work for work, _ in rows} == {"index", "segment", "train segmentation"}
+    assert 0 < rows["segment", "cpu"]["voxels"] < 16**3
+    assert main(["bench", "--task", "magic"]) == 2
+
+
 def test_plot_is_written(tmp_path):
     pytest.importorskip("matplotlib")
     rows = [

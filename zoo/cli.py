@@ -369,6 +369,9 @@ def bench(
     channels: Annotated[
         list[str] | None, typer.Option(help="Of the network, one a level; repeat for more.")
     ] = None,
+    task: Annotated[
+        str, typer.Option(help="completion: a skull; segmentation: a chest.")
+    ] = "completion",
     backends: Annotated[str, typer.Option(help="Which; all that are installed if empty.")] = "",
     volume: Annotated[Path | None, typer.Option(help="A binary volume, not a phantom.")] = None,
     train: Annotated[bool, typer.Option("--train", help="Measure training steps too.")] = False,
@@ -385,6 +388,7 @@ def bench(
         resolutions,
         channels or [],
         backends,
+        task=task,
         volume=volume,
         train=train,
         timeout=timeout,

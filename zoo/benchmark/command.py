@@ -7,14 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 from rich.console import Console
 
 from zoo import registries
 from zoo.architectures.generative import GenerativeConfig
-from zoo.benchmark.suite import PEERS, SMALL, Row, machine, plot, run_suite
+from zoo.architectures.segmentation import SegmentationConfig
+from zoo.benchmark.suite import PEERS, SMALL, UNET, Row, machine, plot, run_suite
 from zoo.errors import ConfigError, ReadError
 from zoo.files import atomic_path, check_output
 from zoo.validation import validate
+
+# Super-resolution has the network of completion.
+DESIGNS: dict[str, tuple[type[BaseModel], tuple[int, ...]]] = {
+    "completion": (GenerativeConfig, SMALL),
+    "segmentation": (SegmentationConfig, UNET),
+}
 
 
 def bench(
@@ -22,6 +30,7 @@ def bench(
     channels: list[str],
     backends: str,
     *,
+    task: str,
     volume: Path | None,
     train: bool,
     timeout: float,
@@ -36,9 +45,12 @@ def bench(
         ReadError: `volume` does not exist.
     """
     sizes, peers = _integers(resolutions, "--resolutions"), backends.split(",") if backends else []
-    widths = [tuple(_integers(text, "--channels")) for text in channels] or [SMALL]
+    if task not in DESIGNS:
+        raise ConfigError(f"--task: wanted one of {', '.join(DESIGNS)}, got {task!r}")
+    config, usual = DESIGNS[task]
+    widths = [tuple(_integers(text, "--channels")) for text in channels] or [usual]
     for width in widths:
-        validate(GenerativeConfig, {"channels": width}, source="--channels")
+        validate(config, {"channels": width}, source="--channels")
     for peer in peers:
         registries.backends.get(peer)
     if volume is not None and not volume.is_file():
@@ -51,6 +63,7 @@ def bench(
             sizes,
             widths,
             peers or list(PEERS),
+            segmentation=task == "segmentation",
             volume=volume,
             train=train,
             threads=torch.get_num_threads(),

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from zoo import registries, sparse
 from zoo.architectures.completion import SparseCompletion
 from zoo.architectures.generative import GenerativeConfig
+from zoo.architectures.segmentation import SegmentationConfig, SparseSegmentation
 from zoo.errors import MissingDependency, ZooError
 from zoo.report import peak_memory
 from zoo.sparse import Backend, SparseTensor
@@ -30,6 +31,7 @@ from zoo.voxels import pooled
 
 BUDGET = 5.0  # seconds of repeats after the first
 REPEATS = 5
+CLASSES = 5
 SMALL = 16  # voxels along an edge of what is run before anything is timed
 
 Work = Callable[[], object]
@@ -41,8 +43,9 @@ class Spec(BaseModel):
 
     Attributes:
         work: `forward` and `train` (one step) of the network, both with pruning given by the
-            target, so that every backend does the same work; `convolution` (one, 3x3x3, with
-            building its index); `index` (building it alone).
+            target, so that every backend does the same work; `segment` and `train segmentation`,
+            the same of the U-Net; `convolution` (one, 3x3x3, with building its index); `index`
+            (building it alone).
         backend: name of a backend, or `spconv` for a convolution.
         volume: .npy of a bool grid.
         channels: of the network, or C_in and C_out of the convolution.
@@ -133,6 +136,35 @@ def _train(spec: Spec, grid: Grid) -> Work:
     return run
 
 
+def _unet(spec: Spec) -> SparseSegmentation:
+    torch.manual_seed(0)
+    return SparseSegmentation(SegmentationConfig(channels=spec.channels, classes=CLASSES))
+
+
+def _segment(spec: Spec, grid: Grid) -> Work:
+    backend, network = _backend(spec), _unet(spec).eval()
+
+    def run() -> None:
+        with torch.inference_mode():
+            network(SparseTensor.from_grids([grid], backend=backend))
+
+    return run
+
+
+def _train_segmentation(spec: Spec, grid: Grid) -> Work:
+    backend, network = _backend(spec), _unet(spec).train()
+    optimizer = torch.optim.Adam(network.parameters(), amsgrad=True)
+
+    def run() -> None:
+        x = SparseTensor.from_grids([grid], backend=backend)
+        optimizer.zero_grad()
+        target = torch.arange(len(x)) % CLASSES
+        torch.nn.functional.cross_entropy(network(x), target).backward()
+        optimizer.step()
+
+    return run
+
+
 def _convolution(spec: Spec, grid: Grid) -> Work:
     inputs, outputs = spec.channels
     count = int(np.count_nonzero(grid))
@@ -173,6 +205,8 @@ def _index(spec: Spec, grid: Grid) -> Work:
 WORKS: dict[str, Callable[[Spec, Grid], Work]] = {
     "forward": _forward,
     "train": _train,
+    "segment": _segment,
+    "train segmentation": _train_segmentation,
     "convolution": _convolution,
     "index": _index,
 }

@@ -18,13 +18,18 @@ import psutil
 from pydantic import BaseModel
 
 from zoo.benchmark.measure import Spec
+from zoo.cards import InputContract
 from zoo.data.phantoms import complete_skull
+from zoo.data.thorax import thorax_case
 from zoo.errors import MissingDependency
 from zoo.files import atomic_path, read_volume
+from zoo.intensity import windowed
 from zoo.report import versions
+from zoo.training.config import EXTERIOR, WINDOWS
 from zoo.voxels import pooled
 
 SMALL = (2, 2, 4, 4, 4, 4, 16)
+UNET = (8, 16, 32, 64, 64)
 CONVOLUTIONS = ((1, 2), (8, 8), (32, 32))
 TIMEOUT = 900.0  # seconds for one measurement
 COLD, WARM = "cold start", "warm start"
@@ -67,17 +72,23 @@ def run_suite(
     channels: list[tuple[int, ...]],
     backends: list[str],
     *,
+    segmentation: bool = False,
     volume: Path | None,
     train: bool,
     threads: int,
     timeout: float = TIMEOUT,
 ) -> Iterator[Row]:
-    """Measure, peer after peer, each in a process of its own."""
+    """Measure, peer after peer, each in a process of its own.
+
+    Skulls in a generative network or, for `segmentation`, chests in a U-Net.
+    """
     with TemporaryDirectory() as folder:
         for resolution in resolutions:
-            path, grid = Path(folder, f"{resolution}.npy"), _grid(resolution, volume)
+            make = _chest if segmentation and volume is None else _grid
+            path, grid = Path(folder, f"{resolution}.npy"), make(resolution, volume)
             np.save(path, grid)
-            for work, width in _works(channels, train, starts=resolution == resolutions[0]):
+            works = _works(channels, train, starts=resolution == resolutions[0])
+            for work, width in _unet_works(channels, train) if segmentation else works:
                 peers = [*backends, "spconv"] if work == "convolution" else backends
                 yield from _compare(work, max(grid.shape), width, peers, path, threads, timeout)
 
@@ -94,6 +105,16 @@ def _works(
         yield "forward", width
         if train:
             yield "train", width
+
+
+def _unet_works(
+    channels: list[tuple[int, ...]], train: bool
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield "index", (1, 1)
+    for width in channels:
+        yield "segment", width
+        if train:
+            yield "train segmentation", width
 
 
 def _compare(
@@ -165,6 +186,12 @@ def _grid(resolution: int, volume: Path | None) -> np.ndarray:
     return pooled(grid, max(1, max(grid.shape) // resolution))
 
 
+def _chest(resolution: int, volume: Path | None) -> np.ndarray:
+    """What the windows of the zoo's recipes leave of the chest of seed 0."""
+    contract = InputContract.around(1.0, windows=WINDOWS, exterior=EXTERIOR)
+    return windowed(thorax_case(0, resolution).hu.astype(np.float32), contract)
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -188,7 +215,11 @@ def plot(rows: list[Row], path: Path) -> None:
         ) from error
     figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.subplots(1, 2)
-    forward = [row for row in rows if row.work == "forward" and row.seconds and row.peak_memory]
+    forward = [
+        row
+        for row in rows
+        if row.work in ("forward", "segment") and row.seconds and row.peak_memory
+    ]
     for backend, channels in dict.fromkeys((row.backend, row.channels) for row in forward):
         line = [row for row in forward if (row.backend, row.channels) == (backend, channels)]
         resolutions = [row.resolution for row in line]

@@ -107,6 +107,10 @@ class RefinementConfig(_Frozen):
     crop: PositiveInt | None = None
 
 
+WINDOWS = ((-1100.0, -890.0), (-750.0, -140.0), (-50.0, 1000.0))  # all but lung and fat, in HU
+EXTERIOR = -400.0  # HU
+
+
 class ThoraxConfig(_Frozen):
     """Generated chest CTs, for segmentation.
 
@@ -121,10 +125,8 @@ class ThoraxConfig(_Frozen):
 
     resolution: PositiveInt = 128
     chests: PositiveInt = Field(default=200, le=VALIDATION_SEEDS)
-    windows: tuple[tuple[float, float], ...] = (
-        *((-1100.0, -890.0), (-750.0, -140.0), (-50.0, 1000.0)),  # all but lung and fat
-    )
-    exterior: float | None = -400.0
+    windows: tuple[tuple[float, float], ...] = WINDOWS
+    exterior: float | None = EXTERIOR
     labels: tuple[str, ...] = ("oesophagus", "heart", "trachea", "aorta")
 
 
