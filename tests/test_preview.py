@@ -7,8 +7,11 @@ import pytest
 from pictures import Bools, drawn, reds
 from PIL import Image
 
+import zoo
+from zoo.conform import Conformed
 from zoo.errors import VolumeError, WriteError
-from zoo.preview import facing_views, save_preview
+from zoo.prediction import Prediction, Probabilities
+from zoo.preview import draw_prediction, facing_views, save_preview
 
 
 def test_views_face_the_implant(corner: Bools) -> None:
@@ -41,3 +44,35 @@ def test_a_sheet_that_cannot_be_made_is_refused(corner: Bools, tmp_path: Path) -
         save_preview(tmp_path / "a.png", corner, corner, corner[1:], (1, 1, 1))
     with pytest.raises(WriteError):
         save_preview(tmp_path / "missing" / "a.png", corner, corner, corner, (1, 1, 1))
+
+
+def test_super_resolution_shows_input_and_answer(corner: Bools, tmp_path: Path) -> None:
+    fine = zoo.Volume(corner.repeat(2, 0).repeat(2, 1).repeat(2, 2).astype(np.uint8))
+    draw_prediction(tmp_path / "a.png", Prediction(fine, None, fine, {}), "a title")
+    with Image.open(tmp_path / "a.png") as image:
+        pixels = np.asarray(image)
+    columns = np.split(drawn(pixels)[100:800], 3, axis=1)
+    assert all(np.count_nonzero(column) > 10_000 for column in columns)
+    assert reds(pixels[816:]) > 1000  # the contours in the slices
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_segmentation_shows_structures_and_the_scan(
+    corner: Bools, tmp_path: Path, found: bool
+) -> None:
+    labels = np.zeros(corner.shape, np.uint8)
+    if found:
+        labels[corner], labels[14:22, 14:22, 12:] = 1, 2
+    scan = zoo.Volume(np.random.default_rng(0).normal(0, 50, corner.shape).astype(np.float32))
+    conformed = Conformed(scan, scan.array, (1, 1, 1), resampled=False)
+    points, logits = np.argwhere(corner), np.zeros((corner.sum(), 3), np.float32)
+    shares = Probabilities(conformed, points, logits, ("slab", "tower"))
+    answer = zoo.Volume(labels)
+    prediction = Prediction(answer, None, answer, {}, shares)
+    draw_prediction(tmp_path / "a.png", prediction, "a title")
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.size == (1200, 864)
+        pixels = np.asarray(image)
+    surfaces = np.count_nonzero(drawn(pixels[100:430]))
+    assert surfaces > 10_000 if found else 100 < surfaces < 10_000
+    assert np.count_nonzero(drawn(pixels[500:800])) > 10_000  # the scan

@@ -207,10 +207,12 @@ def _print_result(job: Any, result: Any) -> None:
     grid = facts["grid"]
     how = "resampled to" if grid["resampled"] else "used at"
     spacing = " x ".join(f"{value:.3g}" for value in grid["spacing"])
-    added = facts["voxels_out"] - facts["voxels_in"]
+    answer = f"{facts['voxels_out']:,} in the answer"
+    if result.implant is not None:
+        answer = f"added {facts['voxels_out'] - facts['voxels_in']:,}"
     say(
         f"{job.source}: {facts['voxels_in']:,} occupied voxels, {how} {spacing} mm; "
-        f"added {added:,}; {seconds:.1f} s on {facts['backend']} -> {job.outputs.volume}"
+        f"{answer}; {seconds:.1f} s on {facts['backend']} -> {job.outputs.volume}"
     )
 
 

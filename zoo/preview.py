@@ -103,15 +103,22 @@ def _save_refined(
     before, after = input[box], answer[box]
     coarser, grids = coarse_enough(spacing, before, after)
     scenes = [Scene.of(coarser, grid) for grid in grids]
-    middle = tuple(slice(n // 4, 3 * n // 4) for n in after.shape)
-    closer, part = coarse_enough(spacing, after[middle])
-    close = Scene.of(closer, *part)
+    # The octant that faces an oblique view, from below: of a head, half a face.
+    i, j, k = (n // 2 for n in after.shape)
+    facing = slice(i, None), slice(j, None), slice(0, k)
+    closer, parts = coarse_enough(spacing, before[facing], after[facing])
+    details = _trimmed([Scene.of(closer, part).picture("oblique") for part in parts])
     rows = [
-        Row([view, "", ""], [*_trimmed([scene.picture(view) for scene in scenes]), detail])
-        for view, detail in ((view, close.picture(view)) for view in ("oblique", "left"))
+        Row(
+            [view, "", f"{part}, enlarged"],
+            [*_trimmed([scene.picture(view) for scene in scenes]), detail],
+        )
+        for view, part, detail in zip(
+            ("oblique", "left"), ("input", "answer"), details, strict=True
+        )
     ]
     rows.append(_slices(before, [(after, IMPLANT)], after, spacing))
-    _save(path, ("input", "answer", "middle of the answer"), rows, title)
+    _save(path, ("input", "answer", "a part of both"), rows, title)
 
 
 def _save_labels(
