@@ -6,7 +6,7 @@ import torch
 import zoo
 from zoo import registries
 from zoo.architectures.segmentation import SegmentationConfig, SparseSegmentation
-from zoo.errors import NotRegistered
+from zoo.errors import ConfigError, NotRegistered
 from zoo.layers import Convolution
 from zoo.sparse import SparseTensor
 
@@ -63,6 +63,8 @@ def ones(points):
 class Doubled(torch.nn.Module):
     """A plugin's head."""
 
+    kind = "labels"
+
     def __init__(self, channels, classes):
         super().__init__()
         self.classifier = Convolution(channels, classes, 1)
@@ -78,6 +80,10 @@ def test_a_backbone_takes_a_head_from_the_registry():
         assert isinstance(made.network.head, Doubled)
         with pytest.raises(NotRegistered, match=r"unknown head 'labelz'.*labels"):
             zoo.create("sparse-segmentation", {"head": "labelz"})
+        with pytest.raises(ConfigError, match="head: wanted one of kind 'labels'"):
+            zoo.create("sparse-segmentation", {"head": "occupancy"})
+        with pytest.raises(ConfigError, match="head: wanted one of kind 'occupancy'"):
+            zoo.create("sparse-completion", {"head": "doubled"})
     finally:
         import catalogue
 

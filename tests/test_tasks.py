@@ -11,6 +11,7 @@ from zoo.cards import Card, InputContract
 from zoo.errors import ConfigError, VolumeError
 from zoo.loading import build_network, select_backend, torch_device
 from zoo.model import Model
+from zoo.tasks.super_resolution import factors_to
 
 SMALL = {"channels": [2, 2, 4, 4], "thresholds": [-9.0] * 3}  # a random network keeps every voxel
 
@@ -61,6 +62,19 @@ def test_super_resolution_does_not_depend_on_cropping_or_orientation():
     np.testing.assert_array_equal(turned.array, whole.volume.canonical().array)
 
 
+@pytest.mark.parametrize("own", [1.36, 1.4, 1.5, 2.0, 2.7, 3.4, 9.1])
+def test_some_whole_number_divides_any_larger_voxel(own):
+    contract = InputContract.around(1.0, 0.66, 1.34)
+    (factor, one, _) = factors_to((own, 1.0, 1.0), contract)
+    assert one == 1 and 0.66 <= own / factor <= 1.34
+
+
+def test_a_field_of_view_of_no_patient_is_refused():
+    volume = zoo.Volume(hollow_box().array, np.diag([900.0, 1, 1, 1]))
+    with pytest.raises(VolumeError, match="wanted at most 4096 voxels an axis"):
+        model("super-resolution").predict(volume)
+
+
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 2.0, 0.3), (1.3, 1.3, 1.3)])
 def test_voxels_that_cannot_be_divided_are_refused(spacing):
     volume = zoo.Volume(hollow_box().array, np.diag([*spacing, 1]))
@@ -78,8 +92,30 @@ def test_a_chain_goes_through_the_coarser_models(monkeypatch):
     assert "mine" in answer.report["timings"] and answer.volume.shape == (40,) * 3
     halfway = middle.predict(coarse, threshold=200).volume
     np.testing.assert_array_equal(answer.volume.array, last.predict(halfway).volume.array)
+    assert answer.report["voxels_in"] == 64
+    assert answer.report["grid"]["spacing_in"] == pytest.approx([4, 4, 4])
+    blocks = grid.repeat(4, 0).repeat(4, 1).repeat(4, 2)
+    np.testing.assert_array_equal(answer.occupied.array, blocks)
     already = last.predict(halfway, chain=True)  # too fine for the first of the two
     np.testing.assert_array_equal(already.volume.array, answer.volume.array)
+
+
+def test_a_chain_skips_models_that_a_volume_is_too_fine_for(monkeypatch):
+    last = model("super-resolution", 1.0, after="middle")
+    middle = model("super-resolution", 2.0)
+    monkeypatch.setattr("zoo.loading.load", lambda name, **_: middle)
+    slices = zoo.Volume(hollow_box().array, np.diag([1.0, 1, 5, 1]))
+    direct = last.predict(slices)
+    np.testing.assert_array_equal(
+        last.predict(slices, chain=True).volume.array, direct.volume.array
+    )
+
+
+def test_a_chain_must_become_finer(monkeypatch):
+    last = model("super-resolution", 1.0, after="mine")
+    monkeypatch.setattr("zoo.loading.load", lambda name, **_: last)
+    with pytest.raises(ConfigError, match=r"mine: wanted `after` to name .* larger"):
+        last.predict(zoo.Volume(hollow_box().array, np.diag([4.0, 4, 4, 1])), chain=True)
 
 
 def test_only_super_resolution_has_chains(tmp_path):
@@ -99,10 +135,10 @@ def scan():
     return zoo.Volume(grid.astype(np.int16), np.diag([-1.0, -1.0, 2.0, 1]))
 
 
-def segmenter(spacing=(1.0, 1.0, 2.0), **facts):
+def segmenter(spacing=(1.0, 1.0, 2.0), classes=3, **facts):
     limits = {"spacing": spacing, "finest": spacing, "coarsest": spacing}
     contract = {**limits, "kind": "intensity", "windows": [[-1100, -900], [0, 100]], **facts}
-    config = {"channels": [2, 4, 4], "classes": 3}
+    config = {"channels": [2, 4, 4], "classes": classes}
     return model("segmentation", config=config, input=contract, labels=["one", "two"])
 
 
@@ -137,12 +173,16 @@ def test_segmentation_refuses_what_it_cannot_use(scan):
     made = segmenter()
     with pytest.raises(VolumeError, match="got threshold 200: leave it out"):
         made.predict(scan, threshold=200)
-    with pytest.raises(VolumeError, match=r"wanted intensities in the windows .* lie between 300"):
+    with pytest.raises(VolumeError, match=r"wanted a CT .* got none .* lie between 300"):
         made.predict(np.full((4, 4, 4), 300))
+    with pytest.raises(VolumeError, match=r"wanted a CT .* got all .* lie between 0"):
+        made.plan(np.eye(4)[None].repeat(4, 0))
     with pytest.raises(VolumeError, match="1 NaN"):
         made.predict(np.where(np.arange(64).reshape(4, 4, 4) == 3, np.nan, 40.0))
     with pytest.raises(ConfigError, match=r"needs input\.windows and labels"):
         model("segmentation", config={"channels": [2, 2]})
+    with pytest.raises(ConfigError, match="wanted labels for all of its 5 classes but the first"):
+        segmenter(classes=5)
 
 
 def test_every_task_has_a_plan_and_a_network_of_random_weights(scan):

@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 from command_line import hollow_box
+from pydantic import ValidationError
 from training_runs import points
 
 import zoo
@@ -119,6 +120,11 @@ def test_some_of_the_structures_may_be_wanted(tmp_path):
         task(tmp_path, ORGANS, **wanted)
     with pytest.raises(ConfigError, match=r"thorax.labels: wanted some of .*, got spleen"):
         task(tmp_path, ORGANS, thorax={"labels": ["spleen"]})
+    with pytest.raises(ConfigError, match="dataset: a segmentation is trained on generated"):
+        task(tmp_path, ORGANS, dataset={"folder": "/nowhere"})
+    for windows in ([], [[100, -100]]):
+        with pytest.raises(ValidationError):
+            TrainingConfig(**ORGANS | {"thorax": {"windows": windows}})
 
 
 @pytest.mark.parametrize(

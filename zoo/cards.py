@@ -7,14 +7,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, StringConstraints
 
 from zoo.errors import ConfigError
 from zoo.validation import validate
 
 Task = Literal["completion", "super-resolution", "segmentation"]
 Spacing = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-Window = tuple[float, float]
+
+
+def _ordered(window: tuple[float, float]) -> tuple[float, float]:
+    if window[0] >= window[1]:
+        raise ValueError("wanted the lowest intensity, then a higher one")
+    return window
+
+
+Window = Annotated[tuple[float, float], AfterValidator(_ordered)]
+Windows = Annotated[tuple[Window, ...], Field(min_length=1)]
 
 
 class _Frozen(BaseModel):
@@ -43,7 +52,7 @@ class InputContract(_Frozen):
     spacing: Spacing
     finest: Spacing
     coarsest: Spacing
-    windows: tuple[Window, ...] | None = None
+    windows: Windows | None = None
     exterior: float | None = None
 
     @classmethod

@@ -160,6 +160,8 @@ def predict(
     from zoo.batch import Outputs, plan_jobs, run_jobs
     from zoo.loading import load
 
+    if plan and chain:
+        raise ConfigError("--plan is of one model alone: leave --chain out")
     if plan:
         return _print_plans(load(name, backend=backend, device=device), source, threshold)
     if output is None:

@@ -14,7 +14,7 @@ from zoo.cards import Card
 from zoo.conform import binarise
 from zoo.data.cases import Case
 from zoo.data.datasets import Pair, load_labels, load_pair
-from zoo.errors import VolumeError
+from zoo.errors import ConfigError, VolumeError
 from zoo.files import read_volume
 from zoo.metrics import (
     border_dice,
@@ -60,7 +60,7 @@ class Settings(BaseModel):
         weights: their sha256.
         threshold: above which a scan's voxels are occupied; None if there was none.
         seed: of the defects that were cut.
-        factor: of super-resolution, voxels along an edge of a coarse one; None: the model's.
+        factor: of super-resolution, voxels along an edge of a coarse one; None: 2.
         chain: of super-resolution, whether coarser models go before.
     """
 
@@ -116,7 +116,18 @@ class Examination(Protocol):
 
 
 def examination(card: Card, settings: Settings) -> Examination:
-    """For the task of a model, by its card."""
+    """For the task of a model, by its card.
+
+    Raises:
+        ConfigError: settings that are for another task.
+    """
+    if card.task != "super-resolution" and (settings.factor or settings.chain):
+        option = "--factor" if settings.factor else "--chain"
+        raise ConfigError(
+            f"{option} is for super-resolution, got {card.name} for {card.task}; leave it out"
+        )
+    if card.task == "segmentation" and settings.threshold is not None:
+        raise ConfigError(f"{card.name} takes intensities as they are; leave --threshold out")
     if card.task == "completion":
         return CompletionExamination(card, settings)
     if card.task == "super-resolution":

@@ -1,18 +1,38 @@
 """Heads: what turns a backbone's features into a task's answer.
 
 A backbone makes its head from the registry, by the name in its config. One that prunes makes one
-for every level and calls it with a threshold; one that labels makes one, and says of how many
-classes.
+for every level, with a threshold; one that labels makes one, and says of how many classes. A head's
+`kind` is what its backbone does: `occupancy` or `labels`.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
+from zoo import registries
+from zoo.errors import ConfigError
 from zoo.layers import Convolution
 from zoo.sparse import SparseTensor
 
 PRIOR = -1.0  # logit: about one generated voxel in four belongs to the answer
+
+
+def head_of_kind(name: str, kind: str) -> Any:
+    """The class of a head by its name.
+
+    Raises:
+        NotRegistered: no such head.
+        ConfigError: it is of another kind.
+    """
+    head = registries.heads.get(name)
+    if getattr(head, "kind", None) != kind:
+        raise ConfigError(
+            f"head: wanted one of kind {kind!r}, such as {kind}, got {name},"
+            f" which is of kind {getattr(head, 'kind', None)!r}"
+        )
+    return head
 
 
 class OccupancyHead(nn.Module):
@@ -21,6 +41,8 @@ class OccupancyHead(nn.Module):
     A voxel is taken as occupied where its logit lies above `threshold`. Untrained, every logit is
     `PRIOR`: a decoder that begins by keeping half of all it generates grows eightfold a level.
     """
+
+    kind = "occupancy"
 
     def __init__(self, channels: int, threshold: float = 0.0) -> None:
         super().__init__()
@@ -38,6 +60,8 @@ class OccupancyHead(nn.Module):
 
 class LabelsHead(nn.Module):
     """Which class is this voxel of? One logit per voxel and class (segmentation)."""
+
+    kind = "labels"
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()

@@ -20,8 +20,10 @@ from zoo.sparse import Backend
 from zoo.validation import validate
 
 REMOTE = ("hf-hub:", "local-dir:")
-ANY_TISSUE = (-200.0, 3000.0)  # Hounsfield units: no air
 ANY_SPACING = InputContract(spacing=(1, 1, 1), finest=(1e-6,) * 3, coarsest=(1e6,) * 3)
+ANY_SCAN = ANY_SPACING.model_copy(
+    update={"kind": "intensity", "windows": ((-200.0, 3000.0),)}  # Hounsfield units: no air
+)
 
 
 def load(
@@ -75,7 +77,7 @@ def create(
         task=design.task,
         architecture=architecture,
         config=checked.model_dump(mode="json"),
-        input=ANY_SPACING.model_copy(update={"windows": (ANY_TISSUE,)}) if classes else ANY_SPACING,
+        input=ANY_SCAN if classes else ANY_SPACING,
         labels=tuple(f"class {number}" for number in range(1, classes)),
     )
     place = torch_device(device)

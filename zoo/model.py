@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ from zoo.plan import Plan, plan_prediction
 from zoo.prediction import Prediction
 from zoo.report import Stopwatch, peak_memory, versions
 from zoo.sparse import Backend
-from zoo.tasks import Engine, task_of
-from zoo.tasks.super_resolution import is_coarser
+from zoo.tasks import Answer, Engine, task_of
+from zoo.tasks.super_resolution import factors_to, refined
 from zoo.volume import Volume
 
 Progress = Callable[[str], None]
@@ -90,8 +91,9 @@ class Model:
         with watch.stage("read"):
             source = Volume.of(volume)
         if chain:
-            source, threshold = self._by_coarser_models(source, threshold, watch), None
-        answer = self.task.predict(self.engine, source, threshold, watch.stage)
+            answer = self._predict_in_steps(source, threshold, watch)
+        else:
+            answer = self.task.predict(self.engine, source, threshold, watch.stage)
         report = {
             **self._facts(),
             "grid": answer.grid,
@@ -131,22 +133,44 @@ class Model:
         with atomic_path(folder / README) as temporary:
             temporary.write_text(self._saved_card(folder / WEIGHTS).to_markdown())
 
-    def _by_coarser_models(
+    def _predict_in_steps(
         self, source: Volume, threshold: float | None, watch: Stopwatch
-    ) -> Volume:
-        """What the models before this one in its chain make of a volume; binary in any case."""
+    ) -> Answer:
+        """Answer on what the models before this one in its chain make of a volume."""
         if self.card.task != "super-resolution":
             raise ConfigError(
                 f"wanted a model for super-resolution, to chain, got {self.card.name} for"
                 f" {self.card.task}; leave chain out"
             )
-        source = source.with_array(binarise(source, threshold).view(np.uint8))
+        given = source.with_array(binarise(source, threshold).view(np.uint8))
+        answer = self.task.predict(
+            self.engine, self._by_coarser_models(given, watch), None, watch.stage
+        )
+        # Its facts are to be those of what was given, not of the last step.
+        i, j, k = (n // m for n, m in zip(answer.volume.shape, given.shape, strict=True))
+        return replace(
+            answer,
+            occupied=refined(given, (i, j, k)),
+            voxels=int(np.count_nonzero(given.array)),
+            grid=answer.grid | {"spacing_in": list(given.canonical().spacing)},
+        )
+
+    def _by_coarser_models(self, source: Volume, watch: Stopwatch) -> Volume:
         if self.card.after is None:
             return source
         from zoo.loading import load
 
         coarser = load(self.card.after, backend=self.backend.name, device=str(self.device))
-        if not is_coarser(source, coarser.card.input):
+        contract = coarser.card.input
+        if (
+            coarser.card.task != "super-resolution"
+            or contract.spacing[0] <= self.card.input.spacing[0]
+        ):
+            raise ConfigError(
+                f"{self.card.name}: wanted `after` to name a model for super-resolution with larger"
+                f" voxels, got {coarser.card.name}; correct its card"
+            )
+        if factors_to(source.spacing, contract) is None:
             return source
         with watch.stage(coarser.card.name):
             return coarser.predict(source, chain=True).volume

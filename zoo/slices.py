@@ -74,6 +74,7 @@ def through(part: Bools) -> dict[str, int]:
 def _upright(plane: NDArray[Any], name: str, across: list[float]) -> Floats:
     """Occupancy of a slice, interpolated to square pixels: rows from the top, then columns."""
     scale: Doubles = np.array(across) * PIXELS / (np.array(plane.shape) * across).max()
+    scale = np.maximum(scale, 1 / np.array(plane.shape))  # a pixel at least
     finer: Floats = ndimage.zoom(
         plane.astype(np.float32), scale, order=1, grid_mode=True, mode="nearest"
     )

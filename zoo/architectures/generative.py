@@ -14,8 +14,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
-from zoo import registries, sparse
+from zoo import sparse
 from zoo.errors import ConfigError
+from zoo.heads import head_of_kind
 from zoo.layers import Convolution, GenerativeTransposedConvolution, Unit
 from zoo.sparse import Index, SparseTensor
 
@@ -101,7 +102,7 @@ class GenerativeNetwork(nn.Module):
         for level in range(1, self.levels):
             down = Unit(Convolution(c[level - 1], c[level], 2, stride=2))
             self.encoder.append(nn.Sequential(down, Unit(Convolution(c[level], c[level], 3))))
-        head = registries.heads.get(config.head)
+        head = head_of_kind(config.head, "occupancy")
         self.decoder = nn.ModuleList()
         self.heads = nn.ModuleList()
         for level in range(self.levels - 1):

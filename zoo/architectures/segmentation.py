@@ -12,7 +12,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from zoo import registries, sparse
+from zoo import sparse
+from zoo.heads import head_of_kind
 from zoo.layers import Convolution, TransposedConvolution, Unit
 from zoo.sparse import SparseTensor
 
@@ -25,7 +26,6 @@ class SegmentationConfig(BaseModel):
     Attributes:
         channels: features per voxel at tensor strides 1, 2, 4, ...
         classes: of voxels, the first being none of the structures.
-        inputs: features per voxel of the input.
         head: name in the heads registry.
     """
 
@@ -35,7 +35,6 @@ class SegmentationConfig(BaseModel):
         *(8, 16, 32, 64, 64),
     )
     classes: Annotated[int, Field(ge=2, le=255)] = 2
-    inputs: Annotated[int, Field(ge=1)] = 1
     head: str = "labels"
 
 
@@ -57,9 +56,7 @@ class SparseSegmentation(nn.Module):
         self.config = config
         c = config.channels
         self.levels, self.cell = len(c), 2 ** (len(c) - 1)
-        self.encoder = nn.ModuleList(
-            [nn.Sequential(Unit(Convolution(config.inputs, c[0], 3)), _same(c[0]))]
-        )
+        self.encoder = nn.ModuleList([nn.Sequential(Unit(Convolution(1, c[0], 3)), _same(c[0]))])
         self.up = nn.ModuleList()
         self.decoder = nn.ModuleList()
         for fine, coarse in pairwise(c):
@@ -67,10 +64,10 @@ class SparseSegmentation(nn.Module):
             self.encoder.append(nn.Sequential(down, _same(coarse)))
             self.up.append(Unit(TransposedConvolution(coarse, fine)))
             self.decoder.append(Unit(Convolution(2 * fine, fine, 3)))
-        self.head = registries.heads.get(config.head)(c[0], config.classes)
+        self.head = head_of_kind(config.head, "labels")(c[0], config.classes)
 
     def forward(self, x: SparseTensor) -> Tensor:
-        """Features (N, inputs) at tensor stride 1 -> the head's logits (N, classes)."""
+        """Features (N, 1) at tensor stride 1 -> the head's logits (N, classes)."""
         skips: list[SparseTensor] = []
         for block in self.encoder:
             x = block(x)

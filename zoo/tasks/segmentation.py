@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from zoo.cards import Card
-from zoo.conform import Bools
+from zoo.conform import Bools, Conformed
 from zoo.errors import ConfigError, VolumeError
 from zoo.intensity import normalised, resampled, windowed
 from zoo.prediction import Probabilities
@@ -28,25 +28,19 @@ class Segmentation:
     def __init__(self, card: Card) -> None:
         if not card.input.windows or not card.labels:
             raise ConfigError(f"{card.name}: a segmentation needs input.windows and labels")
+        classes = card.config.get("classes")
+        if classes is not None and classes != len(card.labels) + 1:
+            raise ConfigError(
+                f"{card.name}: wanted labels for all of its {classes} classes but the first,"
+                f" got {len(card.labels)}"
+            )
         self.contract, self.labels = card.input, card.labels
 
     def predict(
         self, engine: Engine, source: Volume, threshold: float | None, step: Steps
     ) -> Answer:
         with step("conform"):
-            if threshold is not None:
-                raise VolumeError(
-                    "a segmentation takes the intensities as they are, in the model's windows; got"
-                    f" threshold {threshold:g}: leave it out"
-                )
-            conformed = resampled(source, self.contract)
-            occupied = windowed(conformed.grid, self.contract)
-            if not occupied.any():
-                raise VolumeError(
-                    f"wanted intensities in the windows {self.contract.windows}, got none: they"
-                    f" lie between {source.array.min():g} and {source.array.max():g}; a CT in"
-                    " Hounsfield units is wanted"
-                )
+            conformed, occupied = self._conform(source, threshold)
         with step("network"):
             values = normalised(conformed.grid[occupied], self.contract)
             points, logits = label(engine, occupied, values)
@@ -58,13 +52,31 @@ class Segmentation:
                 for each in (grid, occupied.view(np.uint8))
             )
         found = Probabilities(conformed, points, logits, self.labels)
-        return Answer(
-            answer, given, int(np.count_nonzero(occupied)), conformed.facts(), probabilities=found
-        )
+        voxels = int(np.count_nonzero(occupied))
+        return Answer(answer, given, voxels, conformed.facts(), probabilities=found)
 
     def trial(self, source: Volume, threshold: float | None) -> tuple[Bools, Callable[..., object]]:
-        occupied = windowed(resampled(source, self.contract).grid, self.contract)
+        _, occupied = self._conform(source, threshold)
         return occupied, partial(label, values=None)
+
+    def _conform(self, source: Volume, threshold: float | None) -> tuple[Conformed, Bools]:
+        """The scan on the model's grid, and which of its voxels are occupied."""
+        if threshold is not None:
+            raise VolumeError(
+                "a segmentation takes the intensities as they are, in the model's windows; got"
+                f" threshold {threshold:g}: leave it out"
+            )
+        conformed = resampled(source, self.contract)
+        occupied = windowed(conformed.grid, self.contract)
+        if not occupied.any() or occupied.all():
+            windows = ", ".join(f"{low:g} to {high:g}" for low, high in self.contract.windows or ())
+            raise VolumeError(
+                f"wanted a CT in Hounsfield units, with some intensities in the windows {windows}"
+                f" and some beside, got {'all' if occupied.any() else 'none'} of them in there:"
+                f" they lie between {source.array.min():g} and {source.array.max():g}; check the"
+                " file"
+            )
+        return conformed, occupied
 
 
 def label(

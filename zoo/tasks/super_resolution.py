@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from zoo.cards import Card, InputContract
-from zoo.conform import Bools, binarise, laid_out_like
+from zoo.conform import Bools, binarise, check_extent, laid_out_like
 from zoo.errors import VolumeError
 from zoo.tasks.base import Answer, Engine, Steps
 from zoo.volume import Volume
@@ -54,18 +54,19 @@ class SuperResolution:
         """The volume in smaller voxels, which the contract accepts; each has its old one's value.
 
         Raises:
-            VolumeError: an axis that is finer than the contract, or none that is coarser.
+            VolumeError: an axis that is finer than the contract, none that is coarser, or more
+                voxels than any patient needs.
         """
+        check_extent(coarse, self.contract)
         factors = factors_to(coarse.spacing, self.contract)
-        finer = refined(coarse, factors)
-        if factors == (1, 1, 1) or not self.contract.accepts(finer.canonical().spacing):
+        if factors is None:
             got = " x ".join(f"{length:.3g}" for length in coarse.spacing)
             raise VolumeError(
                 f"wanted voxels larger than those of {self.contract.spacing[0]:g} mm that"
                 f" {self.name} answers with, and along no axis smaller; got {got} mm:"
                 " take a model with smaller voxels"
             )
-        return finer
+        return refined(coarse, factors)
 
 
 def run(engine: Engine, grid: Bools) -> Bools:
@@ -76,16 +77,28 @@ def run(engine: Engine, grid: Bools) -> Bools:
         )
 
 
-def factors_to(spacing: tuple[float, float, float], contract: InputContract) -> Factors:
-    """By what to divide voxels of that spacing, mm, to come nearest to the contract's."""
-    wanted = contract.spacing[0]
-    i, j, k = (max(1, round(length / wanted)) for length in spacing)
+def factors_to(spacing: tuple[float, float, float], contract: InputContract) -> Factors | None:
+    """By what to divide voxels of that spacing, mm, to come nearest to the contract's.
+
+    None if there is nothing to divide, or an axis that no whole number brings into its limits.
+    """
+    found = [_factor(length, contract) for length in spacing]
+    if None in found or set(found) == {1}:
+        return None
+    i, j, k = (factor or 1 for factor in found)
     return i, j, k
 
 
-def is_coarser(volume: Volume, contract: InputContract) -> bool:
-    """Whether some axis of a volume has voxels to divide for that contract."""
-    return factors_to(volume.spacing, contract) != (1, 1, 1)
+def _factor(length: float, contract: InputContract) -> int | None:
+    """Of one axis; the contract's limits are the same along all of them."""
+    wanted = contract.spacing[0]
+    nearest = round(length / wanted)
+    tried = sorted(
+        (n for n in (nearest - 1, nearest, nearest + 1) if n > 0),
+        key=lambda n: abs(length / n - wanted),
+    )
+    fitting = (n for n in tried if contract.finest[0] <= length / n <= contract.coarsest[0])
+    return next(fitting, None)
 
 
 def refined(coarse: Volume, factors: Factors) -> Volume:

@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 
+from zoo.cards import Windows
 from zoo.errors import ConfigError
 from zoo.validation import validate
 
@@ -125,7 +126,7 @@ class ThoraxConfig(_Frozen):
 
     resolution: PositiveInt = 128
     chests: PositiveInt = Field(default=200, le=VALIDATION_SEEDS)
-    windows: tuple[tuple[float, float], ...] = WINDOWS
+    windows: Windows = WINDOWS
     exterior: float | None = EXTERIOR
     labels: tuple[str, ...] = ("oesophagus", "heart", "trachea", "aorta")
 

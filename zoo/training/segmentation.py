@@ -56,6 +56,11 @@ class SegmentationTraining:
             windows=self.settings.windows,
             exterior=self.settings.exterior,
         )
+        unused = {"dataset", "augmentation", "loss_weights"} & config.model_fields_set
+        if unused:
+            raise ConfigError(
+                f"{min(unused)}: a segmentation is trained on generated chests alone; leave it out"
+            )
         if unknown := set(self.settings.labels) - set(LABELS):
             raise ConfigError(
                 f"thorax.labels: wanted some of {', '.join(LABELS)}, got {', '.join(unknown)}"
