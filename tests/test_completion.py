@@ -164,6 +164,22 @@ def test_a_finer_network_begins_with_the_answers_of_the_coarser_one(backend):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
+def test_a_new_level_may_begin_with_the_features_of_the_coarser_one():
+    made = network(seed=1, dtype=torch.float32).eval()
+    finer = SparseCompletion(GenerativeConfig(channels=(2, *SMALL.channels))).eval()
+    finer.start_from(made, pass_on=True)
+    grow, _ = finer.decoder[0]
+    coarse, _ = shell(6)
+    features = torch.rand(len(coarse), 2)
+    backend = registries.backends.get("torch")()
+    x = SparseTensor.from_coordinates(2 * coarse, features, backend=backend, stride=2)
+    seen = grow(x)
+    assert len(seen) == 8 * len(x)
+    parents = x.features.repeat_interleave(8, dim=0)
+    order = (seen.coordinates[:, 1:] // 2 @ torch.tensor([10**4, 10**2, 1])).argsort(stable=True)
+    torch.testing.assert_close(seen.features[order], parents + 1.5, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("channels", [SMALL.channels, (3, 2, 6, 5, 4, 8, 17)])
 def test_a_wider_network_begins_with_the_answers_of_the_narrower_one(backend, channels):
     made = network(seed=1, dtype=torch.float32).eval()

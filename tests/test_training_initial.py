@@ -32,7 +32,7 @@ def test_other_config_is_left_to_the_architecture(tmp_path, parent, monkeypatch)
     design = zoo.registries.architectures.get("sparse-completion")
     given = []
     monkeypatch.setattr(
-        design, "start_from", lambda _, other: given.append(other) or [], raising=False
+        design, "start_from", lambda _, other, pass_on: given.append(other) or [], raising=False
     )
     trainer(tmp_path, config=wider, initial=f"local-dir:{parent}")
     assert given[0].config.channels == tuple(SMALL["config"]["channels"])

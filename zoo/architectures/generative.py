@@ -21,6 +21,9 @@ from zoo.layers import Convolution, GenerativeTransposedConvolution, Unit
 from zoo.sparse import Index, SparseTensor
 
 Channels = Annotated[int, Field(ge=1)]
+KEPT = (
+    1.5  # standard deviations below the mean of a feature that ReLU keeps, in a level that begins
+)
 
 
 class GenerativeConfig(BaseModel):
@@ -142,12 +145,18 @@ class GenerativeNetwork(nn.Module):
         return GenerativeOutput(y.with_features(torch.sigmoid(y.features)), tuple(levels))
 
     @torch.no_grad()
-    def start_from(self, smaller: GenerativeNetwork) -> list[str]:
+    def start_from(self, smaller: GenerativeNetwork, *, pass_on: bool = False) -> list[str]:
         """Begin with the answer of a network for a coarser grid, or one with fewer channels.
 
         Its levels become the last ones of this one. Of the finer levels that this one has in front,
         the smaller network's first convolution sees nothing to begin with: a channel of ones, as it
         was trained on. Nor is anything seen of the channels that a level has more.
+
+        Args:
+            smaller: the network.
+            pass_on: let the finer levels of the decoder begin with the features of the coarser
+                ones, for each of their children, and not at random. A new level learns to refine
+                what it is given in fewer steps than it learns to copy it.
 
         Returns:
             The names of the submodules that were taken over.
@@ -174,7 +183,21 @@ class GenerativeNetwork(nn.Module):
         if added:
             self.get_parameter(f"encoder.{added}.0.norm.weight")[0] = 0
             self.get_parameter(f"encoder.{added}.0.norm.bias")[0] = 1
+        for level in range(added if pass_on else 0):
+            for unit in self.decoder[level]:  # type: ignore[attr-defined]
+                _keep_features(unit)
         return list(taken)
+
+
+def _keep_features(unit: Unit) -> None:
+    """Let a unit pass on what it sees: of each of its children, or of its own voxel."""
+    kernel = unit.convolution.kernel
+    same = torch.eye(*kernel.shape[1:])
+    if isinstance(unit.convolution, GenerativeTransposedConvolution):
+        kernel.copy_(same.expand_as(kernel))
+    else:
+        kernel[len(kernel) // 2] += same
+    unit.norm.bias.fill_(KEPT)  # ReLU takes little of what has been normalised
 
 
 def _take_over(larger: nn.Module, smaller: nn.Module) -> None:

@@ -140,6 +140,8 @@ class TrainingConfig(_Frozen):
         initial: model to start from, by name or as `local-dir:PATH`; random weights if left out.
             A network for a coarser grid becomes the last levels of this one, which keep their
             BatchNorm statistics. A run that is resumed needs it again.
+        initial_pass_on: whether new levels in front of `initial` begin with its features, and not
+            at random.
         initial_rate: factor of the learning rate for the levels that `initial` became.
         phantoms: generated data, and the grid.
         dataset: data on disk.
@@ -166,6 +168,7 @@ class TrainingConfig(_Frozen):
     architecture: str
     config: dict[str, Any] = {}
     initial: str | None = None
+    initial_pass_on: bool = False
     initial_rate: NonNegativeFloat = 1
     phantoms: PhantomConfig = PhantomConfig()
     dataset: DatasetConfig | None = None

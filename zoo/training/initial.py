@@ -25,11 +25,15 @@ def make_network(config: TrainingConfig) -> tuple[nn.Module, list[str]]:
     architecture = registries.architectures.get(config.architecture)
     settings = validate(architecture.config_class, config.config, source="config")
     network: nn.Module = architecture(settings)
-    return network, start_from(network, config.initial) if config.initial else []
+    if not config.initial:
+        return network, []
+    return network, start_from(network, config.initial, pass_on=config.initial_pass_on)
 
 
-def start_from(network: nn.Module, name: str) -> list[str]:
+def start_from(network: nn.Module, name: str, *, pass_on: bool = False) -> list[str]:
     """Take over a model's weights, all of them if their names and shapes are the same.
+
+    `pass_on` as in `TrainingConfig.initial_pass_on`.
 
     Returns the names of the submodules that a coarser network's levels became.
 
@@ -52,7 +56,7 @@ def start_from(network: nn.Module, name: str) -> list[str]:
             f"initial: {name} has config {other.config}; wanted {network.config}, as a"
             f" {type(network).__name__} cannot start from another"
         )
-    taken: list[str] = take_over(other)
+    taken: list[str] = take_over(other, pass_on=pass_on)
     return taken
 
 
