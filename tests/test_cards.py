@@ -74,4 +74,7 @@ def test_models_are_listed():
     assert "skull-completion-64" in zoo.list_models()
     assert zoo.list_models("skull-*-64", task="completion") == ["skull-completion-64"]
     assert zoo.list_models("nothing*") == []
-    assert zoo.list_models(task="segmentation") == []
+    assert zoo.list_models(task="segmentation") == ["thorax-segmentation-128"]
+    finer = [f"skull-superres-{n}" for n in (128, 256, 512)]
+    assert zoo.list_models(task="super-resolution") == finer
+    assert [zoo.info(name).after for name in finer] == [None, *finer[:2]]
