@@ -72,7 +72,7 @@ def test_bad_options_are_refused_before_anything_is_measured(words, message, cap
 
 
 def test_a_chest_is_measured_in_a_u_net(capsys):
-    words = "--task segmentation --channels 2,4 --resolutions 16 --backends cpu,dense --train"
+    words = "--task segmentation --channels 2,2,4,4,4 --resolutions 16 --backends cpu,dense --train"
     assert main(["bench", *words.split(), "--json"]) == 0
     rows = {
         (row["work"], row["backend"]): row for row in json.loads(capsys.readouterr().out)["rows"]

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ SMALL = 16  # voxels along an edge of what is run before anything is timed
 
 Work = Callable[[], object]
 Grid = NDArray[np.bool_]
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 class Spec(BaseModel):
@@ -109,6 +110,15 @@ def _network(spec: Spec) -> SparseCompletion:
     return SparseCompletion(GenerativeConfig(channels=spec.channels, thresholds=thresholds))
 
 
+def _trained(network: Network) -> Network:
+    """In training mode but for BatchNorm: a small grid has one voxel at the deepest level."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    return network
+
+
 def _forward(spec: Spec, grid: Grid) -> Work:
     backend, network = _backend(spec), _network(spec).eval()
 
@@ -121,10 +131,7 @@ def _forward(spec: Spec, grid: Grid) -> Work:
 
 
 def _train(spec: Spec, grid: Grid) -> Work:
-    backend, network = _backend(spec), _network(spec).train()
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.eval()  # one skull has one voxel at the deepest level of a small grid
+    backend, network = _backend(spec), _trained(_network(spec))
     optimizer = torch.optim.Adam(network.parameters(), amsgrad=True)
 
     def run() -> None:
@@ -152,7 +159,7 @@ def _segment(spec: Spec, grid: Grid) -> Work:
 
 
 def _train_segmentation(spec: Spec, grid: Grid) -> Work:
-    backend, network = _backend(spec), _unet(spec).train()
+    backend, network = _backend(spec), _trained(_unet(spec))
     optimizer = torch.optim.Adam(network.parameters(), amsgrad=True)
 
     def run() -> None:
