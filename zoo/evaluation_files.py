@@ -57,10 +57,10 @@ def read_scores(path: Path, settings: Settings, score_class: type[Score]) -> lis
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ReadError(f"{path}: wanted a table of scores, got: {error}; remove it") from error
-    facts = [_checked(row, settings, f"{path}, row {number}") for number, row in enumerate(rows, 1)]
+    places = (f"{path}, row {number}" for number in range(1, len(rows) + 1))
     return [
-        validate(score_class, fact, source=f"{path}, row {number}")
-        for number, fact in enumerate(facts, 1)
+        validate(score_class, _checked(row, settings, place), source=place)
+        for row, place in zip(rows, places, strict=True)
     ]
 
 

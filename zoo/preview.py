@@ -129,24 +129,21 @@ def _save_labels(
     title: str,
 ) -> None:
     """Segmentation: the structures from two sides with their names, and slices of the scan."""
-    parts = [(answer.array == value, PALETTE[value % len(PALETTE)]) for value in _values(labels)]
+    values = range(1, len(labels) + 1)
+    parts = [(answer.array == value, PALETTE[value % len(PALETTE)]) for value in values]
     anything = np.logical_or.reduce([part for part, _ in parts])
     box = _box(anything)
     coarser, grids = coarse_enough(answer.spacing, *(part[box] for part, _ in parts))
     coloured = [(grid, colour) for grid, (_, colour) in zip(grids, parts, strict=True)]
-    scene = Scene.coloured(coarser, np.zeros_like(grids[0]), coloured)
     views = ("front", "left", "oblique back left")
-    pictures = _trimmed_each([scene.picture(view) for view in views])
-    if not anything.any():
-        pictures = ["nothing found"] * len(views)
+    pictures: list[Picture | str] = ["nothing found"] * len(views)
+    if anything.any():
+        scene = Scene.coloured(coarser, np.zeros_like(grids[0]), coloured)
+        pictures = [part for view in views for part in _trimmed([scene.picture(view)])]
     rows = [Row(list(views), pictures)]
     rows.append(_slices(scan, parts, anything, answer.spacing))
     legend = [(name, colour) for name, (_, colour) in zip(labels, parts, strict=True)]
     _save(path, ("", "", ""), rows, title, legend)
-
-
-def _values(labels: tuple[str, ...]) -> range:
-    return range(1, len(labels) + 1)
 
 
 def _slices(given: NDArray[Any], parts: Parts, through_what: Bools, spacing: Triple) -> Row:
@@ -237,10 +234,6 @@ def _sheet(
     bottom = sheet.height - CAPTION / 2
     draw.text((WIDTH / 2, bottom), title, INK, ImageFont.load_default(17), "mm")
     return sheet
-
-
-def _trimmed_each(pictures: Sequence[Picture]) -> list[Picture | str]:
-    return [part for picture in pictures for part in _trimmed([picture])]
 
 
 def _trimmed(pictures: Sequence[Picture]) -> list[Picture | str]:

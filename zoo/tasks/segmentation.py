@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from zoo.cards import Card
 from zoo.conform import Bools, Conformed
@@ -45,8 +46,7 @@ class Segmentation:
             values = normalised(conformed.grid[occupied], self.contract)
             points, logits = label(engine, occupied, values)
         with step("restore"):
-            grid = np.zeros(occupied.shape, np.uint8)
-            grid[tuple(points.T)] = logits.argmax(axis=1)
+            grid = label_grid(points, logits, occupied.shape)
             answer, given = (
                 source.with_array(np.ascontiguousarray(conformed.back(each)))
                 for each in (grid, occupied.view(np.uint8))
@@ -99,3 +99,10 @@ def label(
     with torch.inference_mode():
         logits = engine.network(x.with_features(column))
     return points, logits.float().cpu().numpy()
+
+
+def label_grid(points: np.ndarray, logits: np.ndarray, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The likeliest class of every point that `label` gave, on a grid (I, J, K); 0 elsewhere."""
+    grid = np.zeros(shape, np.uint8)
+    grid[tuple(points.T)] = logits.argmax(axis=1)
+    return grid

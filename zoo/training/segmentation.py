@@ -20,7 +20,7 @@ from zoo.intensity import normalised, windowed
 from zoo.metrics import dice
 from zoo.sparse import Backend, SparseTensor
 from zoo.tasks.base import Engine
-from zoo.tasks.segmentation import label
+from zoo.tasks.segmentation import label, label_grid
 from zoo.training.cache import GridCache, Grids
 from zoo.training.config import VALIDATION_SEEDS, TrainingConfig
 from zoo.training.pairs import Batch, Shape
@@ -49,6 +49,7 @@ class SegmentationTraining:
     def __init__(self, config: TrainingConfig, cache: Path, cell: int) -> None:
         self.config, self.settings, self.cell = config, config.thorax, cell
         self.cache = GridCache(cache)
+        self.prefix = f"thorax-{self.settings.resolution}-{generator_digest(solids, thorax)}"
         self.spacing = EXTENT / self.settings.resolution
         self.contract = InputContract.around(
             self.spacing,
@@ -119,8 +120,7 @@ class SegmentationTraining:
             occupied = windowed(scan, self.contract)
             values = normalised(scan[occupied], self.contract)
             points, logits = label(Engine(network, backend, device), occupied, values)
-            answer = np.zeros(occupied.shape, np.uint8)
-            answer[tuple(points.T)] = logits.argmax(axis=1)
+            answer = label_grid(points, logits, occupied.shape)
             truth = self._classes(case.labels)
             structures = range(1, len(self.settings.labels) + 1)
             rows.append([dice(answer == value, truth == value) for value in structures])
@@ -139,9 +139,7 @@ class SegmentationTraining:
         return table[labels]
 
     def _tissues(self, seed: int) -> NDArray[np.uint8]:
-        resolution = self.settings.resolution
-        name = f"thorax-{resolution}-{generator_digest(solids, thorax)}/chest-{seed}"
-        kept = self.cache.get(name, partial(self._made, seed))
+        kept = self.cache.get(f"{self.prefix}/chest-{seed}", partial(self._made, seed))
         tissues: NDArray[np.uint8] = np.packbits(kept.grids, axis=0, bitorder="little")[0]
         return tissues
 

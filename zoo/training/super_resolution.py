@@ -63,15 +63,16 @@ class SuperResolutionTraining(Generative):
 
 def placed(fine: Bools, factors: Factors) -> Pair:
     """A coarse shape in blocks, from any-pooling, and the fine one, as predictions place them."""
-    padded = np.pad(fine, [(0, -n % f) for n, f in zip(fine.shape, factors, strict=True)])
+    padded = multiple(fine, factors)
     blocks = replicated(pooled(padded, factors), factors)
     shift = corner_shift(blocks)
     return Shape.cut_out(blocks, shift), Shape.cut_out(padded, shift)
 
 
-def multiple(grid: Bools, factor: int) -> Bools:
-    """The grid, with empty voxels behind it up to a multiple of the factor."""
-    return np.pad(grid, [(0, -n % factor) for n in grid.shape])
+def multiple(grid: Bools, factor: int | Factors) -> Bools:
+    """The grid, with empty voxels behind it up to a multiple of the factor, of each axis' own."""
+    factors = (factor,) * 3 if isinstance(factor, int) else factor
+    return np.pad(grid, [(0, -n % f) for n, f in zip(grid.shape, factors, strict=True)])
 
 
 def cropped(grid: Bools, edge: int, rng: np.random.Generator) -> Bools:
