@@ -89,6 +89,23 @@ class Unit(nn.Module):
         return sparse.rectify(y, scale, shift)
 
 
+class Residual(nn.Module):
+    """Two convolutions of size 3 whose sum with what they see is passed on (He et al. 2016).
+
+    The last one begins with zeros: untrained, the block passes on what it sees.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.unit = Unit(Convolution(channels, channels, 3))
+        self.convolution = Convolution(channels, channels, 3, bias=True)
+        nn.init.zeros_(self.convolution.kernel)
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        change: SparseTensor = self.convolution(self.unit(x))
+        return sparse.add(x, change, overwrite=True)
+
+
 def _kernel(
     size: int, in_channels: int, out_channels: int, terms: int | None = None
 ) -> nn.Parameter:

@@ -7,17 +7,18 @@ network for high-resolution skull shape completion and shape super-resolution", 
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from zoo import sparse
 from zoo.errors import ConfigError
 from zoo.heads import head_of_kind
-from zoo.layers import Convolution, GenerativeTransposedConvolution, Unit
+from zoo.layers import Convolution, GenerativeTransposedConvolution, Residual, Unit
 from zoo.sparse import Index, SparseTensor
 
 Channels = Annotated[int, Field(ge=1)]
@@ -35,6 +36,9 @@ class GenerativeConfig(BaseModel):
             level stays as coarse as it was.
         thresholds: logit above which a voxel is kept at tensor strides 1, 2, 4, ... but the last;
             0 at each if left out.
+        residuals: residual blocks in the decoder at tensor strides 1, 2, 4, ... but the last; none
+            if left out, as in the paper. They carry a surface from the sides of a hole across it,
+            which takes some where a hole is a few voxels wide.
         head: name in the heads registry, of what decides which voxels are kept.
     """
 
@@ -44,17 +48,18 @@ class GenerativeConfig(BaseModel):
         *(8, 8, 16, 16, 32, 32, 64),
     )
     thresholds: Annotated[tuple[float, ...], Field(validate_default=True)] = ()
+    residuals: Annotated[tuple[NonNegativeInt, ...], Field(validate_default=True)] = ()
     head: str = "occupancy"
 
-    @field_validator("thresholds")
+    @field_validator("thresholds", "residuals")
     @classmethod
-    def _one_a_level(cls, thresholds: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+    def _one_a_level(cls, numbers: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
         if "channels" not in info.data:
-            return thresholds  # it is in error itself
+            return numbers  # it is in error itself
         wanted = len(info.data["channels"]) - 1
-        if thresholds and len(thresholds) != wanted:
+        if numbers and len(numbers) != wanted:
             raise ValueError(f"wanted {wanted} numbers, one for every level but the coarsest")
-        return thresholds or (0.0,) * wanted
+        return numbers or (0,) * wanted
 
 
 @dataclass(frozen=True)
@@ -107,11 +112,14 @@ class GenerativeNetwork(nn.Module):
             self.encoder.append(nn.Sequential(down, Unit(Convolution(c[level], c[level], 3))))
         head = head_of_kind(config.head, "occupancy")
         self.decoder = nn.ModuleList()
+        self.residuals = nn.ModuleList()
         self.heads = nn.ModuleList()
         for level in range(self.levels - 1):
             size = 4 if level == self.levels - 2 else 2
             up = Unit(GenerativeTransposedConvolution(c[level + 1], c[level], size))
             self.decoder.append(nn.Sequential(up, Unit(Convolution(c[level], c[level], 3))))
+            blocks = (Residual(c[level]) for _ in range(config.residuals[level]))
+            self.residuals.append(nn.Sequential(*blocks))
             self.heads.append(head(c[level], config.thresholds[level]))
         self.output = Convolution(c[0], 1, 1, bias=True)
 
@@ -135,6 +143,7 @@ class GenerativeNetwork(nn.Module):
         levels: list[LevelOutput] = []
         for level in reversed(range(self.levels - 1)):
             x = sparse.add(self.decoder[level](x), skips.pop(), overwrite=True)
+            x = self.residuals[level](x)
             logits, keep = self.heads[level](x)
             wanted = sparse.contains(x.index, targets[level]) if targets else None
             if wanted is not None and forced and level > 0:
@@ -165,14 +174,17 @@ class GenerativeNetwork(nn.Module):
             ConfigError: this network has fewer levels, or fewer channels in one of the last ones.
         """
         added, channels = self.levels - smaller.levels, self.config.channels
-        pairs = zip(channels[max(added, 0) :], smaller.config.channels, strict=False)
-        if added < 0 or any(own < other for own, other in pairs):
-            raise ConfigError(
-                "channels: wanted some for finer levels or none, then at least"
-                f" {smaller.config.channels}, those of the network to start from; got {channels}"
-            )
+        for name in ("channels", "residuals"):
+            own, others = getattr(self.config, name), getattr(smaller.config, name)
+            if added < 0 or any(map(operator.lt, own[added:], others)):
+                raise ConfigError(
+                    f"{name}: wanted some for finer levels or none, then at least {others},"
+                    f" those of the network to start from; got {own}"
+                )
         taken = {f"encoder.{added + n}": smaller.encoder[n] for n in range(1, smaller.levels)}
         taken |= {f"decoder.{added + n}": block for n, block in enumerate(smaller.decoder)}
+        for level, blocks in enumerate(smaller.residuals, added):
+            taken |= {f"residuals.{level}.{n}": block for n, block in blocks.named_children()}
         taken |= {f"heads.{added + n}": head for n, head in enumerate(smaller.heads)}
         first = f"encoder.{added}.1" if added else "encoder.0"
         taken[first] = smaller.encoder[0]
@@ -202,9 +214,9 @@ def _keep_features(unit: Unit) -> None:
 
 def _take_over(larger: nn.Module, smaller: nn.Module) -> None:
     """Let the first channels of a module do what those of a smaller one do, whatever the others."""
-    values = smaller.state_dict()
-    for name, tensor in larger.state_dict().items():
-        value = values[name]
+    tensors = larger.state_dict()
+    for name, value in smaller.state_dict().items():
+        tensor = tensors[name]
         if tensor.ndim == 3:  # a kernel (K, C_in, C_out)
             tensor[:, :, : value.shape[2]] = 0
         tensor[tuple(map(slice, value.shape))] = value
