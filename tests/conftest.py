@@ -23,3 +23,21 @@ def corner():
     volume[2:22, 2:22, 2:6] = True
     volume[14:22, 14:22, 2:22] = True
     return volume
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A Hub on loopback, and the real client of this process set to it, with an empty cache."""
+    from hub_server import Hub
+    from huggingface_hub import constants
+
+    with Hub({"hf_write": "write", "hf_read": "read"}) as server:
+        template = f"{server.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+        monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
+        monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 1)
+        for name, value in {"no_proxy": "127.0.0.1", "HF_TOKEN": "hf_read"}.items():
+            monkeypatch.setenv(name, value)
+        yield server

@@ -73,13 +73,16 @@ class InputContract(_Frozen):
         return all(low <= value <= high for low, value, high in limits)
 
 
+REPOSITORY = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+
+
 class Weights(_Frozen):
     """Where a model's safetensors lie on the Hub, and what they must hash to."""
 
-    repo: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
+    repo: Annotated[str, StringConstraints(pattern=REPOSITORY)]
     file: Annotated[str, StringConstraints(pattern=r"^[\w-][\w.-]*\.safetensors$")]
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-    revision: str | None = None
+    revision: Annotated[str, StringConstraints(pattern=r"^\w[\w./-]*$")] | None = None
 
 
 class Card(_Frozen):
@@ -118,18 +121,27 @@ class Card(_Frozen):
         return f"---\n{front}---\n\n{self.text}"
 
 
+class _FrontMatter(yaml.SafeLoader):
+    """Plain YAML without aliases: nine lines of them can stand for a billion values."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("wanted values, got an alias of one")
+        return super().compose_node(parent, index)
+
+
 def parse_card(content: str, *, source: str) -> Card:
     """Read a card's text.
 
     Raises:
         ConfigError: no front matter, not YAML, no `zoo:` block, or a key that does not fit.
     """
-    match = re.match(r"\A---\s*\n(.*?)\n---\s*\n(.*)\Z", content, re.DOTALL)
+    match = re.match(r"\A---[ \t]*\n(.*?)\n---[ \t]*\n(.*)\Z", content, re.DOTALL)
     if not match:
         raise ConfigError(f"{source}: a card begins with YAML front matter between two lines ---")
     try:
-        front = yaml.safe_load(match[1])
-    except yaml.YAMLError as error:
+        front = yaml.load(match[1], _FrontMatter)
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(
             f"{source}: front matter is not YAML: {' '.join(str(error).split())}"
         ) from error

@@ -126,6 +126,81 @@ def info(name: Name, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def download(name: Name, as_json: AsJson = False) -> None:
+    """Fetch a model's files into the Hugging Face cache, for machines without a network."""
+    from zoo.loading import download as fetch
+
+    fetched = fetch(name)
+    if as_json:
+        return print_json({file: str(path) for file, path in fetched.items()})
+    for file, path in fetched.items():
+        say(f"{file}: {path}")
+    say(f"{name}: the sha256 of its weights is its card's")
+
+
+@app.command()
+def push(
+    name: Name,
+    repo: Annotated[str, typer.Argument(help="ORG/REPO on the Hub; made if it is not there.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a private one.")] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch; made if it is not there.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish a model on the Hugging Face Hub, or on the server that HF_ENDPOINT names.
+
+    zoo push local-dir:runs/mine/model ORG/REPO
+
+    The token is that of `hf auth login`, or HF_TOKEN.
+    """
+    from zoo.loading import load
+
+    published = load(name).push_to_hub(repo, private=private, revision=revision)
+    if as_json:
+        return print_json(asdict(published))
+    say(published.url)
+    say(f"load it as {published.name}")
+
+
+@app.command()
+def verify(
+    name: Annotated[str, typer.Argument(help="As for predict; every model here if empty.")] = "",
+    backends: Annotated[str, typer.Option(help="Which, a comma between; all if empty.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Check a model's sha256, and its answer to its golden case on every backend that works here.
+
+    The exit status is 2 if weights are not what the card pins, or a backend answers otherwise. An
+    answer agrees if at most one voxel in a thousand differs: rounding differs between machines.
+    """
+    from zoo.loading import list_models
+    from zoo.verifying import verify as run
+
+    rows, failures = [], []
+    for each in [name] if name else list_models():
+        try:
+            chosen = backends.split(",") if backends else None
+            verdicts = run(each, chosen, local_files_only=not name)
+            for verdict in track(
+                verdicts, each, console=err, disable=not err.is_terminal, transient=True
+            ):
+                rows.append(asdict(verdict))
+                if verdict.works and not verdict.agrees:
+                    failures.append(f"{each} on {verdict.backend}: {verdict.detail}")
+        except ZooError as error:
+            if name:
+                raise
+            failures.append(str(error))
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table(rows)
+    for failure in failures:
+        complain(failure)
+    if failures:
+        raise ZooError(f"{len(failures)} checks failed")
+
+
+@app.command()
 def predict(
     name: Name,
     source: Annotated[
@@ -346,6 +421,45 @@ def train(
         console=err,
     )
     if line:
+        say(line)
+
+
+@app.command()
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="File of torch.save's: a state_dict.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the model.")],
+    architecture: Annotated[str, typer.Option(help="Of the network, such as sparse-completion.")],
+    config: Annotated[
+        str, typer.Option(help="What shapes do not tell: JSON, or the path of a file of it.")
+    ] = "{}",
+    name: Annotated[
+        str | None, typer.Option(help="On the card; made of the file's name if not given.")
+    ] = None,
+    spacing: Annotated[
+        float | None, typer.Option(metavar="MM", help="Voxel size that it was trained on.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model of a PyTorch checkpoint, of MinkowskiEngine or the zoo's own network.
+
+    zoo convert skull_completion_512.pth -o mine --architecture sparse-completion
+
+    Nothing in the file is run; every tensor of the state_dict is used, or it is refused.
+    """
+    from zoo.convert import convert as run
+    from zoo.convert import read_settings
+
+    report = run(
+        checkpoint,
+        output,
+        architecture=architecture,
+        config=read_settings(config),
+        name=name,
+        spacing=spacing,
+    )
+    if as_json:
+        return print_json(asdict(report))
+    for line in report.lines():
         say(line)
 
 

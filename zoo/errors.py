@@ -46,3 +46,7 @@ class BackendError(ZooError, RuntimeError):
 
 class WeightsError(ZooError):
     """Weights that are missing or are not the ones that the card pins."""
+
+
+class HubError(ZooError, OSError):
+    """A Hub that cannot be reached, or refuses what was asked of it."""

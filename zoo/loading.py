@@ -6,20 +6,28 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from zoo import registries
 from zoo.cards import Card, InputContract
-from zoo.errors import BackendError, WeightsError, ZooError
-from zoo.hub import find_weights, remote_card, remote_weights
+from zoo.errors import BackendError, ConfigError, ZooError
+from zoo.golden import ANSWER, INPUT, LARGEST_CASE
+from zoo.hub import (
+    CONFIG,
+    LARGEST_TEXT,
+    LARGEST_WEIGHTS,
+    README,
+    Origin,
+    card_at,
+    find_weights,
+    place_of,
+)
 from zoo.model import Model
 from zoo.sparse import Backend
 from zoo.validation import validate
+from zoo.weights import check_header, fill, largest_file, metadata_of
 
-REMOTE = ("hf-hub:", "local-dir:")
 ANY_SPACING = InputContract(spacing=(1, 1, 1), finest=(1e-6,) * 3, coarsest=(1e6,) * 3)
 ANY_SCAN = ANY_SPACING.model_copy(
     update={"kind": "intensity", "windows": ((-200.0, 3000.0),)}  # Hounsfield units: no air
@@ -49,14 +57,37 @@ def load(
         WeightsError: no weights, or not the ones that the card pins.
         BackendError: the backend does not work on the device.
     """
-    card = info(name, local_files_only=local_files_only)
-    place = torch_device(device)
-    engine = select_backend(backend, place)
+    place = place_of(name, local_files_only=local_files_only) if is_remote(name) else None
+    card = card_at(place) if place else info(name)
+    target = torch_device(device)
+    engine = select_backend(backend, target)
+    wanted = expected_tensors(card)
+    content, found = find_weights(
+        card,
+        weights,
+        place=place,
+        limit=largest_file(wanted),
+        local_files_only=local_files_only,
+    )
+    check_header(content, wanted, f"the weights of {card.name}")
     network = build_network(card)
-    if weights is None and name.startswith(REMOTE):
-        weights = remote_weights(name, card, local_files_only=local_files_only)
-    _fill(network, find_weights(card, weights, local_files_only=local_files_only), card.name)
-    return Model(network, card, engine, place)
+    fill(network, content, f"the weights of {card.name}")
+    return Model(network, card, engine, target, Origin(found, metadata_of(content)))
+
+
+def download(name: str) -> dict[str, Path]:
+    """Fetch all files of a model, so that it loads without a network; returns where they are.
+
+    Those that come with the zoo, or lie in a folder, are there already. Errors as of `load`.
+    """
+    model = load(name, backend="torch", device="cpu")
+    assert model.origin.place and model.card.weights
+    place, files = model.origin.place, {model.card.weights.file: LARGEST_WEIGHTS}
+    if is_remote(name):
+        files |= {README: LARGEST_TEXT, CONFIG: LARGEST_TEXT}
+    found = {file: place.file(file, limit) for file, limit in files.items()}
+    golden = {file: place.find(file, LARGEST_CASE) for file in (INPUT, ANSWER)}
+    return found | {file: path for file, path in golden.items() if path}
 
 
 def create(
@@ -102,16 +133,40 @@ def _task(name: str) -> str | None:
 
 def info(name: str, *, local_files_only: bool = False) -> Card:
     """The card of a model; see `load` for names and errors."""
-    if name.startswith(REMOTE):
-        return remote_card(name, local_files_only=local_files_only)
+    if is_remote(name):
+        return card_at(place_of(name, local_files_only=local_files_only))
     return registries.cards.get(name)
 
 
+def is_remote(name: str) -> bool:
+    """Whether a name says where a model lies, and is not one of the registry."""
+    return name.startswith(("hf-hub:", "local-dir:"))
+
+
 def build_network(card: Card) -> nn.Module:
-    """The network of a card, with random weights."""
+    """The network of a card, with random weights.
+
+    Raises:
+        NotRegistered: no such architecture.
+        ConfigError: a config that does not fit it, or it does another task.
+    """
     design = registries.architectures.get(card.architecture)
+    if design.task != card.task:
+        raise ConfigError(
+            f"{card.name}: wanted an architecture for {card.task}, got {card.architecture}, which"
+            f" is for {design.task}; correct the card"
+        )
     network: nn.Module = design(validate(design.config_class, card.config, source=card.name))
     return network
+
+
+def expected_tensors(card: Card) -> dict[str, Tensor]:
+    """The tensors of a card's network by name, without memory of their own; errors as above.
+
+    A config from who knows where could ask for more memory than there is.
+    """
+    with torch.device("meta"):
+        return build_network(card).state_dict()
 
 
 def torch_device(name: str) -> torch.device:
@@ -139,11 +194,3 @@ def select_backend(name: str, device: torch.device) -> Backend:
 def _fastest(device: torch.device) -> str:
     wanted = "cpu" if device.type == "cpu" else "gpu"
     return wanted if wanted in registries.backends.own else "torch"
-
-
-def _fill(network: nn.Module, content: bytes, name: str) -> None:
-    try:
-        network.load_state_dict(safetensors.torch.load(content))
-    except (SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"the weights of {name} do not fit its network: {reason}") from error

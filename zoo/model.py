@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from pydantic import BaseModel
 from torch import nn
 
-from zoo.cards import Card, Weights
+from zoo.cards import Card
 from zoo.conform import binarise
 from zoo.errors import ConfigError
-from zoo.files import atomic_path, make_folder
-from zoo.hub import CONFIG, README, WEIGHTS, model_config, sha256_of
+from zoo.hub import Origin, sha256_of
 from zoo.plan import Plan, plan_prediction
 from zoo.prediction import Prediction
 from zoo.report import Stopwatch, peak_memory, versions
@@ -30,7 +27,11 @@ from zoo.tasks import Answer, Engine, task_of
 from zoo.tasks.super_resolution import factors_to, refined
 from zoo.volume import Volume
 
+if TYPE_CHECKING:
+    from zoo.publishing import Published
+
 Progress = Callable[[str], None]
+NEW = Origin()
 
 
 class Model:
@@ -42,16 +43,23 @@ class Model:
         backend: what computes convolutions.
         device: where.
         task: what it does with a volume.
+        origin: where it came from.
     """
 
     def __init__(
-        self, network: nn.Module, card: Card, backend: Backend, device: torch.device
+        self,
+        network: nn.Module,
+        card: Card,
+        backend: Backend,
+        device: torch.device,
+        origin: Origin = NEW,
     ) -> None:
         backend.check_device(device)
         self.network = network.to(device).eval()
         self.card = card
         self.backend = backend
         self.device = device
+        self.origin = origin
         self.engine = Engine(self.network, backend, device)
         self.task = task_of(card)
 
@@ -119,19 +127,27 @@ class Model:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write config.json, model.safetensors and README.md, which `local-dir:` loads.
 
+        Beside them lies the golden case of `zoo verify`: an input, and this model's answer to it.
+
         Raises:
             WriteError: the folder cannot be made or written.
         """
-        folder = Path(folder)
-        make_folder(folder)
-        with atomic_path(folder / WEIGHTS) as temporary:
-            tensors = {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()}
-            metadata = {"format": "pt", "architecture": self.card.architecture}
-            temporary.write_bytes(safetensors.torch.save(tensors, metadata))
-        with atomic_path(folder / CONFIG) as temporary:
-            temporary.write_text(json.dumps(model_config(self.card), indent=2) + "\n")
-        with atomic_path(folder / README) as temporary:
-            temporary.write_text(self._saved_card(folder / WEIGHTS).to_markdown())
+        from zoo.publishing import write_model
+
+        write_model(self, Path(folder))
+
+    def push_to_hub(
+        self, repo: str, *, private: bool = False, revision: str | None = None
+    ) -> Published:
+        """Publish the folder that `save` writes as ORG/REPO on the Hub; see `zoo.publishing.push`.
+
+        Raises:
+            ConfigError: not a repository's name.
+            HubError: the Hub cannot be reached, or refuses.
+        """
+        from zoo.publishing import push
+
+        return push(self, repo, private=private, revision=revision)
 
     def _predict_in_steps(
         self, source: Volume, threshold: float | None, watch: Stopwatch
@@ -185,11 +201,6 @@ class Model:
 
     def _weights_sha256(self) -> str | None:
         return self.card.weights.sha256 if self.card.weights else None
-
-    def _saved_card(self, weights: Path) -> Card:
-        repo = self.card.weights.repo if self.card.weights else f"local/{self.card.name}"
-        pinned = Weights(repo=repo, file=WEIGHTS, sha256=sha256_of(weights))
-        return self.card.model_copy(update={"weights": pinned})
 
     def __repr__(self) -> str:
         return f"Model({self.card.name}, {self.backend.name} on {self.device})"

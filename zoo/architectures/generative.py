@@ -173,7 +173,7 @@ class GenerativeNetwork(nn.Module):
         Raises:
             ConfigError: this network has fewer levels, or fewer channels in one of the last ones.
         """
-        added, channels = self.levels - smaller.levels, self.config.channels
+        added = self.levels - smaller.levels
         for name in ("channels", "residuals"):
             own, others = getattr(self.config, name), getattr(smaller.config, name)
             if added < 0 or any(map(operator.lt, own[added:], others)):

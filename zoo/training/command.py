@@ -16,6 +16,7 @@ from zoo import registries
 from zoo.cards import Card
 from zoo.errors import ConfigError
 from zoo.files import make_folder
+from zoo.hub import Origin
 from zoo.loading import select_backend
 from zoo.model import Model
 from zoo.training.config import TrainingConfig, read_config
@@ -69,7 +70,8 @@ def _export(trainer: Trainer, name: str, workers: int) -> str:
     finished = trainer.finish(workers)
     card = model_card(trainer.config, name, trainer.task.facts(), finished)
     folder = trainer.folder / "model"
-    Model(finished.network, card, trainer.backend, trainer.device).save(folder)
+    origin = Origin(facts={"training_config_sha256": trainer.config.sha256()})
+    Model(finished.network, card, trainer.backend, trainer.device, origin).save(folder)
     (measure, value), *_ = finished.scores.items()
     return (
         f"trained: {folder}, the average after step {finished.step}, {measure.replace('_', ' ')}"
@@ -116,9 +118,7 @@ def _text(config: TrainingConfig, finished: Finished | None) -> str:
     if finished:
         scores = ", ".join(f"{key} {value:.4f}" for key, value in finished.scores.items())
         text += f"\nThe average after step {finished.step}; in validation: {scores}.\n"
-    # A card is made to be published: the author's folders are nobody's business.
-    private = {"dataset": {"folder", "split", "validation_split"}}
-    return f"{text}\n    {config.model_dump_json(exclude=private)}\n"
+    return f"{text}\n    {config.public()}\n"
 
 
 def _check_resume(folder: Path, resume: bool) -> None:

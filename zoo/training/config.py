@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -188,6 +189,15 @@ class TrainingConfig(_Frozen):
     validate_every: PositiveInt = 250
     validation_cases: PositiveInt = 8
     statistics_batches: PositiveInt = 50
+
+    def public(self) -> str:
+        """As JSON, without the author's folders: they are nobody's business."""
+        private = {"dataset": {"folder", "split", "validation_split"}}
+        return self.model_dump_json(exclude=private)
+
+    def sha256(self) -> str:
+        """Hex digest of what decides a run's weights, folders apart."""
+        return hashlib.sha256(self.public().encode()).hexdigest()
 
 
 def read_config(path: str | Path) -> TrainingConfig:
