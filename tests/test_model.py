@@ -118,7 +118,8 @@ def test_resampled_prediction_comes_back_to_the_input_grid(eager, skull):
 def test_saved_model_loads_and_predicts_the_same(eager, skull, tmp_path):
     eager.save(tmp_path / "mine")
     files = {path.name for path in (tmp_path / "mine").iterdir()}
-    assert files == {"config.json", "model.safetensors", "README.md"}
+    golden = {"golden-input.nii.gz", "golden-answer.nii.gz"}
+    assert files == {"config.json", "model.safetensors", "README.md"} | golden
     loaded = zoo.load(f"local-dir:{tmp_path}/mine", backend="torch")
     assert loaded.config == eager.config
     wanted = hashlib.sha256((tmp_path / "mine/model.safetensors").read_bytes()).hexdigest()

@@ -106,7 +106,7 @@ class Card(_Frozen):
     architecture: str
     config: dict[str, Any] = {}
     input: InputContract
-    labels: tuple[str, ...] = ()
+    labels: tuple[Annotated[str, StringConstraints(pattern=r"^[^\p{C}]{1,80}$")], ...] = ()
     after: str | None = None
     weights: Weights | None = None
     metadata: dict[str, Any] = Field(default={}, repr=False)
@@ -136,6 +136,8 @@ def parse_card(content: str, *, source: str) -> Card:
     Raises:
         ConfigError: no front matter, not YAML, no `zoo:` block, or a key that does not fit.
     """
+    if control := re.search(r"[^\n\r\t -~\xa0-\U0010ffff]", content):
+        raise ConfigError(f"{source}: wanted text, got the control character {control[0]!r} in it")
     match = re.match(r"\A---[ \t]*\n(.*?)\n---[ \t]*\n(.*)\Z", content, re.DOTALL)
     if not match:
         raise ConfigError(f"{source}: a card begins with YAML front matter between two lines ---")

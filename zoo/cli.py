@@ -175,25 +175,30 @@ def verify(
     from zoo.loading import list_models
     from zoo.verifying import verify as run
 
-    rows, failures = [], []
+    verdicts: list[Any] = []
+    failures = []
     for each in [name] if name else list_models():
+        chosen = backends.split(",") if backends else None
+        checks = run(each, chosen, local_files_only=not name)
         try:
-            chosen = backends.split(",") if backends else None
-            verdicts = run(each, chosen, local_files_only=not name)
-            for verdict in track(
-                verdicts, each, console=err, disable=not err.is_terminal, transient=True
-            ):
-                rows.append(asdict(verdict))
-                if verdict.works and not verdict.agrees:
-                    failures.append(f"{each} on {verdict.backend}: {verdict.detail}")
+            verdicts += track(
+                checks, each, console=err, disable=not err.is_terminal, transient=True
+            )
         except ZooError as error:
             if name:
                 raise
             failures.append(str(error))
+    failures += [
+        f"{verdict.model} on {verdict.backend}: {verdict.detail}"
+        for verdict in verdicts
+        if verdict.works and not verdict.agrees
+    ]
     if as_json:
-        print_json(rows)
-    elif rows:
-        print_table(rows)
+        print_json([asdict(verdict) for verdict in verdicts])
+    elif verdicts:
+        print_table([verdict.row() for verdict in verdicts])
+        for backend, reason in {v.backend: v.detail for v in verdicts if not v.works}.items():
+            say(f"{backend}: {reason}")
     for failure in failures:
         complain(failure)
     if failures:

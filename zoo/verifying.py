@@ -36,6 +36,11 @@ class Verdict:
     differing: int
     detail: str
 
+    def row(self) -> dict[str, str]:
+        """Of a table."""
+        answer = self.detail if self.works else "not compared"
+        return {"model": self.model, "backend": self.backend, "answer": answer}
+
 
 def verify(
     name: str, backends: Sequence[str] | None = None, *, local_files_only: bool = False

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from zoo import sparse
@@ -21,7 +21,8 @@ from zoo.heads import head_of_kind
 from zoo.layers import Convolution, GenerativeTransposedConvolution, Residual, Unit
 from zoo.sparse import Index, SparseTensor
 
-Channels = Annotated[int, Field(ge=1)]
+Channels = Annotated[int, Field(ge=1, le=4096)]
+Blocks = Annotated[int, Field(ge=0, le=64)]
 KEPT = (
     1.5  # standard deviations below the mean of a feature that ReLU keeps, in a level that begins
 )
@@ -48,7 +49,7 @@ class GenerativeConfig(BaseModel):
         *(8, 8, 16, 16, 32, 32, 64),
     )
     thresholds: Annotated[tuple[float, ...], Field(validate_default=True)] = ()
-    residuals: Annotated[tuple[NonNegativeInt, ...], Field(validate_default=True)] = ()
+    residuals: Annotated[tuple[Blocks, ...], Field(validate_default=True)] = ()
     head: str = "occupancy"
 
     @field_validator("thresholds", "residuals")

@@ -17,7 +17,7 @@ from zoo.heads import head_of_kind
 from zoo.layers import Convolution, TransposedConvolution, Unit
 from zoo.sparse import SparseTensor
 
-Channels = Annotated[int, Field(ge=1)]
+Channels = Annotated[int, Field(ge=1, le=4096)]
 
 
 class SegmentationConfig(BaseModel):

@@ -1,0 +1,37 @@
+"""Ship a model with the zoo: python tools/ship.py runs/NAME/model NAME
+
+Copies the weights and the golden case of a folder that Model.save wrote to cards/, and pins the
+weights on the card, whose prose stays; a model that has no card yet gets the folder's.
+"""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from zoo.golden import ANSWER, INPUT
+from zoo.hub import README, WEIGHTS, sha256_of
+
+CARDS = Path(__file__).parent.parent / "cards"
+
+
+def ship(folder: Path, name: str) -> None:
+    card = CARDS / f"{name}.md"
+    if not card.exists():
+        shutil.copy(folder / README, card)
+    pinned, count = re.subn(
+        r"(?m)^(    sha256: )[0-9a-f]{64}$",
+        rf"\g<1>{sha256_of(folder / WEIGHTS)}",
+        card.read_text(),
+    )
+    if count != 1:
+        sys.exit(f"{card}: wanted one line with the sha256 of the weights, got {count}")
+    for file, suffix in {WEIGHTS: "safetensors", INPUT: INPUT, ANSWER: ANSWER}.items():
+        shutil.copy(folder / file, CARDS / f"{name}.{suffix}")
+    card.write_text(pinned)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    ship(Path(sys.argv[1]), sys.argv[2])
