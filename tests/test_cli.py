@@ -12,6 +12,7 @@ from zoo import registries
 from zoo.cli import main
 
 COMMANDS = ["list", "info", "predict", "evaluate", "train", "phantom", "doctor"]
+COMMANDS += ["bench", "convert", "download", "push", "verify"]
 
 
 @pytest.fixture(scope="module")

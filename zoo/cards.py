@@ -163,6 +163,11 @@ def read_card(path: str | Path) -> Card:
         raise ConfigError(f"no readable card at {path}: {error}") from error
 
 
+def name_from(text: str) -> str:
+    """A card's name, made of a file's."""
+    return re.sub(r"[^a-z0-9.-]+", "-", text.lower()).strip("-.") or "model"
+
+
 def shipped_cards() -> Path:
     """The folder with the zoo's own cards and small weights: in the wheel, or in the checkout."""
     packaged = Path(__file__).parent / "model_cards"

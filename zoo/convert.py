@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 from os import PathLike
@@ -23,8 +22,9 @@ from torch import Tensor
 
 from zoo import registries
 from zoo.architectures.generative import GenerativeNetwork
-from zoo.cards import Card, InputContract
-from zoo.errors import ConfigError, ReadError, WeightsError, WriteError
+from zoo.cards import Card, InputContract, name_from
+from zoo.checkpoints import bare_names, find_state_dict, read_checkpoint, some
+from zoo.errors import ConfigError, WeightsError, WriteError
 from zoo.files import atomic_path, make_folder
 from zoo.hub import CONFIG, README, WEIGHTS, sha256_of
 from zoo.loading import create
@@ -53,10 +53,7 @@ CANONICAL_NAMES = {
     for old, new in MODULES
 }
 PUBLIC_NAMES = {new: old for old, new in CANONICAL_NAMES.items()}
-NESTED = ("state_dict", "model_state_dict", "model", "network", "net", "weights")
-WRAPPERS = ("module.", "_orig_mod.")  # DataParallel's, torch.compile's
 DEFAULTED = ".num_batches_tracked"  # counts training steps; BatchNorm infers without it
-NAMED = 10  # so many names of one fault in an error
 
 
 @dataclass(frozen=True)
@@ -147,8 +144,8 @@ def convert(
     path, folder = Path(checkpoint), Path(folder)
     design = registries.architectures.get(architecture)
     _check_free(folder)
-    nested, tensors, left_over = _state_dict(_read(path), path)
-    names = _names(tensors)
+    nested, tensors, left_over = find_state_dict(read_checkpoint(path), path)
+    names = bare_names(tensors)
     settings: dict[str, Any] = {}
     if isinstance(design, type) and issubclass(design, GenerativeNetwork):
         names = {key: _renamed(bare, CANONICAL_NAMES) for key, bare in names.items()}
@@ -193,67 +190,6 @@ def read_settings(text: str) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ConfigError(f"config: wanted a JSON object in {text}, got {settings!r}")
     return settings
-
-
-def _read(path: Path) -> Any:
-    """What a file of torch.save's holds, without running any of it."""
-    if not path.is_file() or not path.stat().st_size:
-        got = "an empty file" if path.is_file() else "a folder" if path.is_dir() else "no such file"
-        raise ReadError(f"{path}: wanted a checkpoint, got {got}; check the path, or copy it again")
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of formats that are then refused
-            return torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # damaged bytes can make it raise anything
-        message = " ".join(str(error).split())
-        if found := re.search(r"\bGLOBAL ([\w.]+)", message):
-            raise ReadError(
-                f"{path}: wanted plain tensors, got a pickle that calls {found[1]}; none of it was"
-                " run: if you trust who made it, save its state_dict() alone, with their code"
-            ) from error
-        raise ReadError(
-            f"{path}: wanted a checkpoint of tensors that torch.save wrote, got a file that is"
-            f" damaged, cut off or something else ({type(error).__name__}:"
-            f" {message.split('. ')[0]}); copy it again, or save a state_dict() alone"
-        ) from error
-
-
-def _state_dict(content: Any, path: Path) -> tuple[str, dict[str, Tensor], tuple[str, ...]]:
-    """The key that it is under, "" if it is all of the content; its tensors; the other keys."""
-    keys = content if isinstance(content, dict) else {}
-    found = {key: keys[key] for key in NESTED if _is_state_dict(keys.get(key))}
-    if _is_state_dict(content):
-        found = {"": content}
-    if len(found) != 1:
-        others = (f"{k} ({type(v).__name__})" for k, v in keys.items() if not isinstance(v, Tensor))
-        raise WeightsError(
-            f"{path}: wanted a state_dict, of names and tensors only, alone or under one of"
-            f" {', '.join(NESTED)}; got {_some(others) or type(content).__name__}:"
-            " save the network's state_dict() alone"
-        )
-    ((nested, tensors),) = found.items()
-    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    if size > path.stat().st_size:  # a few bytes can stand for more than there is memory
-        raise WeightsError(
-            f"{path}: wanted every value of its tensors, {size:,} bytes, got a file of"
-            f" {path.stat().st_size:,}: save them after .contiguous()"
-        )
-    return nested, tensors, tuple(str(key) for key in keys if key != nested) if nested else ()
-
-
-def _is_state_dict(content: Any) -> bool:
-    return (
-        isinstance(content, dict)
-        and bool(content)
-        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
-    )
-
-
-def _names(keys: Iterable[str]) -> dict[str, str]:
-    """Every key of a state_dict, and its name without the prefixes that all of them have."""
-    names = {key: key for key in keys}
-    while prefix := next((p for p in WRAPPERS if all(n.startswith(p) for n in names.values())), ""):
-        names = {key: name.removeprefix(prefix) for key, name in names.items()}
-    return names
 
 
 def _renamed(name: str, modules: Mapping[str, str]) -> str:
@@ -304,7 +240,7 @@ def _fit(
     left_over = [key for key, name in names.items() if name not in wanted or keys[name] != key]
     faults = {"missing": missing, "unfit": unfit, "left over": left_over}
     if any(faults.values()):
-        raise ValueError("; ".join(f"{kind}: {_some(of)}" for kind, of in faults.items() if of))
+        raise ValueError("; ".join(f"{kind}: {some(of)}" for kind, of in faults.items() if of))
     return fitted
 
 
@@ -337,15 +273,10 @@ def _described(tensor: Tensor) -> str:
     return f"{kind}{tensor.dtype} {tuple(tensor.shape)}".replace("torch.", "")
 
 
-def _some(names: Iterable[str]) -> str:
-    first, rest = (listed := list(names))[:NAMED], listed[NAMED:]
-    return ", ".join(first) + (f" and {len(rest)} more" if rest else "")
-
-
 def _card(drawn: Card, path: Path, name: str | None, spacing: float | None) -> Card:
     """The card of a network just made, with its name, provenance and input contract."""
     block = drawn.model_dump()
-    block["name"] = name or re.sub(r"[^a-z0-9.-]+", "-", path.stem.lower()).strip("-.") or "model"
+    block["name"] = name or name_from(path.stem)
     grids = "Any grid is used as it is, as it is not stated on which the network was trained."
     if spacing is not None:
         if not 0 < spacing < inf:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from zoo import registries
-from zoo.cards import Card
+from zoo.cards import Card, name_from
 from zoo.errors import ConfigError
 from zoo.files import make_folder
 from zoo.hub import Origin
@@ -101,7 +100,7 @@ def model_card(
 ) -> Card:
     """The card of a model just trained, with its task's facts; its prose is the author's."""
     block = {
-        "name": re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.") or "model",
+        "name": name_from(name),
         "task": registries.architectures.get(config.architecture).task,
         "architecture": config.architecture,
         "config": config.config,

@@ -1,0 +1,85 @@
+"""Checkpoints of PyTorch's: the state_dict in a pickle that is trusted with nothing."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.errors import ReadError, WeightsError
+
+NESTED = ("state_dict", "model_state_dict", "model", "network", "net", "weights")
+WRAPPERS = ("module.", "_orig_mod.")  # DataParallel's, torch.compile's
+NAMED = 10  # so many names of one fault in an error
+
+
+def read_checkpoint(path: Path) -> Any:
+    """What a file of torch.save's holds, without running any of it."""
+    if not path.is_file() or not path.stat().st_size:
+        got = "an empty file" if path.is_file() else "a folder" if path.is_dir() else "no such file"
+        raise ReadError(f"{path}: wanted a checkpoint, got {got}; check the path, or copy it again")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of formats that are then refused
+            return torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # damaged bytes can make it raise anything
+        message = " ".join(str(error).split())
+        if found := re.search(r"\bGLOBAL ([\w.]+)", message):
+            raise ReadError(
+                f"{path}: wanted plain tensors, got a pickle that calls {found[1]}; none of it was"
+                " run: if you trust who made it, save its state_dict() alone, with their code"
+            ) from error
+        raise ReadError(
+            f"{path}: wanted a checkpoint of tensors that torch.save wrote, got a file that is"
+            f" damaged, cut off or something else ({type(error).__name__}:"
+            f" {message.split('. ')[0]}); copy it again, or save a state_dict() alone"
+        ) from error
+
+
+def find_state_dict(content: Any, path: Path) -> tuple[str, dict[str, Tensor], tuple[str, ...]]:
+    """The key that it is under, "" if it is all of the content; its tensors; the other keys."""
+    keys = content if isinstance(content, dict) else {}
+    found = {key: keys[key] for key in NESTED if _is_state_dict(keys.get(key))}
+    if _is_state_dict(content):
+        found = {"": content}
+    if len(found) != 1:
+        others = (f"{k} ({type(v).__name__})" for k, v in keys.items() if not isinstance(v, Tensor))
+        raise WeightsError(
+            f"{path}: wanted a state_dict, of names and tensors only, alone or under one of"
+            f" {', '.join(NESTED)}; got {some(others) or type(content).__name__}:"
+            " save the network's state_dict() alone"
+        )
+    ((nested, tensors),) = found.items()
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if size > path.stat().st_size:  # a few bytes can stand for more than there is memory
+        raise WeightsError(
+            f"{path}: wanted every value of its tensors, {size:,} bytes, got a file of"
+            f" {path.stat().st_size:,}: save them after .contiguous()"
+        )
+    return nested, tensors, tuple(str(key) for key in keys if key != nested) if nested else ()
+
+
+def _is_state_dict(content: Any) -> bool:
+    return (
+        isinstance(content, dict)
+        and bool(content)
+        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
+    )
+
+
+def bare_names(keys: Iterable[str]) -> dict[str, str]:
+    """Every key of a state_dict, and its name without the prefixes that all of them have."""
+    names = {key: key for key in keys}
+    while prefix := next((p for p in WRAPPERS if all(n.startswith(p) for n in names.values())), ""):
+        names = {key: name.removeprefix(prefix) for key, name in names.items()}
+    return names
+
+
+def some(names: Iterable[str]) -> str:
+    """The first of some names, and how many more there are."""
+    first, rest = (listed := list(names))[:NAMED], listed[NAMED:]
+    return ", ".join(first) + (f" and {len(rest)} more" if rest else "")
