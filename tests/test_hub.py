@@ -85,7 +85,7 @@ def test_offline_mode_never_touches_the_network(good, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     load()
     assert zoo.info(NAME).name == "sparse-completion"
-    with pytest.raises(WeightsError, match=r"not in the Hugging Face cache.*weights="):
+    with pytest.raises(WeightsError, match=r"not in the Hugging Face cache.*local-dir:"):
         load("hf-hub:lab/other")
     assert not good.requests
 

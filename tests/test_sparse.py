@@ -1,24 +1,26 @@
 """Every backend against the oracle, with one body for all."""
 
 import numpy as np
-import oracle
 import pytest
 import torch
 
 from zoo import sparse
 from zoo.errors import VolumeError
 from zoo.sparse.backend import EmptyIndex
+from zoo.testing.backends import (
+    CASES,
+    Bench,
+    check_add,
+    check_coarsening,
+    check_convolution,
+    check_generative_transposed_convolution,
+    check_prune,
+    check_transposed_convolution,
+    rows,
+    same,
+)
 
-CASES = {
-    "one voxel": [[(5, 6, 7)]],
-    "corner": [[(0, 0, 0), (1, 0, 0), (0, 1, 1)]],
-    "negative": [[(-1, -1, -1), (-2, 0, 3), (0, 0, 0), (1, 1, 1)]],
-    "line": [[(2, 2, k) for k in range(9)]],
-    "two far apart": [[(0, 0, 0), (400, 70, 1900)]],
-    "batch": [[(0, 0, 0), (1, 1, 1), (3, 3, 2)], [(0, 0, 0), (7, 6, 5)]],
-    "empty item": [[(0, 0, 0), (1, 1, 1)], []],
-    "blob": [list({tuple(p) for p in np.random.default_rng(3).integers(0, 7, (90, 3)).tolist()})],
-}
+GRID_TOO_LARGE = "as a dense grid this has up to 3 billion voxels"
 
 
 def values(count, channels, seed=0):
@@ -27,86 +29,43 @@ def values(count, channels, seed=0):
 
 def make(case, channels, backend, stride=1, seed=0):
     """A tensor in float64 that wants gradients, and its leaf features."""
-    if backend.name == "dense" and case == "two far apart":
-        pytest.skip("as a dense grid this has up to 3 billion voxels")
+    bench(backend, case)
     items = [torch.tensor(item, dtype=torch.int64).reshape(-1, 3) * stride for item in CASES[case]]
     leaf = values(sum(map(len, items)), channels, seed).requires_grad_()
     return sparse.SparseTensor.from_coordinates(items, leaf, backend=backend, stride=stride), leaf
 
 
-def as_dict(coordinates, features):
-    points = map(tuple, coordinates.tolist())
-    return dict(zip(points, features.detach().numpy(), strict=True))
-
-
-def assert_same(got, wanted):
-    assert set(got) == set(wanted)
-    for point, value in wanted.items():
-        np.testing.assert_allclose(got[point], value, rtol=1e-10, atol=1e-12)
-
-
-def check_against_oracle(x, y, kernel, wanted, step, sign):
-    """Outputs, and gradients with respect to features and kernel."""
-    before = as_dict(x.coordinates, x.features)
-    assert_same(as_dict(y.coordinates, y.features), wanted)
-    upstream = values(len(y), y.channels, seed=9)
-    to_x, to_kernel = torch.autograd.grad(y.features, [x.features, kernel], upstream)
-    plain = kernel.detach().numpy()
-    wanted_x, wanted_kernel = oracle.gradients(
-        before, plain, as_dict(y.coordinates, upstream), step, sign
-    )
-    assert_same(as_dict(x.coordinates, to_x), wanted_x)
-    np.testing.assert_allclose(to_kernel.numpy(), wanted_kernel, rtol=1e-10, atol=1e-12)
+def bench(backend, case):
+    if backend.name == "dense" and case == "two far apart":
+        pytest.skip(GRID_TOO_LARGE)
+    return Bench(backend)
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("size", "stride"), [(1, 1), (3, 1), (2, 2)])
 @pytest.mark.parametrize("tensor_stride", [1, 4])
 def test_convolution(backend, case, size, stride, tensor_stride):
-    x, _ = make(case, 3, backend, tensor_stride)
-    kernel = values(size**3 * 3, 4, seed=1).reshape(size**3, 3, 4).requires_grad_()
-    y = sparse.convolution(x, kernel, stride=stride)
-    wanted = oracle.convolution(
-        as_dict(x.coordinates, x.features), kernel.detach().numpy(), stride, tensor_stride
-    )
-    assert y.stride == tensor_stride * stride
-    check_against_oracle(x, y, kernel, wanted, tensor_stride, +1)
+    check_convolution(bench(backend, case), CASES[case], size, stride, tensor_stride)
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("size", [2, 4])
 @pytest.mark.parametrize("tensor_stride", [2, 8])
 def test_generative_transposed_convolution(backend, case, size, tensor_stride):
-    x, _ = make(case, 3, backend, tensor_stride)
-    kernel = values(size**3 * 3, 2, seed=1).reshape(size**3, 3, 2).requires_grad_()
-    y = sparse.generative_transposed_convolution(x, kernel)
-    wanted = oracle.generative_transposed_convolution(
-        as_dict(x.coordinates, x.features), kernel.detach().numpy(), tensor_stride
-    )
-    assert y.stride == tensor_stride // 2
-    check_against_oracle(x, y, kernel, wanted, tensor_stride // 2, -1)
+    check_generative_transposed_convolution(bench(backend, case), CASES[case], size, tensor_stride)
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("size", [2, 4])
 @pytest.mark.parametrize("tensor_stride", [1, 4])
 def test_transposed_convolution_onto_given_coordinates(backend, case, size, tensor_stride):
-    """Onto the coordinates that a strided convolution came from, of which some are not reached."""
-    fine, _ = make(case, 3, backend, tensor_stride)
-    coarse = sparse.convolution(fine, values(8 * 3 * 3, 1).reshape(8, 3, 3), stride=2)
-    x = sparse.prune(coarse, coarse.coordinates[:, 1] != coarse.coordinates[-1, 1])
-    x = coarse if not len(x) else x
-    kernel = values(size**3 * 3, 2, seed=1).reshape(size**3, 3, 2).requires_grad_()
-    x = x.with_features(x.features.detach().requires_grad_())
-    y = sparse.transposed_convolution(x, kernel, fine.index)
-    assert y.index is fine.index
-    wanted = oracle.transposed_convolution(
-        as_dict(x.coordinates, x.features),
-        kernel.detach().numpy(),
-        as_dict(fine.coordinates, fine.features),
-        2 * tensor_stride,
-    )
-    check_against_oracle(x, y, kernel, wanted, tensor_stride, -1)
+    check_transposed_convolution(bench(backend, case), CASES[case], size, tensor_stride)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("check", [check_prune, check_add, check_coarsening])
+def test_what_changes_coordinates(backend, case, check):
+    check(bench(backend, case), CASES[case])
 
 
 def test_transposed_convolution_of_nothing_is_zero(backend):
@@ -137,19 +96,8 @@ def test_kernel_of_four_reaches_beyond_the_bounding_box(backend):
     up = sparse.generative_transposed_convolution(x, torch.ones(64, 1, 1, dtype=torch.float64))
     assert up.coordinates[:, 1:].max(0).values.tolist() == [13, 15, 17]
     y = sparse.convolution(up, torch.ones(27, 1, 1, dtype=torch.float64))
-    corner = as_dict(y.coordinates, y.features)[(0, 13, 15, 17)]
+    corner = rows(y)[(0, 13, 15, 17)]
     np.testing.assert_allclose(corner, 8 * x.features.detach().numpy()[0])
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_prune(backend, case):
-    x, leaf = make(case, 2, backend)
-    keep = x.coordinates[:, 1:].sum(1) % 2 == 0
-    y = sparse.prune(x, keep)
-    wanted = oracle.prune(as_dict(x.coordinates, x.features), lambda p: sum(p[1:]) % 2 == 0)
-    assert_same(as_dict(y.coordinates, y.features), wanted)
-    y.features.sum().backward()
-    assert leaf.grad.sum() == 2 * len(wanted)
 
 
 def test_prune_to_nothing_and_on(backend):
@@ -167,23 +115,6 @@ def test_prune_to_nothing_and_on(backend):
     assert sparse.add(nothing, x) is x and sparse.add(x, nothing) is x
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_add_is_a_union(backend, case):
-    x, leaf = make(case, 3, backend)
-    even = x.coordinates[:, 1:].sum(1) % 2 == 0
-    some = sparse.prune(x, even | (x.coordinates[:, 1] == x.coordinates[0, 1]))
-    others = sparse.prune(x, ~even | (x.coordinates[:, 2] == x.coordinates[0, 2]))
-    total = sparse.add(some, others.with_features(others.features * 10))
-    wanted = oracle.add(
-        as_dict(some.coordinates, some.features),
-        as_dict(others.coordinates, 10 * others.features),
-    )
-    assert_same(as_dict(total.coordinates, total.features), wanted)
-    total.features.sum().backward()
-    counts = torch.as_tensor(leaf.grad).sum()
-    np.testing.assert_allclose(counts, 3 * (len(some) + 10 * len(others)))
-
-
 @pytest.mark.parametrize("case", ["corner", "blob", "batch"])
 def test_add_may_overwrite_where_one_holds_the_other(backend, case):
     """The same sum, whether x's features serve for the result or are still needed."""
@@ -191,12 +122,12 @@ def test_add_may_overwrite_where_one_holds_the_other(backend, case):
     before = x.features.detach().clone()
     some = sparse.prune(x, x.coordinates[:, 1:].sum(1) % 2 == 0)
     total = sparse.add(x, some)
-    wanted = as_dict(total.coordinates, total.features)
+    wanted = rows(total)
     differentiated = sparse.add(x, some, overwrite=True)
     assert differentiated.features.requires_grad and torch.equal(x.features, before)
     with torch.no_grad():
         got = sparse.add(x.with_features(before.clone()), some, overwrite=True)
-        assert_same(as_dict(got.coordinates, got.features), wanted)
+        same(Bench(backend), rows(got), wanted)
         ones = x.with_features(torch.ones(1, 1, dtype=torch.float64).expand(len(x), 3))
         sparse.add(ones, some, overwrite=True)
         assert (ones.features == 1).all()  # all its rows are one
@@ -227,22 +158,6 @@ def test_rectify_lets_gradients_through_and_checks_its_arguments(backend):
         sparse.rectify(x, scale[:1], shift)
     with pytest.raises(ValueError, match="shift must be"):
         sparse.rectify(x, scale, shift.float())
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_coarsening_and_membership(backend, case):
-    x, _ = make(case, 1, backend)
-    index = sparse.coarsen(sparse.coarsen(x.index))
-    points = set(map(tuple, x.coordinates.tolist()))
-    assert set(map(tuple, index.coordinates.tolist())) == oracle.coarse(points, 4)
-    assert len(index) == len(oracle.coarse(points, 4)) and index.stride == 4
-    target, _ = make("corner", 1, backend)
-    if target.index.batch_size == x.index.batch_size:
-        wanted = [
-            point in set(map(tuple, target.coordinates.tolist()))
-            for point in map(tuple, x.coordinates.tolist())
-        ]
-        assert sparse.contains(x.index, target.index).tolist() == wanted
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

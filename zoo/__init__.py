@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from zoo.volume import Volume
 
 __version__ = "0.1.0"
+plugin_api_version = 1  # of what `zoo.plugins` describes; a package says which one it was made for
 __all__ = [
     "Card",
     "Model",
@@ -31,6 +32,7 @@ __all__ = [
     "info",
     "list_models",
     "load",
+    "plugin_api_version",
     "registries",
 ]
 

@@ -73,6 +73,10 @@ def _reason(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {error}; --debug shows where"
 
 
+plugin = typer.Typer(no_args_is_help=True, help="Make a plugin.")
+app.add_typer(plugin, name="plugin")
+
+
 @app.callback()
 def _common(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -111,13 +115,17 @@ def list_(
 
 @app.command()
 def info(name: Name, as_json: AsJson = False) -> None:
-    """Show a model's card."""
+    """Show a model's card, and where it comes from."""
+    from zoo import registries
     from zoo.loading import info as card_of
+    from zoo.loading import is_remote
 
     card = card_of(name)
+    origin = {"origin": name if is_remote(name) else registries.cards.origin(name)}
     if as_json:
-        return print_json(card.model_dump(mode="json"))
-    print_facts(card.model_dump(mode="json", exclude={"metadata", "text"}, exclude_none=True))
+        return print_json(card.model_dump(mode="json") | origin)
+    facts = card.model_dump(mode="json", exclude={"metadata", "text"}, exclude_none=True)
+    print_facts(facts | origin)
     print()
     if out.is_terminal:
         out.print(Markdown(card.text))
@@ -526,14 +534,33 @@ def bench(
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Show which backends work here, how to get the others, and which plugins are broken."""
-    from zoo.doctor import check_backends, plugin_problems
+    """Show which backends work here, how to get the others, and what plugins bring or break."""
+    from zoo.doctor import check_backends, plugin_parts, plugin_problems
     from zoo.report import versions
 
     checks, problems = [asdict(check) for check in check_backends()], plugin_problems()
+    parts, known = plugin_parts(), versions()
     if as_json:
-        return print_json({"versions": versions(), "backends": checks, "problems": problems})
-    say("  ".join(f"{key} {value}" for key, value in versions().items()))
+        facts = {"versions": known, "backends": checks, "plugins": parts, "problems": problems}
+        return print_json(facts)
+    say("  ".join(f"{key} {value}" for key, value in known.items()))
     print_table(checks)
+    if parts:
+        print()
+        print_table(parts)
     for problem in problems:
         say(f"broken plugin: {problem}")
+
+
+@plugin.command("new")
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="Of the package: a-z, 0-9 and dashes.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Make its folder in here.")
+    ] = Path(),
+) -> None:
+    """Write a package with an architecture, a model and tests, which installs as it is."""
+    from zoo.scaffold import new_plugin as run
+
+    folder = run(name, output)
+    say(f"{folder}: now  pip install '{folder}[test]'  and  pytest {folder}")

@@ -26,6 +26,16 @@ def check_backends() -> list[BackendCheck]:
     return [_check(name) for name in registries.backends.names()]
 
 
+def plugin_parts() -> list[dict[str, str]]:
+    """What plugins bring: package and version, kind and name. Imports none of them."""
+    return [
+        {"package": registry.origin(name), "kind": registry.noun, "name": name}
+        for registry in registries.everything()
+        for name in registry.names()
+        if registry.origin(name) not in ("zoo", "registered")
+    ]
+
+
 def plugin_problems() -> list[str]:
     """One line per plugin entry, of any registry, that cannot be used."""
     return [problem for registry in registries.everything() for problem in registry.problems()]

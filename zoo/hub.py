@@ -23,7 +23,8 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-from zoo.cards import Card, read_card, shipped_cards
+from zoo import registries
+from zoo.cards import Card, read_card
 from zoo.errors import ConfigError, WeightsError
 
 WEIGHTS = "model.safetensors"
@@ -65,16 +66,17 @@ class Folder:
         self.path = Path(path)
 
     def file(self, name: str, limit: int, *, again: bool = False) -> Path:
-        path = self._path(name)
+        path = self.path_of(name)
         if not path.is_file():
             raise WeightsError(f"no {path.name} in {self.path}: save the model there again")
         return _bounded(path, limit)
 
     def find(self, name: str, limit: int) -> Path | None:
-        path = self._path(name)
+        path = self.path_of(name)
         return _bounded(path, limit) if path.is_file() else None
 
-    def _path(self, name: str) -> Path:
+    def path_of(self, name: str) -> Path:
+        """Where a file lies, or would."""
         return self.path / name
 
     def __str__(self) -> str:
@@ -88,7 +90,7 @@ class Beside(Folder):
         super().__init__(card.parent)
         self.stem = card.stem
 
-    def _path(self, name: str) -> Path:
+    def path_of(self, name: str) -> Path:
         return self.path / f"{self.stem}.{SUFFIX if name.endswith(SUFFIX) else name}"
 
 
@@ -109,9 +111,10 @@ class Repository:
             return self._fetch(name, limit, again)
         except LocalEntryNotFoundError as error:
             reason = f" ({one_line(error.__cause__)})" if error.__cause__ else ""
+            advice = "load it as local-dir:FOLDER" if name in (README, CONFIG) else "pass weights="
             raise WeightsError(
                 f"{name} of {self.repo} is not in the Hugging Face cache and the Hub was not"
-                f" reached{reason}; connect once, or copy the file here and pass it as weights="
+                f" reached{reason}; connect once, or copy the model here and {advice}"
             ) from error
         except WeightsError:
             raise
@@ -254,10 +257,11 @@ def find_weights(
         return _verified(card, Folder(given.parent), given.name, limit)
     if place is not None:
         return _verified(card, place, pinned.file, limit)
-    shipped = Beside(shipped_cards() / f"{card.name}.md")
-    path = shipped.find(WEIGHTS, limit)
-    if path and sha256_of(path) == pinned.sha256:
-        return _verified(card, shipped, WEIGHTS, limit)
+    if shipped := registries.cards.path(card.name):
+        beside = Beside(shipped)
+        path = beside.find(WEIGHTS, limit)
+        if path and sha256_of(path) == pinned.sha256:
+            return _verified(card, beside, WEIGHTS, limit)
     hub = Repository(pinned.repo, pinned.revision, local_files_only=local_files_only)
     return _verified(card, hub, pinned.file, limit)
 

@@ -7,14 +7,18 @@ in the group of the registry's name. Listing reads names and metadata only and i
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import catalogue
 
+import zoo
 from zoo.cards import Card, read_card, shipped_cards
 from zoo.errors import AlreadyRegistered, ConfigError, NotRegistered, PluginError, ZooError
 
@@ -121,7 +125,7 @@ class CardRegistry(Registry):
 
     def get(self, name: str) -> Card:
         """The card of a model; see `Registry.get` for the errors."""
-        found = self.own[name] if name in self.own else super().get(name)
+        found = self._found(name)
         if isinstance(found, Card):
             return found
         try:
@@ -132,6 +136,18 @@ class CardRegistry(Registry):
                 " upgrade or uninstall what brings it"
             ) from error
 
+    def path(self, name: str) -> Path | None:
+        """Where a model's card lies, its files beside it; None if it is not in a file.
+
+        Raises:
+            AlreadyRegistered, PluginError: as `get`.
+        """
+        found = self._found(name) if name in self else None
+        return Path(found) if isinstance(found, str | PathLike) else None
+
+    def _found(self, name: str) -> Any:
+        return self.own[name] if name in self.own else super().get(name)
+
 
 def _package(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
@@ -139,12 +155,26 @@ def _package(point: EntryPoint) -> str:
 
 def _load(point: EntryPoint, noun: str) -> Any:
     try:
-        return point.load()
+        found = point.load()
+        package = sys.modules[point.module.partition(".")[0]]
+        declared = getattr(package, "zoo_plugin_api_version", zoo.plugin_api_version)
     except Exception as error:
         raise PluginError(
             f"{noun} {point.name!r} of plugin {_package(point)} does not load: "
             f"{type(error).__name__}: {error}; upgrade or uninstall the plugin"
         ) from error
+    if declared != zoo.plugin_api_version:
+        older = "the plugin" if _below(declared, zoo.plugin_api_version) else "the zoo"
+        raise PluginError(
+            f"{noun} {point.name!r} of plugin {_package(point)} is written for plugin API"
+            f" {declared!r}, this zoo has {zoo.plugin_api_version}; upgrade {older}, or uninstall"
+            " the plugin"
+        )
+    return found
+
+
+def _below(declared: Any, version: int) -> bool:
+    return isinstance(declared, int) and declared < version
 
 
 architectures = Registry(

@@ -1,0 +1,295 @@
+"""Backends against the oracle: results, gradients, repetition, nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo import sparse
+from zoo.errors import BackendError
+from zoo.sparse import Backend, SparseTensor
+from zoo.testing import oracle
+from zoo.testing.expecting import expect, expect_close
+
+Points = Sequence[Sequence[tuple[int, int, int]]]
+Rows = oracle.Rows
+CPU = torch.device("cpu")
+
+CASES: dict[str, Points] = {
+    "one voxel": [[(5, 6, 7)]],
+    "corner": [[(0, 0, 0), (1, 0, 0), (0, 1, 1)]],
+    "negative": [[(-1, -1, -1), (-2, 0, 3), (0, 0, 0), (1, 1, 1)]],
+    "line": [[(2, 2, k) for k in range(9)]],
+    "two far apart": [[(0, 0, 0), (400, 70, 1900)]],
+    "batch": [[(0, 0, 0), (1, 1, 1), (3, 3, 2)], [(0, 0, 0), (7, 6, 5)]],
+    "empty item": [[(0, 0, 0), (1, 1, 1)], []],
+    "blob": [list({(i, j, k) for i, j, k in np.random.default_rng(3).integers(0, 7, (90, 3))})],
+}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A backend to be tested.
+
+    Attributes:
+        backend: the backend.
+        device: where to test it.
+        dtype: of features and kernels.
+    """
+
+    backend: Backend
+    device: torch.device = CPU
+    dtype: torch.dtype = torch.float64
+
+    @property
+    def tolerance(self) -> float:
+        return 1e-10 if self.dtype == torch.float64 else 1e-5
+
+    def values(self, *shape: int, seed: int = 0) -> Tensor:
+        """Numbers between -1 and 1."""
+        drawn = np.random.default_rng(seed).uniform(-1, 1, shape)
+        return torch.from_numpy(drawn).to(self.device, self.dtype)
+
+    def tensor(self, points: Points, channels: int, stride: int = 1, seed: int = 0) -> SparseTensor:
+        """Coordinates times the stride, with features that want gradients."""
+        items = [torch.tensor(p, dtype=torch.int64).reshape(-1, 3) * stride for p in points]
+        features = self.values(sum(map(len, items)), channels, seed=seed).requires_grad_()
+        return SparseTensor.from_coordinates(
+            [item.to(self.device) for item in items],
+            features,
+            backend=self.backend,
+            stride=stride,
+        )
+
+
+def check_backend(
+    backend: Backend,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float64,
+    refuses: Sequence[str] = (),
+    leave_out: Sequence[str] = (),
+) -> None:
+    """See that a backend computes what `zoo.testing.oracle` says, forwards and backwards.
+
+    Args:
+        backend: an instance.
+        device: where to test it; `check_device` must accept it.
+        dtype: of features and kernels; torch.float32 for a backend that has no float64.
+        refuses: names out of `CHECKS` of operations that it cannot do. It must raise BackendError
+            when asked for one.
+        leave_out: names out of `CASES` that it is not tested on.
+
+    Raises:
+        AssertionError: a result that is not right, or differs from run to run, or an operation in
+            `refuses` that is done nevertheless.
+    """
+    bench = Bench(backend, torch.device(device), dtype)
+    backend.check_device(bench.device)
+    for name, check in CHECKS.items():
+        for case, points in CASES.items():
+            if case in leave_out:
+                continue
+            try:
+                check(bench, points)
+            except BackendError as error:
+                expect(name in refuses, f"{backend.name}, {name}, {case!r}: {error}")
+            except AssertionError as error:
+                raise AssertionError(f"{backend.name}, {name}, {case!r}: {error}") from error
+            else:
+                expect(name not in refuses, f"{backend.name}: wanted {name} to be refused")
+    check_nothing(bench, refuses)
+
+
+def check_convolution(
+    bench: Bench, points: Points, size: int = 3, stride: int = 1, tensor_stride: int = 1
+) -> None:
+    """Size 1 or 3 at stride 1, or 2 at stride 2."""
+    x = bench.tensor(points, 3, tensor_stride)
+    kernel = bench.values(size**3, 3, 4, seed=1).requires_grad_()
+    y = sparse.convolution(x, kernel, stride=stride)
+    expect(y.stride == tensor_stride * stride, f"got a tensor stride of {y.stride}")
+    wanted = oracle.convolution(rows(x), _plain(kernel), stride, tensor_stride)
+    _check(bench, x, y, kernel, wanted, tensor_stride, +1)
+    again = sparse.convolution(x, kernel, stride=stride)
+    expect(torch.equal(again.features, y.features), "the second run gave another result")
+
+
+def check_strided_convolution(bench: Bench, points: Points) -> None:
+    """Size 2 at stride 2."""
+    check_convolution(bench, points, size=2, stride=2)
+
+
+def check_generative_transposed_convolution(
+    bench: Bench, points: Points, size: int = 2, tensor_stride: int = 2
+) -> None:
+    """Size 2 or 4: every coordinate that the kernel reaches."""
+    x = bench.tensor(points, 3, tensor_stride)
+    kernel = bench.values(size**3, 3, 2, seed=1).requires_grad_()
+    y = sparse.generative_transposed_convolution(x, kernel)
+    expect(y.stride == tensor_stride // 2, f"got a tensor stride of {y.stride}")
+    wanted = oracle.generative_transposed_convolution(rows(x), _plain(kernel), tensor_stride)
+    _check(bench, x, y, kernel, wanted, tensor_stride // 2, -1)
+
+
+def check_wide_generative_transposed_convolution(bench: Bench, points: Points) -> None:
+    """Size 4, whose outputs overlap and reach beyond the input's bounding box."""
+    check_generative_transposed_convolution(bench, points, size=4)
+
+
+def check_transposed_convolution(
+    bench: Bench, points: Points, size: int = 2, tensor_stride: int = 1
+) -> None:
+    """Onto the coordinates that a strided convolution came from, some of which are not reached."""
+    fine = bench.tensor(points, 3, tensor_stride)
+    index = sparse.coarsen(fine.index)
+    coarse = SparseTensor(bench.values(len(index), 3), index)
+    x = sparse.prune(coarse, coarse.coordinates[:, 1] != coarse.coordinates[-1, 1])
+    x = coarse if not len(x) else x
+    x = x.with_features(x.features.detach().requires_grad_())
+    kernel = bench.values(size**3, 3, 2, seed=1).requires_grad_()
+    y = sparse.transposed_convolution(x, kernel, fine.index)
+    expect(y.index is fine.index, "wanted the result on the index that was given")
+    wanted = oracle.transposed_convolution(rows(x), _plain(kernel), rows(fine), 2 * tensor_stride)
+    _check(bench, x, y, kernel, wanted, tensor_stride, -1)
+
+
+def check_prune(bench: Bench, points: Points) -> None:
+    """Some of the voxels."""
+    x = bench.tensor(points, 2)
+    keep = x.coordinates[:, 1:].sum(1) % 2 == 0
+    y = sparse.prune(x, keep)
+    wanted = oracle.prune(rows(x), lambda point: sum(point[1:]) % 2 == 0)
+    same(bench, rows(y), wanted)
+    if len(y):
+        (gradient,) = torch.autograd.grad(y.features.sum(), x.features)
+        expect(torch.equal(gradient[:, 0] > 0, keep), "a gradient goes through what was pruned")
+
+
+def check_add(bench: Bench, points: Points) -> None:
+    """A union, whether or not the features of one operand may be lost."""
+    x = bench.tensor(points, 3)
+    even = x.coordinates[:, 1:].sum(1) % 2 == 0
+    some = sparse.prune(x, even | (x.coordinates[:, 1] == x.coordinates[0, 1]))
+    others = sparse.prune(x, ~even | (x.coordinates[:, 2] == x.coordinates[0, 2]))
+    tenfold = others.with_features(others.features * 10)
+    total = sparse.add(some, tenfold)
+    wanted = oracle.add(rows(some), rows(tenfold))
+    same(bench, rows(total), wanted)
+    (gradient,) = torch.autograd.grad(total.features.sum(), x.features)
+    expect_close(gradient.sum().item(), 3 * (len(some) + 10 * len(others)), 1e-6, "gradient")
+    with torch.no_grad():
+        lost = some.with_features(some.features.detach().clone())
+        same(bench, rows(sparse.add(lost, tenfold, overwrite=True)), wanted)
+
+
+def check_rectify(bench: Bench, points: Points) -> None:
+    """max(features * scale + shift, 0), in place."""
+    x = bench.tensor(points, 3)
+    features, scale, shift = x.features.detach(), bench.values(3, seed=4), bench.values(3, seed=5)
+    got = sparse.rectify(x.with_features(features.clone()), scale, shift)
+    expect_close(got.features.cpu(), torch.relu(features * scale + shift).cpu(), 1e-6, "features")
+
+
+def check_coarsening(bench: Bench, points: Points) -> None:
+    """And which coordinates of one index occur in another."""
+    x = bench.tensor(points, 1)
+    index = sparse.coarsen(sparse.coarsen(x.index))
+    wanted = oracle.coarse(set(rows(x)), 4)
+    got = [tuple(point) for point in index.coordinates.tolist()]
+    expect(sorted(got) == sorted(wanted), "other coordinates than wanted")
+    expect(index.stride == 4, f"wanted a tensor stride of 4, got {index.stride}")
+    some = sparse.prune(x, x.coordinates[:, 3] % 2 == 0)
+    inside = sparse.contains(x.index, some.index)
+    kept = {tuple(point) for point in some.coordinates.tolist()}
+    wanted_inside = [tuple(point) in kept for point in x.coordinates.tolist()]
+    expect(inside.tolist() == wanted_inside, "wrong membership")
+
+
+def check_grids(bench: Bench, points: Points) -> None:
+    """From dense arrays, and back in a box that cuts; the points do not matter."""
+    rng = np.random.default_rng(2)
+    grids = [rng.random((5, 6, 150)) < 0.1 for _ in range(2)]
+    for low in ((0, 0, 0), (3, -5, 70)):
+        x = SparseTensor.from_grids(grids, low=low, backend=bench.backend, device=bench.device)
+        wanted = [(b, *(p + np.array(low))) for b in (0, 1) for p in np.argwhere(grids[b])]
+        got = sorted(map(tuple, x.coordinates.tolist()))
+        expect(got == sorted(wanted), "other coordinates than the grids have")
+        expect(bool((x.features == 1).all()), "wanted features of one")
+        box = x.to_grid((low[0] + 2, low[1] - 1, low[2] + 66), (9, 4, 70))
+        expect((box[:3, 1:4] == grids[0][2:5, 0:3, 66:136]).all(), "another grid came back")
+        expect(not box[3:].any() and not box[:, 0].any(), "voxels outside of what is there")
+
+
+def check_nothing(bench: Bench, refuses: Sequence[str] = ()) -> None:
+    """An empty tensor goes through every operation that is not refused."""
+    x = bench.tensor(CASES["blob"], 2, stride=2)
+    nothing = sparse.prune(x, torch.zeros(len(x), dtype=torch.bool, device=bench.device))
+    expect(len(nothing) == 0 and nothing.stride == 2, "wanted an empty tensor")
+    kernel = bench.values(8, 2, 3)
+    expect(sparse.convolution(nothing, kernel, stride=2).features.shape == (0, 3), "convolution")
+    up = sparse.generative_transposed_convolution(nothing, kernel)
+    expect(up.features.shape == (0, 3) and up.stride == 1, "generative transposed convolution")
+    if "coarsening" not in refuses:
+        expect(not sparse.contains(x.index, nothing.index).any(), "membership")
+    if "add" not in refuses:
+        expect(len(sparse.add(nothing, x)) == len(x), "add")
+
+
+CHECKS: Mapping[str, Callable[[Bench, Points], None]] = {
+    "convolution": check_convolution,
+    "strided convolution": check_strided_convolution,
+    "generative transposed convolution": check_generative_transposed_convolution,
+    "wide generative transposed convolution": check_wide_generative_transposed_convolution,
+    "transposed convolution": check_transposed_convolution,
+    "prune": check_prune,
+    "add": check_add,
+    "rectify": check_rectify,
+    "coarsening": check_coarsening,
+    "grids": check_grids,
+}
+
+
+def rows(x: SparseTensor) -> Rows:
+    """Features by coordinate (batch, i, j, k), as the oracle has them."""
+    features = _plain(x.features)
+    points = (tuple(point) for point in x.coordinates.tolist())
+    return dict(zip(points, features, strict=True))
+
+
+def _plain(tensor: Tensor) -> Any:
+    return tensor.detach().double().cpu().numpy()
+
+
+def same(bench: Bench, got: Rows, wanted: Rows) -> None:
+    """The same coordinates, with the same features."""
+    expect(set(got) == set(wanted), f"wanted {len(wanted)} coordinates, got {len(got)} others")
+    points = sorted(wanted)
+    if points:
+        one, other = (np.array([found[point] for point in points]) for found in (got, wanted))
+        expect_close(one, other, bench.tolerance, "features")
+
+
+def _check(
+    bench: Bench,
+    x: SparseTensor,
+    y: SparseTensor,
+    kernel: Tensor,
+    wanted: Rows,
+    step: int,
+    sign: int,
+) -> None:
+    """Outputs, and gradients with respect to features and kernel."""
+    same(bench, rows(y), wanted)
+    upstream = bench.values(len(y), y.channels, seed=9)
+    to_x, to_kernel = torch.autograd.grad(y.features, [x.features, kernel], upstream)
+    wanted_x, wanted_kernel = oracle.gradients(
+        rows(x), _plain(kernel), rows(y.with_features(upstream)), step, sign
+    )
+    same(bench, rows(x.with_features(to_x)), wanted_x)
+    expect_close(to_kernel.cpu(), wanted_kernel, bench.tolerance, "gradient of the kernel")
