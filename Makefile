@@ -3,6 +3,7 @@
 PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
+PLUGINS := .venv-plugins
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test clean
@@ -14,11 +15,12 @@ demo: $(DEMO)/ready
 	    --preview demo/preview.png --report demo/report.json
 	@echo "written: demo/complete.nii.gz, demo/implant.nii.gz, demo/preview.png, demo/report.json"
 
-test: $(TEST)/ready
+test: $(TEST)/ready $(PLUGINS)/ready
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
 	$(TEST)/bin/python -m pytest
+	$(PLUGINS)/bin/pytest zoo_plugins
 
 $(DEMO)/ready: pyproject.toml constraints.txt $(shell find zoo cards -type f -not -name '*.pyc')
 	$(PYTHON) -m venv --clear $(DEMO)
@@ -31,5 +33,11 @@ $(TEST)/ready: pyproject.toml constraints.txt tools/minkowski_wheel.sh
 	tools/minkowski_wheel.sh $(TEST)/bin/python
 	touch $@
 
+# The zoo and its plugins as users have them: wheels.
+$(PLUGINS)/ready: pyproject.toml constraints.txt $(shell find zoo cards zoo_plugins -type f -not -name '*.pyc')
+	$(PYTHON) -m venv --clear $(PLUGINS)
+	$(PLUGINS)/bin/python $(PIP) . ./zoo_plugins/zoo-* pytest SimpleITK
+	touch $@
+
 clean:
-	rm -rf $(DEMO) $(TEST) demo
+	rm -rf $(DEMO) $(TEST) $(PLUGINS) demo

@@ -131,7 +131,7 @@ def test_folder_goes_on_after_a_failure_and_loads_the_model_once(
     model, scans, tmp_path, capfd, monkeypatch
 ):
     loads = []
-    monkeypatch.setattr("zoo.loading._fill", lambda *given: loads.append(given))
+    monkeypatch.setattr("zoo.loading.fill", lambda *given: loads.append(given))
     out, facts = tmp_path / "out", tmp_path / "facts"
     assert main(["predict", model, "-i", f"{scans}", "-o", f"{out}", "--report", f"{facts}"]) == 2
     printed, complaints = capfd.readouterr()

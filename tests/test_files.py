@@ -12,6 +12,7 @@ import pytest
 from test_volume import numbered
 
 from zoo import registries
+from zoo.batch import Outputs, plan_jobs, volumes
 from zoo.errors import ReadError, VolumeError, WriteError
 from zoo.files import atomic_path, check_output, read_volume, write_volume
 from zoo.volume import Volume
@@ -38,9 +39,24 @@ def write_refused(path):
     return refused(WriteError, path, lambda: write_volume(Volume.of(numbered()), path))
 
 
-def test_missing_file_and_folder(tmp_path):
+@pytest.fixture
+def no_plugins(monkeypatch):
+    """Only what the zoo itself brings, whatever is installed."""
+    for registry in (registries.readers, registries.writers):
+        monkeypatch.setattr(registry, "_get_entry_points", lambda: [])
+
+
+@pytest.fixture
+def folder_reader(monkeypatch):
+    """A plugin that reads folders, zip archives and .dcm files."""
+    for name in ("folder", "zip", "dcm"):
+        monkeypatch.setitem(registries.readers.own, name, "tests.test_files:read_ones")
+
+
+def test_missing_file_and_folder(tmp_path, no_plugins):
     assert "no such file" in read_refused(tmp_path / "missing.nii")
-    assert "got a folder" in read_refused(tmp_path)
+    message = read_refused(tmp_path)
+    assert "got a folder; for a DICOM series, pip install zoo-dicom, or convert it" in message
     assert "regular file" in read_refused(Path(os.devnull))
 
 
@@ -90,7 +106,7 @@ def test_colour_and_broken_affine(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["v.mha", "nii", "v", "v.nii.bz2"])
-def test_unknown_suffix_lists_the_known(name, tmp_path):
+def test_unknown_suffix_lists_the_known(name, tmp_path, no_plugins):
     (tmp_path / name).write_bytes(b"x")
     listed = ", ".join(f".{suffix}" for suffix in registries.readers.names())
     assert listed in read_refused(tmp_path / name)
@@ -224,3 +240,75 @@ def test_a_plugin_adds_a_format(tmp_path, monkeypatch):
 
 def read_ones(path):
     return Volume.of(np.ones((2, 2, 2)))
+
+
+def read_nothing(path):
+    raise KeyError("Rows")
+
+
+def test_a_plugin_reads_folders(tmp_path, folder_reader, monkeypatch):
+    assert read_volume(tmp_path).array.sum() == 8
+    assert "no such file" in read_refused(tmp_path / "absent")
+    (tmp_path / "a.folder").write_bytes(b"x")
+    assert "folder," not in read_refused(tmp_path / "a.folder").partition("one of")[2]
+    monkeypatch.setitem(registries.readers.own, "folder", "tests.test_files:read_nothing")
+    assert "wanted a complete folder of one volume, got: 'Rows'" in read_refused(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["v.DCM", "v.zip", "v.folder"])
+def test_an_unknown_suffix_names_the_plugin_that_reads_it(name, tmp_path, no_plugins):
+    (tmp_path / name).write_bytes(b"x")
+    message = read_refused(tmp_path / name)
+    suffix = (tmp_path / name).suffix.lower()
+    assert ("pip install zoo-dicom adds " + suffix in message) == (suffix != ".folder")
+    assert "pip install" not in write_refused(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", ["stl", "ply", "obj"])
+def test_an_unknown_suffix_names_the_plugin_that_writes_it(suffix, tmp_path, no_plugins):
+    path = tmp_path / f"v.{suffix}"
+    assert f"; pip install zoo-mesh adds .{suffix}" in write_refused(path)
+    path.write_bytes(b"x")
+    assert "rename or convert it" in read_refused(path)
+
+
+def test_a_folder_without_volumes_is_one_to_its_reader(tmp_path, folder_reader):
+    series, output = tmp_path / "series", tmp_path / "out.nii.gz"
+    (series / "deeper").mkdir(parents=True)
+    for name in ("IM1", "2.dcm", "3.DCM"):
+        (series / name).write_bytes(b"x")
+        assert volumes([series]) == [series]
+    (job,) = plan_jobs([series], Outputs(output))
+    assert (job.source, job.outputs.volume, job.folders) == (series, output, ())
+    inside = series / "deeper" / "out.nii.gz"
+    assert "the input" in refused(WriteError, inside, lambda: plan_jobs([series], Outputs(inside)))
+
+
+def test_answers_to_what_is_only_read_are_nifti(tmp_path, folder_reader, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.nrrd", "b.zip", "c.dcm", "d.e/IM1"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(b"x")
+    inputs = [Path("a.nrrd"), Path("b.zip"), Path("c.dcm"), Path("d.e")]
+    jobs = plan_jobs(inputs, Outputs(Path("out"), report=Path("facts")))
+    assert [job.outputs.volume.name for job in jobs] == [
+        *("a.nrrd", "b.nii.gz", "c.nii.gz", "d.e.nii.gz")
+    ]
+    assert jobs[-1].outputs.report == Path("facts/d.e.json")
+    monkeypatch.chdir(tmp_path / "d.e")
+    (job, _) = plan_jobs([Path("."), tmp_path / "a.nrrd"], Outputs(tmp_path / "out"))
+    assert job.outputs.volume.name == "d.e.nii.gz"
+
+
+def test_a_folder_of_volumes_stays_all_of_them(tmp_path, folder_reader):
+    for name in ("a.nii.gz", "b.zip", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert volumes([tmp_path]) == [tmp_path / "a.nii.gz", tmp_path / "b.zip"]
+    (tmp_path / "c.dcm").write_bytes(b"x")
+    assert "got both" in refused(ReadError, tmp_path, lambda: volumes([tmp_path]))
+
+
+def test_a_folder_without_volumes_or_a_reader(tmp_path, no_plugins):
+    (tmp_path / "1.dcm").write_bytes(b"x")
+    message = refused(ReadError, tmp_path, lambda: volumes([tmp_path]))
+    assert "no volume in this folder" in message and "pip install zoo-dicom" in message

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from zoo.errors import ReadError, VolumeError, WriteError, ZooError
-from zoo.files import atomic_path, check_output, check_volume_output, is_volume, make_folder, stem
+from zoo.files import (
+    DICOM,
+    DICOM_PLUGIN,
+    atomic_path,
+    check_output,
+    check_volume_output,
+    is_volume,
+    is_writable,
+    make_folder,
+    reads_folders,
+    stem,
+)
 from zoo.model import Model, Progress
 from zoo.prediction import Prediction
 from zoo.preview import draw_prediction
@@ -27,11 +39,14 @@ class Outputs:
         values = (getattr(self, field.name) for field in fields(self))
         return [value for value in values if value is not None]
 
-    def below(self, name: str) -> Outputs:
-        """The files of one input in folders of outputs."""
+    def below(self, source: Path) -> Outputs:
+        """The files of one input in folders of outputs; .nii.gz for what is only read, as DICOM."""
+        name = Path(os.path.abspath(source)).name  # "." has none
+        only_read = (source.is_dir() or is_volume(source)) and not is_writable(source)
+        volume = f"{stem(name)}.nii.gz" if only_read else name
         return Outputs(
-            self.volume / name,
-            self.implant and self.implant / name,
+            self.volume / volume,
+            self.implant and self.implant / volume,
             self.report and self.report / f"{stem(name)}.json",
             self.preview and self.preview / f"{stem(name)}.png",
         )
@@ -58,8 +73,11 @@ class Job:
             raise WriteError(
                 f"{preview}: wanted a name that ends in .png, for the preview; rename it"
             )
-        seen = {self.source.resolve()}
+        source = self.source.resolve()
+        seen = {source}
         for path in self.outputs.paths():
+            if source.is_dir() and source in path.resolve().parents:
+                raise WriteError(f"{path}: lies in {self.source}, the input; choose another folder")
             if path.resolve() in seen:
                 raise WriteError(
                     f"{path}: is the input or another output; every output needs a name of its own"
@@ -68,20 +86,21 @@ class Job:
 
 
 def plan_jobs(inputs: list[Path], outputs: Outputs) -> list[Job]:
-    """One job per input, checked; nothing is made yet. Several inputs or a folder go to folders.
+    """One job per volume, checked; nothing is made yet. Those of several inputs go to folders.
 
     Raises:
         ReadError: a folder without a volume in it, or two inputs whose outputs have one name.
         WriteError: an output that cannot be written, or is not a folder for several inputs.
     """
-    if len(inputs) == 1 and not inputs[0].is_dir():
+    sources = volumes(inputs)
+    if len(inputs) == 1 and sources == inputs:
         job = Job(inputs[0], outputs)
         job.check()
         return [job]
     folders = tuple(outputs.paths())
     for folder in folders:
         _check_folder(folder)
-    jobs = [Job(path, outputs.below(path.name), folders) for path in volumes(inputs)]
+    jobs = [Job(path, outputs.below(path), folders) for path in sources]
     _check_distinct(jobs)
     return jobs
 
@@ -149,8 +168,10 @@ def _predict(
 def volumes(inputs: list[Path]) -> list[Path]:
     """The inputs, and for a folder the volumes in it, sorted.
 
+    A folder without any, or with DICOM files only, is one volume if a reader of folders is there.
+
     Raises:
-        ReadError: a folder without a volume in it.
+        ReadError: a folder without a volume in it, or with a DICOM series beside others.
     """
     return [path for given in inputs for path in _volumes(given)]
 
@@ -159,8 +180,20 @@ def _volumes(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     found = sorted(child for child in path.iterdir() if child.is_file() and is_volume(child))
+    if reads_folders():
+        slices = sum(child.suffix.lower() == f".{DICOM}" for child in found)
+        if slices == len(found):
+            return [path]
+        if slices:
+            raise ReadError(
+                f"{path}: wanted volumes or the .{DICOM} files of one, got both;"
+                " give each a folder of its own"
+            )
     if not found:
-        raise ReadError(f"{path}: no volume in this folder; give one with .nii.gz or .nrrd files")
+        raise ReadError(
+            f"{path}: no volume in this folder; give one with .nii.gz or .nrrd files,"
+            f" or pip install {DICOM_PLUGIN} for a DICOM series"
+        )
     return found
 
 

@@ -8,15 +8,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from zoo import registries
 from zoo.errors import ReadError, VolumeError, WriteError, ZooError
+from zoo.registries import Registry
 from zoo.volume import Volume
+
+FOLDER = "folder"  # the reader under this name reads a whole folder as one volume
+DICOM, DICOM_PLUGIN = "dcm", "zoo-dicom"
+PLUGINS = {  # the zoo's own that are installed apart, by the suffixes that they add
+    "reader": dict.fromkeys((DICOM, "zip"), DICOM_PLUGIN),
+    "writer": dict.fromkeys(("stl", "ply", "obj"), "zoo-mesh"),
+}
 
 
 def read_volume(path: str | os.PathLike[str]) -> Volume:
     """Read a volume; the longest suffix of the file's name that a reader carries decides.
+
+    A folder, such as a DICOM series, is one volume to the reader that is registered as `folder`.
 
     Raises:
         ReadError: the file is missing, damaged or not what its name says.
@@ -24,7 +33,8 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
     """
     path = Path(path)
     _check_input(path)
-    suffix = _suffix(path, registries.readers, ReadError)
+    suffix = FOLDER if path.is_dir() else _known_suffix(path, registries.readers, ReadError)
+    what = "folder of one volume" if path.is_dir() else f".{suffix} file"
     reader: Callable[[Path], Volume] = registries.readers.get(suffix)
     try:
         return reader(path)
@@ -34,7 +44,7 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
         raise
     except Exception as error:  # damaged bytes can make a parser raise anything
         raise ReadError(
-            f"{path}: wanted a complete .{suffix} file, got: {_reason(error)};"
+            f"{path}: wanted a complete {what}, got: {_reason(error)};"
             " check its name or copy it again from its source"
         ) from error
 
@@ -47,7 +57,7 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
         VolumeError: the format cannot hold these values.
     """
     path = Path(path)
-    suffix = _suffix(path, registries.writers, WriteError)
+    suffix = _known_suffix(path, registries.writers, WriteError)
     writer: Callable[[Volume, Path], None] = registries.writers.get(suffix)
     with atomic_path(path) as temporary:
         try:
@@ -113,49 +123,67 @@ def make_folder(folder: str | os.PathLike[str]) -> None:
 def check_volume_output(path: str | os.PathLike[str]) -> None:
     """Raise WriteError if a volume cannot be written to `path`; for checking before long work."""
     check_output(path)
-    _suffix(Path(path), registries.writers, WriteError)
+    _known_suffix(Path(path), registries.writers, WriteError)
 
 
 def is_volume(path: Path) -> bool:
     """Whether a file's name ends in a suffix that a reader carries."""
-    try:
-        return bool(_suffix(path, registries.readers, ReadError))
-    except ReadError:
-        return False
+    return _suffix(path, registries.readers) is not None
+
+
+def is_writable(path: Path) -> bool:
+    """Whether a file's name ends in a suffix that a writer carries."""
+    return _suffix(path, registries.writers) is not None
 
 
 def stem(name: str) -> str:
     """A file's name without the suffix, if any, that a reader carries."""
-    try:
-        return name[: -len(_suffix(Path(name), registries.readers, ReadError)) - 1]
-    except ReadError:
-        return name
+    suffix = _suffix(Path(name), registries.readers)
+    return name if suffix is None else name[: -len(suffix) - 1]
+
+
+def reads_folders() -> bool:
+    """Whether a reader is registered that reads a whole folder as one volume."""
+    return FOLDER in registries.readers
 
 
 def _check_input(path: Path) -> None:
-    if os.path.isdir(path):
+    is_folder = os.path.isdir(path)
+    if is_folder and not reads_folders():
         raise ReadError(
-            f"{path}: wanted a file, got a folder; convert a DICOM series with dcm2niix first"
+            f"{path}: wanted a file, got a folder; for a DICOM series,"
+            f" pip install {DICOM_PLUGIN}, or convert it with dcm2niix first"
         )
     if not os.path.exists(path):
         raise ReadError(f"{path}: no such file; check the path")
-    if not os.path.isfile(path):
+    if not is_folder and not os.path.isfile(path):
         raise ReadError(f"{path}: wanted a regular file, got a device or pipe; save it first")
     if not os.access(path, os.R_OK):
         raise ReadError(f"{path}: no permission to read it; change its mode or owner")
-    if os.path.getsize(path) == 0:
+    if not is_folder and os.path.getsize(path) == 0:
         raise ReadError(f"{path}: the file is empty; copy it again from its source")
 
 
-def _suffix(path: Path, registry: Any, error: type[ZooError]) -> str:
+def _suffix(path: Path, registry: Registry) -> str | None:
     """The longest suffix of the file's name, without its leading dot, that the registry carries."""
     parts = path.name.lower().split(".")[1:]
-    known = sorted(registry.names())
-    for start in range(len(parts)):
-        if (suffix := ".".join(parts[start:])) in known:
-            return suffix
-    listed = ", ".join(f".{name}" for name in known)
-    raise error(f"{path}: wanted a file name that ends in one of {listed}; rename or convert it")
+    known = _suffixes(registry)
+    suffixes = (".".join(parts[start:]) for start in range(len(parts)))
+    return next((suffix for suffix in suffixes if suffix in known), None)
+
+
+def _known_suffix(path: Path, registry: Registry, error: type[ZooError]) -> str:
+    if suffix := _suffix(path, registry):
+        return suffix
+    listed = ", ".join(f".{name}" for name in _suffixes(registry))
+    last = path.suffix.lower()[1:]
+    plugin = PLUGINS[registry.noun].get(last)
+    mend = f"pip install {plugin} adds .{last}" if plugin else "rename or convert it"
+    raise error(f"{path}: wanted a file name that ends in one of {listed}; {mend}")
+
+
+def _suffixes(registry: Registry) -> list[str]:
+    return [name for name in registry.names() if name != FOLDER]
 
 
 def _reason(error: Exception) -> str:

@@ -207,7 +207,7 @@ class Model:
 
 
 def _input_sha256(given: Any, source: Volume) -> str:
-    """Of the file's bytes if a path was given, else of the array's."""
-    if isinstance(given, str | os.PathLike):
+    """Of the file's bytes if the path of one was given, else of the array's."""
+    if isinstance(given, str | os.PathLike) and os.path.isfile(given):
         return sha256_of(Path(given))
     return hashlib.sha256(np.ascontiguousarray(source.array).data).hexdigest()

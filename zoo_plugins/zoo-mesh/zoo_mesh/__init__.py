@@ -1,0 +1,12 @@
+"""Closed surfaces, in RAS millimetres, of binary volumes: STL, PLY and OBJ files for 3-D printers.
+
+import zoo
+
+zoo.Volume.of("implant.nii.gz").save("implant.stl")
+"""
+
+from zoo_mesh.files import write
+from zoo_mesh.surfaces import surface
+
+zoo_plugin_api_version = 1
+__all__ = ["surface", "write"]
