@@ -49,7 +49,11 @@ class TrainingTask(Protocol):
 
 
 def make_task(config: TrainingConfig, cache: Path, cell: int) -> TrainingTask:
-    """The task of a config's architecture; `cell` is its network's, `cache` for what is made."""
-    module, name = MODULES[registries.architectures.get(config.architecture).task].split(":")
+    """The task of a config's architecture; `cell` is its network's, `cache` for what is made.
+
+    An architecture may name a class of its own, "module:class", as `training_task`.
+    """
+    design = registries.architectures.get(config.architecture)
+    module, name = getattr(design, "training_task", MODULES[design.task]).split(":")
     made: TrainingTask = getattr(import_module(module), name)(config, cache, cell)
     return made

@@ -1,0 +1,6 @@
+"""Vessels in CT angiograms: a model plugin of `zoo`. Importing it loads nothing."""
+
+from pathlib import Path
+
+zoo_plugin_api_version = 1
+CARD = Path(__file__).parent / "cards" / "vessel-segmentation-128.md"
