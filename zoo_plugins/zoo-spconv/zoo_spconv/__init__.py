@@ -1,0 +1,11 @@
+"""Backend `spconv` for sparse-volume-zoo.
+
+import zoo
+
+zoo.load("skull-completion-64", backend="spconv")
+"""
+
+from zoo_spconv.backend import SpconvBackend
+
+zoo_plugin_api_version = 1
+__all__ = ["SpconvBackend"]
