@@ -167,7 +167,7 @@ def test_bad_volumes(eager):
 def test_public_names_are_pinned():
     assert sorted(zoo.__all__) == [
         "Card", "Model", "Prediction", "Volume", "ZooError",
-        "create", "info", "list_models", "load", "registries",
+        "create", "info", "list_models", "load", "plugin_api_version", "registries",
     ]  # fmt: skip
     assert all(getattr(zoo, name) is not None for name in zoo.__all__)
     assert issubclass(zoo.ZooError, Exception) and Path(zoo.__file__).name == "__init__.py"

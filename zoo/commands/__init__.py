@@ -1,0 +1,1 @@
+"""The commands of `zoo`, a function each; what they do lies elsewhere, imported when they run."""
