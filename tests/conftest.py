@@ -36,8 +36,6 @@ def hub(monkeypatch, tmp_path):
         monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
-        monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
-        monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 1)
         for name, value in {"no_proxy": "127.0.0.1", "HF_TOKEN": "hf_read"}.items():
             monkeypatch.setenv(name, value)
         yield server

@@ -11,6 +11,7 @@ import yaml
 
 import zoo
 from zoo.cards import parse_card
+from zoo.cli import main
 from zoo.errors import ConfigError, NotRegistered, WeightsError, ZooError
 from zoo.hub import sha256_of
 from zoo.report import peak_memory
@@ -73,6 +74,7 @@ def test_the_honest_model_loads(folder):
         ("repo", "lab/../../outside"),
         ("repo", "https://elsewhere/lab/model"),
         ("revision", "../../outside"),
+        ("revision", "main/../../outside"),
         ("sha256", "0"),
     ],
 )
@@ -82,15 +84,22 @@ def test_no_path_leads_out(folder, key, value):
         load(folder)
 
 
-def test_a_link_to_another_file_is_only_read_and_never_shown(folder, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("model.safetensors", "not the weights"),
+        ("README.md", "front matter"),
+        ("config.json", "config.json is not readable as JSON"),
+    ],
+)
+def test_a_link_to_another_file_is_only_read_and_never_shown(folder, tmp_path, name, said):
     secret = tmp_path / "secret"
     secret.write_text("the password is swordfish")
-    for name in ("model.safetensors", "README.md", "config.json"):
-        (folder / name).unlink()
-        os.symlink(secret, folder / name)
-        with pytest.raises(ZooError) as caught:
-            load(folder)
-        assert "swordfish" not in str(caught.value)
+    (folder / name).unlink()
+    os.symlink(secret, folder / name)
+    with pytest.raises(ZooError, match=said) as caught:
+        load(folder)
+    assert "swordfish" not in str(caught.value)
     assert secret.read_text() == "the password is swordfish"
 
 
@@ -240,6 +249,26 @@ def test_a_config_cannot_ask_for_more_memory_than_its_weights_have(folder):
     change_card(folder, lambda block: block["config"].update(channels=[10**9] * 7))
     with pytest.raises(ConfigError, match="channels"):
         load(folder)
+
+
+def test_escape_sequences_in_a_card_do_not_reach_the_terminal(folder, capsys):
+    change_card(folder, lambda block: block.update({"after": "x\x1b]0;owned\x07"}))
+    assert main(["info", f"local-dir:{folder}"]) == 0
+    change_card(folder, lambda block: block.update({"odd\x1b[2J": 1}))
+    assert main(["info", f"local-dir:{folder}"]) == 2
+    streams = capsys.readouterr()
+    assert "owned" in streams.out and "odd" in streams.err
+    assert "\x1b" not in streams.out + streams.err
+
+
+def test_a_warm_cache_lets_no_large_file_in(hub, honest):
+    hub.publish("lab/large", honest)
+    zoo.load("hf-hub:lab/large", backend="torch")
+    hub.publish("lab/large", {"README.md": honest["README.md"] + b" " * 2**21})
+    hub.requests.clear()
+    with pytest.raises(WeightsError, match=r"README\.md of lab/large: wanted"):
+        zoo.load("hf-hub:lab/large", backend="torch")
+    assert not any(line.startswith("GET") for line in hub.requests)
 
 
 @pytest.mark.parametrize("name", ["README.md", "config.json", "model.safetensors"])

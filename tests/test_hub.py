@@ -119,8 +119,14 @@ RETRIED = {  # once, and the client or the zoo mends it by itself
 }
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """A client that waits for a second at most."""
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
+
+
 @pytest.mark.parametrize("fault", RETRIED.values(), ids=RETRIED.keys())
-def test_what_goes_wrong_once_is_retried(good, saved, fault):
+def test_what_goes_wrong_once_is_retried(good, saved, impatient, fault):
     good.fault(WEIGHTS, fault, times=1)
     assert load().card.weights.sha256 == sha256(saved["model.safetensors"])
     assert not good.traps[0].left
@@ -145,7 +151,9 @@ LASTING = {  # where, what, and what is said of it
 
 
 @pytest.mark.parametrize(("where", "fault", "said"), LASTING.values(), ids=LASTING.keys())
-def test_what_stays_wrong_is_said_and_the_next_try_succeeds(good, saved, where, fault, said):
+def test_what_stays_wrong_is_said_and_the_next_try_succeeds(
+    good, saved, impatient, where, fault, said
+):
     good.fault(where, fault)
     with pytest.raises(WeightsError, match=said) as caught:
         load()
@@ -228,15 +236,34 @@ def test_a_cards_own_weights_come_from_its_repository(good, saved, monkeypatch):
     )
     model = load("some-name")
     assert str(model.origin.place) == "lab/good"
+    good.publish("lab/good", saved | {"model.safetensors": b"what was pushed later"})
+    good.requests.clear()
+    assert load("some-name").card.weights.sha256 == pinned.sha256
+    assert not good.requests  # the cache has what the card pins
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["hf-hub:no", "hf-hub:", "hf-hub:a/b/c", "hf-hub:../x@main@2", "hf-hub:a/..", "hf-hub:a/b@"],
-)
-def test_a_name_that_is_no_repository_is_refused(name):
+def test_golden_cases_that_cannot_be_fetched_are_not_taken_for_absent(good, capsys):
+    good.fault("HEAD .*/golden-input", Refuse(403))
+    assert cli.main(["download", NAME]) == 2
+    assert "golden-input.nii.gz of lab/good" in capsys.readouterr().err
+
+
+def test_weights_beside_a_card_that_are_not_its_own_are_named(good, tmp_path, monkeypatch):
+    card = zoo.info(NAME)
+    (tmp_path / "some-name.safetensors").write_bytes(b"others")
+    monkeypatch.setattr(zoo.registries.cards, "get", lambda _: card)
+    monkeypatch.setattr(zoo.registries.cards, "path", lambda _: tmp_path / "some-name.md")
+    with pytest.raises(WeightsError, match=r"some-name.safetensors has not the sha256 of its card"):
+        load("some-name", local_files_only=True)
+
+
+PLACES = ["no", "", "a/b/c", "../x@main@2", "a/..", "a/b@", "a/b@../c", "a/b@c/../../d"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_name_that_is_no_repository_is_refused(place):
     with pytest.raises(ConfigError, match="hf-hub:ORG/REPO"):
-        zoo.info(name)
+        zoo.info(f"hf-hub:{place}")
 
 
 def test_given_weights_must_be_the_cards(tmp_path):

@@ -36,16 +36,6 @@ CONFIGS = {
 AGREEING = ["torch", "cpu", *(["minkowski"] if importlib.util.find_spec("MinkowskiEngine") else [])]
 
 
-@pytest.fixture(autouse=True)
-def nothing_stays_registered():
-    import catalogue
-
-    before = set(registries.architectures._registered())
-    yield
-    for name in set(registries.architectures._registered()) - before:
-        catalogue._remove([registries.architectures.namespace[0], name])
-
-
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_zoos_architectures_pass(name):
     check_architecture(registries.architectures.get(name), CONFIGS[name], backends=AGREEING)
@@ -171,6 +161,11 @@ class Refuses(TorchBackend):
         raise BackendError("no sums here")
 
 
+class RefusesMost(Refuses):
+    def prune(self, x, keep):
+        raise BackendError("no pruning here")
+
+
 @pytest.mark.parametrize("backend", [WrongSum, NoGradient, Refuses])
 def test_a_wrong_backend_is_found_out(backend):
     with pytest.raises(AssertionError, match=r"torch, (add|convolution), 'corner'|'one voxel'"):
@@ -179,6 +174,8 @@ def test_a_wrong_backend_is_found_out(backend):
 
 def test_a_backend_may_refuse_what_it_says_it_refuses():
     check_backend(Refuses(), refuses=["add"])
+    most = ["add", "prune", "coarsening", "transposed convolution"]
+    check_backend(RefusesMost(), refuses=most)
     with pytest.raises(AssertionError, match="wanted add to be refused"):
         check_backend(TorchBackend(), refuses=["add"])
 
@@ -205,6 +202,11 @@ def test_a_wrong_format_is_found_out():
         write(volume, path)
         path.write_bytes(path.read_bytes() + np.random.default_rng().bytes(4))
 
+    def narrowing(volume, path):
+        write(volume.with_array(volume.array.astype(np.uint8)), path)
+
+    with pytest.raises(AssertionError, match="int16"):
+        check_writer(narrowing, "nii", read)
     with pytest.raises(AssertionError, match="different bytes"):
         check_writer(stamped, "nii")
 

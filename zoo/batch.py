@@ -123,7 +123,7 @@ def run_jobs(
             yield job, _run(model, job, threshold, chain, progress)
         except ZooError as error:
             yield job, error
-        except (MemoryError, RuntimeError, ValueError) as error:
+        except Exception as error:  # of a plugin, or of memory
             failure = ZooError(
                 f"{job.source}: unexpected {type(error).__name__}: {error}; --debug shows where"
             )

@@ -82,7 +82,7 @@ class Weights(_Frozen):
     repo: Annotated[str, StringConstraints(pattern=REPOSITORY)]
     file: Annotated[str, StringConstraints(pattern=r"^[\w-][\w.-]*\.safetensors$")]
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-    revision: Annotated[str, StringConstraints(pattern=r"^\w[\w./-]*$")] | None = None
+    revision: Annotated[str, StringConstraints(pattern=r"^\w+([./-]\w+)*$")] | None = None
 
 
 class Card(_Frozen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from rich.console import Console
@@ -12,14 +13,19 @@ from rich.text import Text
 out, err = Console(), Console(stderr=True)
 
 
+def printable(text: str) -> str:
+    """Without control characters, which a terminal would obey and a stranger's file may hold."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text)
+
+
 def say(line: str) -> None:
     """Print one line as it is: never wrapped, coloured or read as markup."""
-    out.print(Text(line), soft_wrap=True)
+    out.print(Text(printable(line)), soft_wrap=True)
 
 
 def complain(message: str) -> None:
     """Print a message to stderr, on one line whatever it holds."""
-    err.print(Text(f"zoo: {' '.join(message.splitlines())}"), soft_wrap=True)
+    err.print(Text(printable(f"zoo: {' '.join(message.splitlines())}")), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -33,7 +39,7 @@ def print_facts(facts: dict[str, Any], indent: str = "") -> None:
         line = Text(f"{indent}{name}".ljust(13) + " ", style="bold")
         if not isinstance(value, dict):
             values = value if isinstance(value, list) else [value]
-            line.append(", ".join(map(str, values)), style="not bold")
+            line.append(printable(", ".join(map(str, values))), style="not bold")
         line.rstrip()
         out.print(line, soft_wrap=True)
         if isinstance(value, dict):
@@ -53,4 +59,4 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 def _cell(value: Any) -> Text:
     if isinstance(value, bool):
         return Text("yes" if value else "no")
-    return Text(f"{value:.4f}" if isinstance(value, float) else str(value))
+    return Text(f"{value:.4f}" if isinstance(value, float) else printable(str(value)))

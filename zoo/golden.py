@@ -9,7 +9,7 @@ from zoo.conform import Bools
 from zoo.volume import Volume
 
 INPUT, ANSWER = "golden-input.nii.gz", "golden-answer.nii.gz"
-LARGEST_CASE = 2**24  # bytes of a file
+LARGEST_CASE = 2**18  # bytes of a file
 EDGE = 40  # voxels
 RADIUS, WALL = 70.0, 6.0  # mm, of a head and of its bone
 AIR, LUNG, TISSUE, BLOOD, BONE = -1000, -850, 40, 180, 500  # Hounsfield units

@@ -22,6 +22,7 @@ from huggingface_hub import (
     try_to_load_from_cache,
 )
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from huggingface_hub.file_download import repo_folder_name
 
 from zoo import registries
 from zoo.cards import Card, read_card
@@ -127,7 +128,11 @@ class Repository:
         try:
             return self.file(name, limit)
         except WeightsError as error:
-            if isinstance(error.__cause__, EntryNotFoundError):
+            cause = error.__cause__
+            if isinstance(cause, EntryNotFoundError) and not isinstance(
+                cause,
+                LocalEntryNotFoundError,  # one that may be there: the Hub was not reached
+            ):
                 return None
             raise
 
@@ -145,7 +150,11 @@ class Repository:
         return _bounded(Path(path), limit)
 
     def _is_cached(self, name: str) -> bool:
-        return isinstance(try_to_load_from_cache(self.repo, name, revision=self.revision), str)
+        """Whether nothing will be fetched: a branch may have moved since, a commit has not."""
+        commit = self.revision
+        if not commit or not re.fullmatch("[0-9a-f]{40}", commit):
+            return False
+        return isinstance(try_to_load_from_cache(self.repo, name, revision=commit), str)
 
     def _check_size(self, name: str, limit: int) -> None:
         """Before a byte of it is fetched."""
@@ -198,8 +207,8 @@ def place_of(name: str, *, local_files_only: bool = False) -> Place:
 
 def split_repository(place: str) -> tuple[str, str | None]:
     """ORG/REPO[@REVISION] in two; ConfigError if it is something else."""
-    part = r"(?!.*(?:\.\.|--))\w[\w.-]*"  # as the Hub has them
-    if not re.fullmatch(rf"{part}/{part}(@\w[\w./-]*)?", place, re.ASCII):
+    part = r"\w[\w.-]*"
+    if ".." in place or not re.fullmatch(rf"{part}/{part}(@\w[\w./-]*)?", place, re.ASCII):
         raise ConfigError(f"wanted hf-hub:ORG/REPO or hf-hub:ORG/REPO@REVISION, got {place!r}")
     repo, _, revision = place.partition("@")
     return repo, revision or None
@@ -257,13 +266,31 @@ def find_weights(
         return _verified(card, Folder(given.parent), given.name, limit)
     if place is not None:
         return _verified(card, place, pinned.file, limit)
+    others = []
     if shipped := registries.cards.path(card.name):
         beside = Beside(shipped)
-        path = beside.find(WEIGHTS, limit)
-        if path and sha256_of(path) == pinned.sha256:
-            return _verified(card, beside, WEIGHTS, limit)
-    hub = Repository(pinned.repo, pinned.revision, local_files_only=local_files_only)
-    return _verified(card, hub, pinned.file, limit)
+        if path := beside.find(WEIGHTS, limit):
+            if sha256_of(path) == pinned.sha256:
+                return _verified(card, beside, WEIGHTS, limit)
+            others.append(str(path))
+    commit = _cached_commit(card)
+    hub = Repository(pinned.repo, commit or pinned.revision, local_files_only=local_files_only)
+    try:
+        return _verified(card, hub, pinned.file, limit)
+    except WeightsError as error:
+        if not others:
+            raise
+        raise WeightsError(f"{others[0]} has not the sha256 of its card; {error}") from error
+
+
+def _cached_commit(card: Card) -> str | None:
+    """A commit of which the cache has the weights that a card pins, whatever the Hub has by now."""
+    assert card.weights
+    folder = repo_folder_name(repo_id=card.weights.repo, repo_type="model")
+    snapshots = Path(constants.HF_HUB_CACHE, folder, "snapshots")
+    paths = sorted(snapshots.glob(f"*/{card.weights.file}"))
+    fitting = (path for path in paths if sha256_of(path) == card.weights.sha256)
+    return next((path.parent.name for path in fitting), None)
 
 
 def model_config(card: Card) -> dict[str, object]:
@@ -290,16 +317,21 @@ def _verified(card: Card, place: Place, file: str, limit: int) -> tuple[bytes, P
     """The bytes of a file whose sha256 is the card's; it is fetched again if it is not."""
     assert card.weights is not None
     wanted = card.weights.sha256
-    for again in (False, True) if place.renews else (False,):
-        path = place.file(file, limit, again=again)
-        content = path.read_bytes()
-        got = hashlib.sha256(content).hexdigest()
-        if got == wanted:
-            return content, place
-    raise WeightsError(
-        f"{path}: not the weights of {card.name}: wanted sha256 {wanted}, got {got};"
-        " delete the file and fetch it again"
-    )
+    advice = "delete the file and fetch it again"
+    path = place.file(file, limit)
+    content = path.read_bytes()
+    got = hashlib.sha256(content).hexdigest()
+    if got != wanted and place.renews:
+        try:
+            content = place.file(file, limit, again=True).read_bytes()
+            got = hashlib.sha256(content).hexdigest()
+        except WeightsError as error:
+            advice = f"it could not be fetched again: {error}"
+    if got != wanted:
+        raise WeightsError(
+            f"{path}: not the weights of {card.name}: wanted sha256 {wanted}, got {got}; {advice}"
+        )
+    return content, place
 
 
 def _bounded(path: Path, limit: int) -> Path:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from zoo import registries
-from zoo.cards import Card, InputContract
+from zoo.cards import Card, InputContract, Task
 from zoo.errors import BackendError, ConfigError, ZooError
 from zoo.golden import ANSWER, INPUT, LARGEST_CASE
 from zoo.hub import (
@@ -102,17 +103,22 @@ def create(
     design = registries.architectures.get(architecture)
     settings = config.model_dump() if hasattr(config, "model_dump") else config or {}
     checked = validate(design.config_class, settings, source=f"config of {architecture}")
-    classes = getattr(checked, "classes", 0)
-    card = Card(
+    card = new_card(architecture, design.task, checked)
+    place = torch_device(device)
+    return Model(design(checked), card, select_backend(backend, place), place)
+
+
+def new_card(architecture: str, task: Task, config: BaseModel) -> Card:
+    """The card of a network that was just made: it takes any grid as it is."""
+    classes = getattr(config, "classes", 0)
+    return Card(
         name=architecture,
-        task=design.task,
+        task=task,
         architecture=architecture,
-        config=checked.model_dump(mode="json"),
+        config=config.model_dump(mode="json"),
         input=ANY_SCAN if classes else ANY_SPACING,
         labels=tuple(f"class {number}" for number in range(1, classes)),
     )
-    place = torch_device(device)
-    return Model(design(checked), card, select_backend(backend, place), place)
 
 
 def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -87,13 +88,17 @@ class Registry(catalogue.Registry):  # type: ignore[misc]
                         f"{self.noun} {point.name!r} of plugin {_package(point)} is ignored: "
                         f"the name is taken by {self.origin(point.name)}; rename or uninstall it"
                     )
-                self.get(point.name)
+                self._check(point.name)
             except ZooError as error:
                 found.append(str(error))
         return sorted(set(found))
 
     def __contains__(self, name: object) -> bool:
         return name in self.names()
+
+    def _check(self, name: str) -> None:
+        """Get a thing, by importing what brings it."""
+        self.get(name)
 
     def _registered(self) -> dict[str, Any]:
         return {keys[-1]: value for keys, value in catalogue._get_all(self.namespace).items()}
@@ -117,7 +122,10 @@ class Registry(catalogue.Registry):  # type: ignore[misc]
 
 
 class CardRegistry(Registry):
-    """The models' cards. A plugin's entry point names the path of a card, or a Card."""
+    """The models' cards. A plugin's entry point names the path of a card, or a Card.
+
+    A plugin's card that lies in its package as NAME.md is found there, and nothing is imported.
+    """
 
     def __init__(self, group: str, noun: str, own: Mapping[str, str]) -> None:
         super().__init__(group, noun, own)
@@ -146,7 +154,22 @@ class CardRegistry(Registry):
         return Path(found) if isinstance(found, str | PathLike) else None
 
     def _found(self, name: str) -> Any:
-        return self.own[name] if name in self.own else super().get(name)
+        if name in self.own:
+            return self.own[name]
+        if name in self._registered() or name not in self:
+            return super().get(name)
+        return _file_in_package(self._plugin(name), f"{name}.md") or super().get(name)
+
+    def _check(self, name: str) -> None:
+        super().get(name)
+        self.get(name)
+
+
+def _file_in_package(point: EntryPoint, name: str) -> Path | None:
+    """A file somewhere in the package that an entry point leads to, without importing it."""
+    spec = find_spec(point.module.partition(".")[0])
+    folders = spec.submodule_search_locations if spec else None
+    return next((path for folder in folders or () for path in Path(folder).rglob(name)), None)
 
 
 def _package(point: EntryPoint) -> str:
@@ -158,7 +181,7 @@ def _load(point: EntryPoint, noun: str) -> Any:
         found = point.load()
         package = sys.modules[point.module.partition(".")[0]]
         declared = getattr(package, "zoo_plugin_api_version", zoo.plugin_api_version)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"{noun} {point.name!r} of plugin {_package(point)} does not load: "
             f"{type(error).__name__}: {error}; upgrade or uninstall the plugin"

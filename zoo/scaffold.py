@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from keyword import iskeyword
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
+from zoo import registries
 from zoo.cards import Card, InputContract
 from zoo.errors import ConfigError, WriteError
 from zoo.files import make_folder
@@ -42,15 +43,19 @@ def new_plugin(name: str, parent: str | Path = ".") -> Path:
         WriteError: the folder is there already, or cannot be written.
     """
     module = name.replace("-", "_")
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or module in sys.stdlib_module_names:
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or iskeyword(module):
         raise ConfigError(
             f"wanted a name of a-z, 0-9 and single dashes, such as my-vessels, got {name!r}"
         )
+    spec = find_spec(module)
+    if name in registries.architectures or (spec and spec.origin):
+        raise ConfigError(f"wanted a name that is free, got {name!r}, which is installed already")
     folder = Path(parent) / name
     if folder.exists():
         raise WriteError(f"{folder} is there already: choose another name, or remove it")
     make_folder(parent)
-    words = {"@NAME@": name, "@MODULE@": module, "@CLASS@": name.title().replace("-", "")}
+    design = f"{name.title().replace('-', '')}Network"
+    words = {"@NAME@": name, "@MODULE@": module, "@CLASS@": design}
     with TemporaryDirectory(prefix=".zoo-", dir=parent) as temporary:
         made = Path(temporary, name)
         package = made / module
@@ -63,7 +68,7 @@ def new_plugin(name: str, parent: str | Path = ".") -> Path:
         }.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(_filled(TEMPLATE / f"{source}.txt", words), encoding="utf-8")
-        _write_model(package / "network.py", words["@CLASS@"], package / f"{name}-model.md")
+        _write_model(package / "network.py", design, package / f"{name}-model.md")
         made.rename(folder)
     return folder
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from zoo import registries
-from zoo.errors import BackendError, MissingDependency, PluginError, WeightsError
+from zoo.errors import BackendError, WeightsError, ZooError
 from zoo.files import read_volume
 from zoo.golden import ANSWER, INPUT, LARGEST_CASE, differing
 from zoo.loading import load, select_backend, torch_device
@@ -78,8 +78,11 @@ def _verdict(model: Model, backend: str, given: Volume, expected: Volume) -> Ver
     name, total = model.card.name, int((expected.array != 0).sum())
     try:
         found = _on(model, backend).predict(given).volume
-    except (BackendError, MissingDependency, PluginError) as error:
+    except ZooError as error:
         return Verdict(name, backend, False, False, total, 0, str(error))
+    except Exception as error:  # a plugin's own
+        reason = f"{type(error).__name__}: {error}, of {registries.backends.origin(backend)}"
+        return Verdict(name, backend, False, False, total, 0, reason)
     different = differing(found, expected)
     agrees = different <= ROUNDING * total
     detail = "agrees" if not different else f"{different:,} of {total:,} voxels differ"

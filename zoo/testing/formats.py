@@ -16,6 +16,7 @@ Read = Callable[[Path], Volume]
 Write = Callable[[Volume, Path], None]
 
 DTYPES = ("uint8", "int16", "float32")
+VALUES = {"int16": -1000, "float32": 0.25}
 MILLIMETRES = 1e-3  # how far an affine may be off
 
 
@@ -94,9 +95,9 @@ def _check_round_trips(read: Read, write: Write, suffix: str, dtypes: Sequence[s
 
 
 def _volume(dtype: str, affine: np.ndarray) -> Volume:
-    """(4, 5, 6) values that are 0 or 1, so that any format holds them, alike in no direction."""
+    """(4, 5, 6) values, alike in no direction: 0 and 1, negative ones, or fractions."""
     grid = np.zeros((4, 5, 6), dtype)
-    grid[0, :2, 1] = grid[1:3, 3, 2:5] = grid[3, 1, 5] = 1
+    grid[0, :2, 1] = grid[1:3, 3, 2:5] = grid[3, 1, 5] = VALUES.get(dtype, 1)
     return Volume(grid, affine)
 
 

@@ -12,10 +12,9 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from zoo import registries, sparse
-from zoo.cards import Card
 from zoo.errors import BackendError, MissingDependency
 from zoo.golden import golden_input
-from zoo.loading import create
+from zoo.loading import new_card
 from zoo.model import Model
 from zoo.sparse import Backend, SparseTensor
 from zoo.testing.expecting import expect, expect_close
@@ -79,6 +78,7 @@ def check_head(head: Any, *, channels: int = 5) -> None:
         made = head(channels, 4)
         logits = made(x)
         expect(logits.shape == (len(x), 4), f"wanted ({len(x)}, 4) logits, got {logits.shape}")
+        expect(made(none).shape == (0, 4), "wanted nothing of nothing")
     else:
         made = head(channels, 0.0)
         logits, kept = made(x)
@@ -156,12 +156,9 @@ def _check_gradients(module: nn.Module, loss: Tensor) -> None:
 
 def _check_task(architecture: Any, config: BaseModel, network: nn.Module) -> None:
     """The way of `Model.predict`, on the golden input of its task."""
-    name = f"checked-{architecture.task}"
-    if name not in registries.architectures:
-        registries.architectures.register(name, func=architecture)
-    drawn = create(name, config, backend="torch", device="cpu")
-    card: Card = drawn.card
-    model = Model(network, card, drawn.backend, drawn.device)
+    card = new_card("checked", architecture.task, config)
+    (engine,) = _engines(["torch"])
+    model = Model(network, card, engine, torch.device("cpu"))
     given = golden_input(card)
     answer = model.predict(given).volume
     finer = 2 if card.task == "super-resolution" else 1
