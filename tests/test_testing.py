@@ -161,9 +161,9 @@ class Refuses(TorchBackend):
         raise BackendError("no sums here")
 
 
-class RefusesMost(Refuses):
-    def prune(self, x, keep):
-        raise BackendError("no pruning here")
+class RefusesMore(Refuses):
+    def generative_transposed_convolution(self, x, kernel):
+        raise BackendError("no new coordinates here")
 
 
 @pytest.mark.parametrize("backend", [WrongSum, NoGradient, Refuses])
@@ -174,8 +174,8 @@ def test_a_wrong_backend_is_found_out(backend):
 
 def test_a_backend_may_refuse_what_it_says_it_refuses():
     check_backend(Refuses(), refuses=["add"])
-    most = ["add", "prune", "coarsening", "transposed convolution"]
-    check_backend(RefusesMost(), refuses=most)
+    made = ["generative transposed convolution", "wide generative transposed convolution"]
+    check_backend(RefusesMore(), refuses=["add", *made])
     with pytest.raises(AssertionError, match="wanted add to be refused"):
         check_backend(TorchBackend(), refuses=["add"])
 
