@@ -47,12 +47,12 @@ def new_plugin(name: str, parent: str | Path = ".") -> Path:
         raise ConfigError(
             f"wanted a name of a-z, 0-9 and single dashes, such as my-vessels, got {name!r}"
         )
-    spec = find_spec(module)
-    if name in registries.architectures or (spec and spec.origin):
-        raise ConfigError(f"wanted a name that is free, got {name!r}, which is installed already")
     folder = Path(parent) / name
     if folder.exists():
         raise WriteError(f"{folder} is there already: choose another name, or remove it")
+    spec = find_spec(module)
+    if name in registries.architectures or (spec and spec.origin):
+        raise ConfigError(f"wanted a name that is free, got {name!r}, which is installed already")
     make_folder(parent)
     design = f"{name.title().replace('-', '')}Network"
     words = {"@NAME@": name, "@MODULE@": module, "@CLASS@": design}
