@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -63,5 +65,17 @@ def _indice_conv(
     """spconv wants kernels as (C_out, K, C_in); `inverse` goes from the targets to the sources."""
     filters = kernel.permute(2, 0, 1).contiguous()
     ops = spconv_ops()
-    out: Tensor = ops.indice_conv(features, filters, pairs.table, pairs.counts, rows, inverse)
+    with _one_thread():
+        out: Tensor = ops.indice_conv(features, filters, pairs.table, pairs.counts, rows, inverse)
     return out
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """On several, spconv 2.3.8 loses sums on the CPU: by 4 to 22 % of the largest one, on two."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
