@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from zoo.golden import ANSWER, INPUT
-from zoo.hub import README, WEIGHTS, sha256_of
+from zoo.hub import README, WEIGHTS, Beside, sha256_of
 
 CARDS = Path(__file__).parent.parent / "cards"
 
@@ -26,8 +26,8 @@ def ship(folder: Path, name: str) -> None:
     )
     if count != 1:
         sys.exit(f"{card}: wanted one line with the sha256 of the weights, got {count}")
-    for file, suffix in {WEIGHTS: "safetensors", INPUT: INPUT, ANSWER: ANSWER}.items():
-        shutil.copy(folder / file, CARDS / f"{name}.{suffix}")
+    for file in (WEIGHTS, INPUT, ANSWER):
+        shutil.copy(folder / file, Beside(card).path_of(file))
     card.write_text(pinned)
 
 

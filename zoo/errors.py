@@ -4,6 +4,11 @@ The message of each is one line: what was wanted, what was got, how to mend it.
 """
 
 
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line; its kind if it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class ZooError(Exception):
     """Base of the zoo's errors; the command line prints its message and exits with status 2."""
 

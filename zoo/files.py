@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from zoo import registries
-from zoo.errors import ReadError, VolumeError, WriteError, ZooError
+from zoo.errors import ReadError, VolumeError, WriteError, ZooError, one_line
 from zoo.registries import Registry
 from zoo.volume import Volume
 
@@ -44,7 +44,7 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
         raise
     except Exception as error:  # damaged bytes can make a parser raise anything
         raise ReadError(
-            f"{path}: wanted a complete {what}, got: {_reason(error)};"
+            f"{path}: wanted a complete {what}, got: {one_line(error)};"
             " check its name or copy it again from its source"
         ) from error
 
@@ -67,7 +67,7 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
         except (ZooError, OSError):
             raise
         except Exception as error:
-            raise WriteError(f"{path}: not a .{suffix}: {_reason(error)}") from error
+            raise WriteError(f"{path}: not a .{suffix}: {one_line(error)}") from error
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     except OSError as error:
         raise WriteError(
-            f"{path}: not written: {error.strerror or _reason(error)};"
+            f"{path}: not written: {error.strerror or one_line(error)};"
             " free some space or choose another folder; what was there before is unchanged"
         ) from error
 
@@ -184,7 +184,3 @@ def _known_suffix(path: Path, registry: Registry, error: type[ZooError]) -> str:
 
 def _suffixes(registry: Registry) -> list[str]:
     return [name for name in registry.names() if name != FOLDER]
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

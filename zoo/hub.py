@@ -26,7 +26,7 @@ from huggingface_hub.file_download import repo_folder_name
 
 from zoo import registries
 from zoo.cards import Card, read_card
-from zoo.errors import ConfigError, WeightsError
+from zoo.errors import ConfigError, WeightsError, one_line
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -270,9 +270,10 @@ def find_weights(
     if shipped := registries.cards.path(card.name):
         beside = Beside(shipped)
         if path := beside.find(WEIGHTS, limit):
-            if sha256_of(path) == pinned.sha256:
+            try:
                 return _verified(card, beside, WEIGHTS, limit)
-            others.append(str(path))
+            except WeightsError:
+                others.append(str(path))
     commit = _cached_commit(card)
     hub = Repository(pinned.repo, commit or pinned.revision, local_files_only=local_files_only)
     try:
@@ -345,8 +346,3 @@ def _too_large(what: str, size: int, limit: int) -> WeightsError:
     return WeightsError(
         f"{what}: wanted {limit:,} bytes at most, got {size:,}; it is not what its name says"
     )
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, on one line; its kind if it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -16,9 +16,9 @@ from huggingface_hub.errors import HfHubHTTPError
 import zoo
 from zoo import golden, weights
 from zoo.cards import Card, Weights
-from zoo.errors import ConfigError, HubError, VolumeError
+from zoo.errors import ConfigError, HubError, VolumeError, one_line
 from zoo.files import atomic_path, make_folder, write_volume
-from zoo.hub import CONFIG, README, WEIGHTS, model_config, one_line, split_repository
+from zoo.hub import CONFIG, README, WEIGHTS, model_config, split_repository
 
 if TYPE_CHECKING:
     from zoo.model import Model
