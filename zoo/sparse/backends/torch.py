@@ -61,7 +61,7 @@ class TorchBackend(Fallbacks):
         step = x.stride // 2
         offsets = kernel_offsets(kernel_size(len(kernel)))
         reached = torch.cat([_keys(x.index) + step * pack_offset(d) for d in offsets]).unique()
-        check_growth(len(reached), kernel.shape[2], step, kernel.dtype)
+        check_growth(len(reached), kernel.shape[2], step, kernel.dtype, reached.device)
         return _apply(x, kernel, KeyIndex(self, reached, step, x.index.batch_size), sign=-1)
 
     def transposed_convolution(self, x: SparseTensor, kernel: Tensor, index: Index) -> SparseTensor:

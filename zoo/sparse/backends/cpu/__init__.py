@@ -12,17 +12,16 @@ from torch import Tensor
 
 from zoo.errors import BackendError
 from zoo.sparse.backend import Triple
+from zoo.sparse.backends.bitmap.backend import BitmapBackend
+from zoo.sparse.backends.bitmap.relations import Relation
+from zoo.sparse.backends.cpu import convolution, structure
 from zoo.sparse.backends.cpu import index as indices
-from zoo.sparse.backends.cpu import structure
-from zoo.sparse.backends.cpu.convolution import SAME, Convolve, Relation, down, up
 from zoo.sparse.backends.cpu.index import GridIndex
 from zoo.sparse.backends.cpu.rectify import rectify
-from zoo.sparse.memory import check_growth
-from zoo.sparse.relation import kernel_size
-from zoo.sparse.tensor import Index, SparseTensor
+from zoo.sparse.tensor import Index
 
 
-class CpuBackend:
+class CpuBackend(BitmapBackend):
     name = "cpu"
 
     def check_device(self, device: torch.device) -> None:
@@ -42,56 +41,40 @@ class CpuBackend:
     def to_grid(self, index: Index, low: Triple, shape: Triple) -> NDArray[np.bool_]:
         return indices.to_array(_grid(index), low, shape)
 
-    def convolution(self, x: SparseTensor, kernel: Tensor, stride: int) -> SparseTensor:
-        source = _grid(x.index)
-        if stride == 1:
-            return _convolve(x, kernel, SAME, source)
-        return _convolve(x, kernel, down(2), structure.coarsen(source))
-
-    def generative_transposed_convolution(self, x: SparseTensor, kernel: Tensor) -> SparseTensor:
-        size = kernel_size(len(kernel))
-        target = structure.refine(_grid(x.index), size)
-        check_growth(len(target), kernel.shape[2], target.stride, kernel.dtype)
-        return _convolve(x, kernel, up(size), target)
-
-    def transposed_convolution(self, x: SparseTensor, kernel: Tensor, index: Index) -> SparseTensor:
-        return _convolve(x, kernel, up(kernel_size(len(kernel))), _grid(index))
-
-    def prune(self, x: SparseTensor, keep: Tensor) -> SparseTensor:
-        index = _grid(x.index)
-        part = structure.select(index, keep)
-        features = structure.Prune.apply(x.features, index, part)  # type: ignore[no-untyped-call]
-        return SparseTensor(features, part)
-
-    def add(self, x: SparseTensor, y: SparseTensor, *, overwrite: bool) -> SparseTensor:
-        a, b = _grid(x.index), _grid(y.index)
-        if a is b:
-            return x.with_features(x.features + y.features)
-        union = structure.unite(a, b)
-        if overwrite and len(union) == len(a):
-            structure.transfer(y.features, b, a, onto=x.features)
-            return x
-        features = structure.Add.apply(x.features, y.features, a, b, union)  # type: ignore[no-untyped-call]
-        return SparseTensor(features, union)
-
-    def rectify(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        return rectify(features, scale, shift)
-
     def coarsen(self, index: Index) -> Index:
         return structure.coarsen(_grid(index))
 
+    def refine(self, index: Index, size: int) -> Index:
+        return structure.refine(_grid(index), size)
+
+    def unite(self, a: Index, b: Index) -> Index:
+        return structure.unite(_grid(a), _grid(b))
+
+    def select(self, index: Index, keep: Tensor) -> Index:
+        return structure.select(_grid(index), keep)
+
     def contains(self, index: Index, other: Index) -> Tensor:
         return structure.contains(_grid(index), _grid(other))
+
+    def transfer(
+        self, features: Tensor, source: Index, target: Index, onto: Tensor | None = None
+    ) -> Tensor:
+        return structure.transfer(features, _grid(source), _grid(target), onto)
+
+    def convolve(
+        self, features: Tensor, kernel: Tensor, relation: Relation, source: Index, target: Index
+    ) -> Tensor:
+        return convolution.convolve(features, kernel, relation, _grid(source), _grid(target))
+
+    def correlate(
+        self, features: Tensor, gradient: Tensor, relation: Relation, source: Index, target: Index
+    ) -> Tensor:
+        return convolution.correlate(features, gradient, relation, _grid(source), _grid(target))
+
+    def rectify(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        return rectify(features, scale, shift)
 
 
 def _grid(index: Index) -> GridIndex:
     assert isinstance(index, GridIndex)
     return index
-
-
-def _convolve(
-    x: SparseTensor, kernel: Tensor, relation: Relation, target: GridIndex
-) -> SparseTensor:
-    source = _grid(x.index)
-    features = Convolve.apply(x.features, kernel, relation, source, target)  # type: ignore[no-untyped-call]
-    return SparseTensor(features, target)

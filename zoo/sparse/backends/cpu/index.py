@@ -16,31 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.errors import BackendError
+from zoo.sparse.backends.bitmap.box import Box
 from zoo.sparse.backends.cpu import words
 from zoo.sparse.backends.cpu.runtime import Span, run, spans
 
 if TYPE_CHECKING:
     from zoo.sparse.backends.cpu import CpuBackend
-
-MOST_VOXELS = 1 << 34  # of a bitmap: 2 GB of words, half as much of ranks
-
-
-class Box(NamedTuple):
-    """Bounds along i, j, k in units of the level's stride; `high` is the first that is outside."""
-
-    low: tuple[int, ...]
-    high: tuple[int, ...]
-
-    def coarser(self) -> Box:
-        return Box(tuple(n // 2 for n in self.low), tuple((n + 1) // 2 for n in self.high))
-
-    def finer(self, size: int) -> Box:
-        """What a kernel of that size reaches at half the stride."""
-        return Box(tuple(2 * n for n in self.low), tuple(2 * n - 2 + size for n in self.high))
-
-    def around(self, other: Box) -> Box:
-        return Box(tuple(map(min, self.low, other.low)), tuple(map(max, self.high, other.high)))
 
 
 class Grid(NamedTuple):
@@ -65,17 +46,8 @@ class Grid(NamedTuple):
         Raises:
             BackendError: the box is out of all proportion.
         """
-        (i, j, k), (end_i, end_j, end_k) = box
-        w, end_w = k // 64, -(-end_k // 64)
-        shape = (batch_size, end_i - i, end_j - j, end_w - w)
-        words = prod(shape)
-        if 64 * words > MOST_VOXELS:
-            size = " x ".join(str(b - a) for a, b in zip(*box, strict=True))
-            raise BackendError(
-                f"backend cpu holds a bitmap of the bounding box, and {batch_size} x {size} voxels "
-                f"exceed its limit of {MOST_VOXELS}: use backend torch for voxels this far apart"
-            )
-        return cls(np.zeros(shape, np.uint64), np.empty(words + 1, np.int32), i, j, w)
+        shape = box.words(batch_size, "cpu")
+        return cls(np.zeros(shape, np.uint64), np.empty(prod(shape) + 1, np.int32), *box.first)
 
     @property
     def lines(self) -> int:

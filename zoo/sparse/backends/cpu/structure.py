@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from zoo.sparse.backends.cpu import words
 from zoo.sparse.backends.cpu.index import GridIndex
@@ -29,7 +26,7 @@ def unite(a: GridIndex, b: GridIndex) -> GridIndex:
 
 def select(index: GridIndex, keep: Tensor) -> GridIndex:
     """The voxels of the rows that keep (N,) bool names."""
-    return index.derive(index.stride, index.box, words.select, keep.detach().numpy())
+    return index.derive(index.stride, index.box, words.select, keep.numpy())
 
 
 def contains(index: GridIndex, other: GridIndex) -> Tensor:
@@ -51,38 +48,3 @@ def transfer(
     out = np.zeros(shape, values.dtype) if onto is None else onto.numpy()
     run(words.transfer, target.spans(), source.grid, target.grid, values, out, onto is not None)
     return torch.from_numpy(out) if onto is None else onto
-
-
-class Prune(torch.autograd.Function):
-    """Features (N, C) of an index -> (N', C) of a part of it."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, index: GridIndex, part: GridIndex) -> Tensor:
-        ctx.levels = index, part
-        return transfer(features, index, part)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        index, part = ctx.levels
-        return transfer(gradient, part, index), None, None
-
-
-class Add(torch.autograd.Function):
-    """Features (N, C) of a and (M, C) of b -> their sum (U, C) on the union."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, y: Tensor, a: GridIndex, b: GridIndex, union: GridIndex
-    ) -> Tensor:
-        ctx.levels = a, b, union
-        return transfer(y, b, union, onto=transfer(x, a, union))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        a, b, union = ctx.levels
-        needs_a, needs_b, *_ = ctx.needs_input_grad
-        to_x = transfer(gradient, union, a) if needs_a else None
-        to_y = transfer(gradient, union, b) if needs_b else None
-        return to_x, to_y, None, None, None

@@ -1,4 +1,4 @@
-"""Compiled: which source voxels a target voxel looks at, by a `convolution.Relation`.
+"""Compiled: which source voxels a target voxel looks at, by a `Relation`.
 
 A kernel is a set of windows along k, one on each of some source lines. A piece is a word of a
 target line, or half of one, whose windows start within 64 bits of a source line. For each piece the
