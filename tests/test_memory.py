@@ -16,9 +16,9 @@ def test_a_level_that_does_not_fit_is_refused(name, monkeypatch):
     kernel = torch.ones(8, 1, 4)
     assert len(sparse.generative_transposed_convolution(x, kernel)) == 64**3
     room = int(64**3 * 4 * 4 * memory.COPIES / memory.SHARE)
-    monkeypatch.setattr(memory, "free_memory", lambda: room + 1000)
+    monkeypatch.setattr(memory, "free_memory", lambda _: room + 1000)
     assert len(sparse.generative_transposed_convolution(x, kernel)) == 64**3
-    monkeypatch.setattr(memory, "free_memory", lambda: room - 1000)
+    monkeypatch.setattr(memory, "free_memory", lambda _: room - 1000)
     with pytest.raises(BackendError, match=r"stride 1 would have 262,144 voxels .* 262,1\d\d:"):
         sparse.generative_transposed_convolution(x, kernel)
 

@@ -1,0 +1,187 @@
+"""The index of a level on a GPU: a bitmap, and the number of voxels before each of its words.
+
+A voxel's row is its place in raster order (b, i, j, k), as with backend `cpu`, whose bitmap is the
+same. Beside it there is a list of where the voxels are, 4 bytes each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zoo.sparse.backends.bitmap.box import Box
+from zoo.sparse.backends.gpu import words as kernels
+from zoo.sparse.backends.gpu.runtime import blocks
+
+if TYPE_CHECKING:
+    from zoo.sparse.backends.gpu import GpuBackend
+
+WORDS = 1024  # in a block of a kernel on words
+TILES = 64  # the same, for a kernel that looks at every bit
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceIndex:
+    """The occupied voxels of one level, in raster order.
+
+    Attributes:
+        words: (B, I, J, W) int64, bit t of word w being voxel 64 w + t of its line.
+        rank: (B I J W + 1,) int32, how many voxels come before each word.
+        places: (N,) int32 or int64, of each row: 64 times its word's number, plus its bit.
+    """
+
+    backend: GpuBackend
+    stride: int
+    box: Box
+    words: Tensor
+    rank: Tensor
+    places: Tensor
+
+    @property
+    def batch_size(self) -> int:
+        return len(self.words)
+
+    @property
+    def coordinates(self) -> Tensor:
+        _, ni, nj, nw = self.words.shape
+        i, j, w = self.box.first
+        places = self.places.long()
+        line = places // (64 * nw)
+        axes = line // nj % ni + i, line % nj + j, places % (64 * nw) + 64 * w
+        return torch.stack([line // (ni * nj), *(axis * self.stride for axis in axes)], dim=1)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What kernels take: i, j, w of the first line and word, and how many there are."""
+        return *self.box.first, *self.words.shape[1:]
+
+    @property
+    def as_source(self) -> tuple[Any, ...]:
+        """What kernels take that look voxels up in it."""
+        return self.words, self.rank, *self.shape
+
+    @property
+    def as_target(self) -> tuple[Any, ...]:
+        """What kernels take that go through its rows."""
+        return self.places, len(self), *self.shape
+
+
+def seal(backend: GpuBackend, stride: int, box: Box, words: Tensor) -> DeviceIndex:
+    """Number the voxels of words that are complete."""
+    size = words.numel()
+    counts = words.new_empty(size, dtype=torch.int32)
+    kernels.count[(blocks(size, WORDS),)](words, size, counts, BLOCK=WORDS)
+    rank = words.new_zeros(size + 1, dtype=torch.int32)
+    torch.cumsum(counts, 0, dtype=torch.int32, out=rank[1:])
+    narrow = torch.int32 if 64 * size < 1 << 31 else torch.int64
+    places = words.new_empty(int(rank[-1]), dtype=narrow)
+    kernels.number[(blocks(size, TILES),)](words, rank, size, places, BLOCK=TILES)
+    return DeviceIndex(backend, stride, box, words, rank, places)
+
+
+def derive(kernel: Any, source: DeviceIndex, stride: int, box: Box, **options: int) -> DeviceIndex:
+    """A new index whose words a kernel makes of another one's."""
+    words = source.words.new_empty(box.words(source.batch_size, "gpu"))
+    size = words.numel()
+    shape = *box.first, *words.shape[1:]
+    grid = (blocks(size, WORDS),)
+    kernel[grid](source.words, *source.shape, words, *shape, size, BLOCK=WORDS, **options)
+    return seal(source.backend, stride, box, words)
+
+
+def coarsen(index: DeviceIndex) -> DeviceIndex:
+    return derive(kernels.coarsen, index, 2 * index.stride, index.box.coarser())
+
+
+def refine(index: DeviceIndex, size: int) -> DeviceIndex:
+    return derive(kernels.refine, index, index.stride // 2, index.box.finer(size), WIDTH=size // 2)
+
+
+def unite(a: DeviceIndex, b: DeviceIndex) -> DeviceIndex:
+    box = a.box.around(b.box)
+    words = a.words.new_zeros(box.words(a.batch_size, "gpu"))
+    size, shape = words.numel(), (*box.first, *words.shape[1:])
+    for one in (a, b):
+        grid = (blocks(size, WORDS),)
+        kernels.copy[grid](one.words, *one.shape, words, *shape, size, BLOCK=WORDS)
+    return seal(a.backend, a.stride, box, words)
+
+
+def select(index: DeviceIndex, keep: Tensor) -> DeviceIndex:
+    """The voxels of the rows that keep (N,) bool names."""
+    words, size = torch.empty_like(index.words), index.words.numel()
+    flags = keep.contiguous().view(torch.uint8)
+    grid = (blocks(size, TILES),)
+    kernels.select[grid](index.words, index.rank, size, flags, words, BLOCK=TILES)
+    return seal(index.backend, index.stride, index.box, words)
+
+
+def from_coordinates(
+    backend: GpuBackend, coordinates: Tensor, batch_size: int, stride: int
+) -> DeviceIndex:
+    """Index (N, 4) coordinates in raster order, multiples of the stride, each of them once."""
+    points = coordinates[:, 1:].div(stride, rounding_mode="floor")
+    box = Box(tuple(points.amin(0).tolist()), tuple((points.amax(0) + 1).tolist()))
+    words = coordinates.new_zeros(box.words(batch_size, "gpu"))
+    _, ni, nj, nw = words.shape
+    i, j, k = (points - points.new_tensor([*box.low[:2], 64 * box.first[2]])).unbind(1)
+    at = ((coordinates[:, 0] * ni + i) * nj + j) * nw + k // 64
+    # Every bit is added once, so that a sum of integers, in any order, is a union.
+    words.view(-1).index_add_(0, at, torch.ones_like(at) << (k % 64))
+    return seal(backend, stride, box, words)
+
+
+def from_mask(backend: GpuBackend, mask: Tensor, low: tuple[int, int, int]) -> DeviceIndex:
+    """Index what is not zero in bytes (B, I, J, K), at stride 1; their first voxel is `low`."""
+    batch_size, *extent = mask.shape
+    box = Box(low, tuple(first + n for first, n in zip(low, extent, strict=True)))
+    words = torch.empty(box.words(batch_size, "gpu"), dtype=torch.int64, device=mask.device)
+    lines, length = prod(mask.shape[:3]), mask.shape[3]
+    grid = (blocks(words.numel(), TILES),)
+    kernels.pack[grid](
+        mask.contiguous(), lines, length, low[2] % 64, words, words.shape[3], BLOCK=TILES
+    )
+    return seal(backend, 1, box, words)
+
+
+def from_arrays(
+    backend: GpuBackend,
+    arrays: Sequence[NDArray[Any]],
+    low: tuple[int, int, int],
+    device: torch.device,
+) -> DeviceIndex:
+    """Index what is not zero in dense arrays (I, J, K), one per item of the batch, at stride 1."""
+    extent = [max(sizes) for sizes in zip(*(array.shape for array in arrays), strict=True)]
+    mask = torch.zeros(len(arrays), *extent, dtype=torch.uint8, device=device)
+    for item, array in zip(mask, arrays, strict=True):
+        i, j, k = array.shape
+        item[:i, :j, :k] = _on_device(array, device) != 0
+    return from_mask(backend, mask, low)
+
+
+def _on_device(array: NDArray[Any], device: torch.device) -> Tensor:
+    """An array as it lies in memory; the device turns its axes, faster than the CPU would."""
+    if array.flags.f_contiguous:  # as NIfTI files have it
+        return torch.from_numpy(array.T).to(device).permute(2, 1, 0)
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+
+def to_array(
+    index: DeviceIndex, low: tuple[int, int, int], shape: tuple[int, int, int]
+) -> NDArray[np.bool_]:
+    """The box (I, J, K) from coordinate `low` on, of the batch's first item."""
+    out = torch.empty(shape, dtype=torch.int8, device=index.words.device)
+    grid = (blocks(out.numel(), WORDS),)
+    kernels.unpack[grid](index.words, *index.shape, *low, *shape, out, BLOCK=WORDS)
+    array: NDArray[np.bool_] = out.view(torch.bool).cpu().numpy()
+    return array
