@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from zoo import registries, sparse
-from zoo.errors import ZooError
-from zoo.sparse import SparseTensor
+from zoo.errors import BackendError, ZooError
+from zoo.sparse import Backend, SparseTensor
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,26 @@ def _check(name: str) -> BackendCheck:
     origin = registries.backends.origin(name)
     try:
         backend = registries.backends.get(name)()
-        x = SparseTensor.from_coordinates(torch.tensor([[0, 0, 0], [0, 0, 1]]), backend=backend)
-        total = sparse.convolution(x, torch.ones(27, 1, 1)).features.sum().item()
+        device = _device_of(backend)
+        points = torch.tensor([[0, 0, 0], [0, 0, 1]], device=device)
+        x = SparseTensor.from_coordinates(points, backend=backend)
+        total = sparse.convolution(x, torch.ones(27, 1, 1, device=device)).features.sum().item()
     except ZooError as error:
         return BackendCheck(name, origin, False, str(error))
     except Exception as error:  # a plugin's own
         return BackendCheck(name, origin, False, f"{type(error).__name__}: {error}")
-    right = total == 4
-    return BackendCheck(name, origin, right, "works" if right else f"wrong: got {total}, wanted 4")
+    right, where = total == 4, "" if device.type == "cpu" else f" on {device}"
+    detail = f"works{where}" if right else f"wrong{where}: got {total}, wanted 4"
+    return BackendCheck(name, origin, right, detail)
+
+
+def _device_of(backend: Backend) -> torch.device:
+    """The CPU, or the GPU for a backend that wants one."""
+    try:
+        backend.check_device(torch.device("cpu"))
+    except BackendError:
+        if not torch.cuda.is_available():
+            raise
+        backend.check_device(torch.device("cuda"))
+        return torch.device("cuda")
+    return torch.device("cpu")

@@ -198,5 +198,10 @@ def select_backend(name: str, device: torch.device) -> Backend:
 
 
 def _fastest(device: torch.device) -> str:
-    wanted = "cpu" if device.type == "cpu" else "gpu"
-    return wanted if wanted in registries.backends.own else "torch"
+    for name in ("cpu",) if device.type == "cpu" else ("gpu", "minkowski"):
+        try:
+            registries.backends.get(name)().check_device(device)
+        except ZooError:  # not installed, or not for this device
+            continue
+        return name
+    return "torch"

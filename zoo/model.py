@@ -17,6 +17,7 @@ from torch import nn
 
 from zoo.cards import Card
 from zoo.conform import binarise
+from zoo.devices import DeviceMemory
 from zoo.errors import ConfigError
 from zoo.hub import Origin, sha256_of
 from zoo.plan import Plan, plan_prediction
@@ -94,14 +95,16 @@ class Model:
             ReadError: a file that cannot be read.
             VolumeError: a volume that is not 3-D, or has nothing or nothing but occupied voxels, or
                 NaN, or more than two values and no threshold; or that the task cannot use.
+            BackendError: memory, of the machine or of its GPU, does not suffice.
         """
         watch = Stopwatch(progress)
         with watch.stage("read"):
             source = Volume.of(volume)
-        if chain:
-            answer = self._predict_in_steps(source, threshold, watch)
-        else:
-            answer = self.task.predict(self.engine, source, threshold, watch.stage)
+        with DeviceMemory(self.device) as memory:
+            if chain:
+                answer = self._predict_in_steps(source, threshold, watch)
+            else:
+                answer = self.task.predict(self.engine, source, threshold, watch.stage)
         report = {
             **self._facts(),
             "grid": answer.grid,
@@ -109,6 +112,7 @@ class Model:
             "voxels_out": int(np.count_nonzero(answer.volume.array)),
             "timings": watch.seconds,
             "peak_memory": peak_memory(),
+            "peak_device_memory": memory.peak,
             "sha256": {"weights": self._weights_sha256(), "input": _input_sha256(volume, source)},
         }
         return Prediction(
@@ -122,7 +126,8 @@ class Model:
         """
         grid, run = self.task.trial(Volume.of(volume), threshold)
         channels = getattr(self.config, "channels", (16,))[0]
-        return plan_prediction(partial(run, self.engine), grid, channels, self.backend)
+        with DeviceMemory(self.device):
+            return plan_prediction(partial(run, self.engine), grid, channels, self.engine)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write config.json, model.safetensors and README.md, which `local-dir:` loads.

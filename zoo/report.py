@@ -45,7 +45,7 @@ def peak_memory() -> int | None:
 def versions() -> dict[str, str]:
     """Versions of what computes a prediction."""
     found = {"zoo": zoo.__version__, "python": platform.python_version()}
-    for package in ("torch", "numpy", "numba", "MinkowskiEngine"):
+    for package in ("torch", "numpy", "numba", "triton", "MinkowskiEngine"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

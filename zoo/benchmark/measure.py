@@ -11,7 +11,6 @@ import json
 import sys
 from collections.abc import Callable
 from statistics import median
-from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,14 +22,17 @@ from zoo import registries, sparse
 from zoo.architectures.completion import SparseCompletion
 from zoo.architectures.generative import GenerativeConfig
 from zoo.architectures.segmentation import SegmentationConfig, SparseSegmentation
+from zoo.benchmark.roofline import rates, seconds, tallied
 from zoo.errors import MissingDependency, ZooError
 from zoo.report import peak_memory
 from zoo.sparse import Backend, SparseTensor
+from zoo.sparse.backends.bitmap.backend import BitmapBackend
 from zoo.training.losses import deep_supervision
 from zoo.voxels import pooled
 
-BUDGET = 5.0  # seconds of repeats after the first
-REPEATS = 5
+BUDGET = {"cpu": 5.0, "cuda": 120.0}  # seconds of the first run, to be repeated; cuda: with tuning
+SECONDS = 5.0  # of repeats after the first
+REPEATS = {"cpu": 5, "cuda": 50}
 CLASSES = 5
 SMALL = 16  # voxels along an edge of what is run before anything is timed
 
@@ -45,12 +47,15 @@ class Spec(BaseModel):
     Attributes:
         work: `forward` and `train` (one step) of the network, both with pruning given by the
             target, so that every backend does the same work; `segment` and `train segmentation`,
-            the same of the U-Net; `convolution` (one, 3x3x3, with building its index); `index`
-            (building it alone).
+            the same of the U-Net; `convolution` (one, 3x3x3, with building its index) and
+            `convolution alone` (the index is there); `index` (building it alone).
         backend: name of a backend, or `spconv` for a convolution.
+        device: cpu, cuda, ... On a GPU the volume is there from the start, features are float16,
+            and training multiplies in bfloat16.
         volume: .npy of a bool grid.
         channels: of the network, or C_in and C_out of the convolution.
         once: run the work once, with all that is compiled on first use.
+        roofline: count what the work takes at least, on backends on bitmaps.
     """
 
     work: str
@@ -58,7 +63,18 @@ class Spec(BaseModel):
     volume: str
     channels: tuple[int, ...]
     threads: int
+    device: str = "cpu"
     once: bool = False
+    roofline: bool = False
+
+    @property
+    def place(self) -> torch.device:
+        return torch.device(self.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of features and weights, but in training."""
+        return torch.float32 if self.place.type == "cpu" else torch.float16
 
 
 def main() -> None:
@@ -75,33 +91,63 @@ def main() -> None:
 
 def _measure(spec: Spec) -> dict[str, Any]:
     grid = np.load(spec.volume)
-    if not spec.once:
-        WORKS[spec.work](spec, pooled(grid, max(1, max(grid.shape) // SMALL)))()  # compiles
-    run = WORKS[spec.work](spec, grid)
-    first = _seconds(run)
-    seconds = [first]
-    if first < BUDGET and not spec.once:
-        seconds = [_seconds(run)]
-        while len(seconds) < REPEATS and sum(seconds) < BUDGET:
-            seconds.append(_seconds(run))
-    return {
+    work = WORKS[spec.work]
+    backend: Any = None if spec.backend == "spconv" else _backend(spec)
+    on_cpu = spec.place.type == "cpu"
+    if on_cpu and not spec.once:  # on a GPU, sizes have a part in what is tuned
+        work(spec, backend, pooled(grid, max(1, max(grid.shape) // SMALL)))()  # compiles
+    run = work(spec, backend, grid)
+    first = seconds(run, spec.place)
+    times = [first]
+    if first < BUDGET[spec.place.type] and not spec.once:
+        if not on_cpu:
+            torch.cuda.reset_peak_memory_stats(spec.place)
+        times = [seconds(run, spec.place)]
+        while len(times) < REPEATS[spec.place.type] and sum(times) < SECONDS:
+            times.append(seconds(run, spec.place))
+    peak = peak_memory() if on_cpu else torch.cuda.max_memory_allocated(spec.place)
+    facts: dict[str, Any] = {
         "first": first,
-        "seconds": median(seconds),
-        "repeats": len(seconds),
-        "peak_memory": peak_memory(),
+        "seconds": median(times),
+        "repeats": len(times),
+        "peak_memory": peak,
         "voxels": int(np.count_nonzero(grid)),
     }
+    if spec.roofline and isinstance(backend, BitmapBackend):
+        facts |= _floor(spec, backend, grid)
+    return facts
 
 
-def _seconds(run: Work) -> float:
-    started = perf_counter()
-    run()
-    return perf_counter() - started
+def _floor(spec: Spec, backend: BitmapBackend, grid: Grid) -> dict[str, Any]:
+    """Bytes and operations of the work, and the seconds that they take at this device's rates."""
+    counting, tally = tallied(backend)
+    WORKS[spec.work](spec, counting, grid)()
+    moved, multiplied = rates(spec.place, spec.dtype)
+    least = max(tally.bytes / moved, tally.operations / multiplied)
+    return {"bytes": tally.bytes, "operations": tally.operations, "floor": least}
 
 
 def _backend(spec: Spec) -> Backend:
     backend: Backend = registries.backends.get(spec.backend)()
+    backend.check_device(spec.place)
     return backend
+
+
+def _input(spec: Spec, backend: Backend, grid: Grid) -> Callable[[], SparseTensor]:
+    """What makes the network's input: ones on the voxels of the grid."""
+    if spec.place.type == "cpu":
+        return lambda: SparseTensor.from_grids([grid], backend=backend)
+    mask = torch.from_numpy(grid).to(spec.place).unsqueeze(0)
+    ones = torch.ones(1, 1, dtype=spec.dtype, device=spec.place)
+
+    def make() -> SparseTensor:
+        if hasattr(backend, "index_from_mask"):
+            index = backend.index_from_mask(mask.view(torch.uint8))
+        else:
+            index = backend.index(mask.nonzero(), batch_size=1, stride=1)[0]
+        return SparseTensor(ones.expand(len(index), 1), index)
+
+    return make
 
 
 def _network(spec: Spec) -> SparseCompletion:
@@ -119,25 +165,43 @@ def _trained(network: Network) -> Network:
     return network
 
 
-def _forward(spec: Spec, grid: Grid) -> Work:
-    backend, network = _backend(spec), _network(spec).eval()
+def _forward(spec: Spec, backend: Any, grid: Grid) -> Work:
+    network = _network(spec).eval().to(spec.place, spec.dtype)
+    make = _input(spec, backend, grid)
 
     def run() -> None:
         with torch.inference_mode():
-            x = SparseTensor.from_grids([grid], backend=backend)
+            x = make()
             network(x, x.index)
 
     return run
 
 
-def _train(spec: Spec, grid: Grid) -> Work:
-    backend, network = _backend(spec), _trained(_network(spec))
+def _train(spec: Spec, backend: Any, grid: Grid) -> Work:
+    network = _trained(_network(spec)).to(spec.place)
+    return _steps(
+        spec,
+        network,
+        _input(spec, backend, grid),
+        lambda x: deep_supervision(network(x, x.index).levels),
+    )
+
+
+def _steps(
+    spec: Spec,
+    network: torch.nn.Module,
+    make: Callable[[], SparseTensor],
+    loss: Callable[[SparseTensor], torch.Tensor],
+) -> Work:
+    """An optimiser's steps, on a GPU in mixed precision."""
     optimizer = torch.optim.Adam(network.parameters(), amsgrad=True)
+    mixed = spec.place.type == "cuda"
 
     def run() -> None:
-        x = SparseTensor.from_grids([grid], backend=backend)
         optimizer.zero_grad()
-        deep_supervision(network(x, x.index).levels).backward()
+        with torch.autocast(spec.place.type, torch.bfloat16, enabled=mixed):
+            value = loss(make())
+        value.backward()
         optimizer.step()
 
     return run
@@ -148,44 +212,59 @@ def _unet(spec: Spec) -> SparseSegmentation:
     return SparseSegmentation(SegmentationConfig(channels=spec.channels, classes=CLASSES))
 
 
-def _segment(spec: Spec, grid: Grid) -> Work:
-    backend, network = _backend(spec), _unet(spec).eval()
+def _segment(spec: Spec, backend: Any, grid: Grid) -> Work:
+    network = _unet(spec).eval().to(spec.place, spec.dtype)
+    make = _input(spec, backend, grid)
 
     def run() -> None:
         with torch.inference_mode():
-            network(SparseTensor.from_grids([grid], backend=backend))
+            network(make())
 
     return run
 
 
-def _train_segmentation(spec: Spec, grid: Grid) -> Work:
-    backend, network = _backend(spec), _trained(_unet(spec))
-    optimizer = torch.optim.Adam(network.parameters(), amsgrad=True)
+def _train_segmentation(spec: Spec, backend: Any, grid: Grid) -> Work:
+    network = _trained(_unet(spec)).to(spec.place)
 
-    def run() -> None:
-        x = SparseTensor.from_grids([grid], backend=backend)
-        optimizer.zero_grad()
-        target = torch.arange(len(x)) % CLASSES
-        torch.nn.functional.cross_entropy(network(x), target).backward()
-        optimizer.step()
+    def loss(x: SparseTensor) -> torch.Tensor:
+        target = torch.arange(len(x), device=spec.place) % CLASSES
+        return torch.nn.functional.cross_entropy(network(x), target)
 
-    return run
+    return _steps(spec, network, _input(spec, backend, grid), loss)
 
 
-def _convolution(spec: Spec, grid: Grid) -> Work:
-    inputs, outputs = spec.channels
-    count = int(np.count_nonzero(grid))
-    features = torch.ones(count, 1) if inputs == 1 else torch.rand(count, inputs)
+def _convolution(spec: Spec, backend: Any, grid: Grid) -> Work:
+    features, outputs = _features(spec, grid), spec.channels[1]
     if spec.backend == "spconv":
         return _spconv(torch.from_numpy(np.argwhere(grid)), features, outputs)
-    backend, kernel = _backend(spec), torch.rand(27, inputs, outputs)
+    make, kernel = _input(spec, backend, grid), _kernel(spec)
 
     def run() -> None:
         with torch.inference_mode():
-            x = SparseTensor.from_grids([grid], backend=backend).with_features(features)
+            sparse.convolution(make().with_features(features), kernel)
+
+    return run
+
+
+def _convolution_alone(spec: Spec, backend: Any, grid: Grid) -> Work:
+    x = _input(spec, backend, grid)().with_features(_features(spec, grid))
+    kernel = _kernel(spec)
+
+    def run() -> None:
+        with torch.inference_mode():
             sparse.convolution(x, kernel)
 
     return run
+
+
+def _features(spec: Spec, grid: Grid) -> torch.Tensor:
+    count, inputs = int(np.count_nonzero(grid)), spec.channels[0]
+    features = torch.ones(count, 1) if inputs == 1 else torch.rand(count, inputs)
+    return features.to(spec.place, spec.dtype)
+
+
+def _kernel(spec: Spec) -> torch.Tensor:
+    return torch.rand(27, *spec.channels).to(spec.place, spec.dtype)
 
 
 def _spconv(coordinates: torch.Tensor, features: torch.Tensor, outputs: int) -> Work:
@@ -204,17 +283,17 @@ def _spconv(coordinates: torch.Tensor, features: torch.Tensor, outputs: int) -> 
     return run
 
 
-def _index(spec: Spec, grid: Grid) -> Work:
-    backend = _backend(spec)
-    return lambda: SparseTensor.from_grids([grid], backend=backend)
+def _index(spec: Spec, backend: Any, grid: Grid) -> Work:
+    return _input(spec, backend, grid)
 
 
-WORKS: dict[str, Callable[[Spec, Grid], Work]] = {
+WORKS: dict[str, Callable[[Spec, Any, Grid], Work]] = {
     "forward": _forward,
     "train": _train,
     "segment": _segment,
     "train segmentation": _train_segmentation,
     "convolution": _convolution,
+    "convolution alone": _convolution_alone,
     "index": _index,
 }
 

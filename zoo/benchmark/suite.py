@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import torch
 from pydantic import BaseModel
 
 from zoo.benchmark.measure import Spec
@@ -29,18 +30,21 @@ from zoo.training.config import EXTERIOR, WINDOWS
 from zoo.voxels import pooled
 
 SMALL = (2, 2, 4, 4, 4, 4, 16)
+MEDIUM = (8, 8, 16, 16, 32, 32, 64)
 UNET = (8, 16, 32, 64, 64)
-CONVOLUTIONS = ((1, 2), (8, 8), (32, 32))
+CONVOLUTIONS = {"cpu": ((1, 2), (8, 8), (32, 32)), "cuda": ((2, 2), (8, 8), (32, 32))}
 TIMEOUT = 900.0  # seconds for one measurement
 COLD, WARM = "cold start", "warm start"
-PEERS = ("cpu", "torch", "dense", "minkowski")
+PEERS = {"cpu": ("cpu", "torch", "dense", "minkowski"), "cuda": ("gpu", "torch", "dense")}
+OWN = {"cpu": "cpu", "cuda": "gpu"}  # what the others are compared with
 
 
 class Row(BaseModel):
-    """One measurement; ratios are of this backend to `cpu` doing the same work in the same run.
+    """One measurement; ratios are of this backend to the zoo's own for the device, in the same run.
 
     A start is a whole process, from its launch to its end, that imports and makes one forward pass:
-    cold the first time ever, warm the second time.
+    cold the first time ever, warm the second time. On a GPU, memory is the device's. `floor` is how
+    many seconds the work's bytes and operations take at rates measured on the device.
     """
 
     work: str
@@ -53,12 +57,16 @@ class Row(BaseModel):
     peak_memory: int | None = None
     time_ratio: float | None = None
     memory_ratio: float | None = None
+    bytes: int | None = None
+    operations: int | None = None
+    floor: float | None = None
     error: str | None = None
 
 
-def machine() -> dict[str, Any]:
+def machine(device: str = "cpu") -> dict[str, Any]:
     """What the figures were measured on."""
-    return {
+    gpu = {} if kind(device) == "cpu" else {"device": torch.cuda.get_device_name(device)}
+    return gpu | {
         "processor": _processor(),
         "cores": psutil.cpu_count(),
         "memory": psutil.virtual_memory().total,
@@ -67,11 +75,16 @@ def machine() -> dict[str, Any]:
     }
 
 
+def kind(device: str) -> str:
+    return torch.device(device).type
+
+
 def run_suite(
     resolutions: list[int],
     channels: list[tuple[int, ...]],
     backends: list[str],
     *,
+    device: str = "cpu",
     segmentation: bool = False,
     volume: Path | None,
     train: bool,
@@ -87,20 +100,30 @@ def run_suite(
             make = _chest if segmentation and volume is None else _grid
             path, grid = Path(folder, f"{resolution}.npy"), make(resolution, volume)
             np.save(path, grid)
-            works = _works(channels, train, starts=resolution == resolutions[0])
+            works = _works(channels, train, device, starts=resolution == resolutions[0])
             for work, width in _unet_works(channels, train) if segmentation else works:
-                peers = [*backends, "spconv"] if work == "convolution" else backends
-                yield from _compare(work, max(grid.shape), width, peers, path, threads, timeout)
+                peers = [*backends, *(["spconv"] if work == "convolution" else [])]
+                spec = Spec(
+                    work=work,
+                    backend=backends[0],
+                    device=device,
+                    volume=str(path),
+                    channels=width,
+                    threads=threads,
+                    roofline=kind(device) != "cpu",
+                )
+                yield from _compare(spec, max(grid.shape), peers, timeout)
 
 
 def _works(
-    channels: list[tuple[int, ...]], train: bool, starts: bool
+    channels: list[tuple[int, ...]], train: bool, device: str, starts: bool
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
     if starts:
         yield COLD, channels[0]
         yield WARM, channels[0]
     yield "index", (1, 1)
-    yield from (("convolution", width) for width in CONVOLUTIONS)
+    for work in ("convolution",) if kind(device) == "cpu" else ("convolution alone",):
+        yield from ((work, width) for width in CONVOLUTIONS[kind(device)])
     for width in channels:
         yield "forward", width
         if train:
@@ -117,30 +140,23 @@ def _unet_works(
             yield "train segmentation", width
 
 
-def _compare(
-    work: str,
-    resolution: int,
-    width: tuple[int, ...],
-    peers: list[str],
-    path: Path,
-    threads: int,
-    timeout: float,
-) -> Iterator[Row]:
+def _compare(spec: Spec, resolution: int, peers: list[str], timeout: float) -> Iterator[Row]:
     own: Row | None = None
     for peer in peers:
-        spec = Spec(work=work, backend=peer, volume=str(path), channels=width, threads=threads)
-        if work in (COLD, WARM):
-            facts = measure_start(spec, timeout, cache=path.parent / f"compiled-by-{peer}")
+        spec = spec.model_copy(update={"backend": peer})
+        if spec.work in (COLD, WARM):
+            folder = Path(spec.volume).parent
+            facts = measure_start(spec, timeout, cache=folder / f"compiled-by-{peer}")
         else:
             facts = run_measurement(spec, timeout)
         row = Row(
-            work=work,
+            work=spec.work,
             resolution=resolution,
-            channels=",".join(map(str, width)),
+            channels=",".join(map(str, spec.channels)),
             backend=peer,
             **{key: value for key, value in facts.items() if key in Row.model_fields},
         )
-        own = row if peer == "cpu" else own
+        own = row if peer == OWN[kind(spec.device)] else own
         if own and row.seconds and own.seconds and row.peak_memory and own.peak_memory:
             row.time_ratio = row.seconds / own.seconds
             row.memory_ratio = row.peak_memory / own.peak_memory
@@ -150,7 +166,7 @@ def _compare(
 def measure_start(spec: Spec, timeout: float, cache: Path) -> dict[str, Any]:
     """Seconds of a whole process that makes one forward pass; it compiles into `cache`."""
     once = spec.model_copy(update={"work": "forward", "once": True})
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "TRITON_CACHE_DIR": str(cache)}
     started = perf_counter()
     facts = run_measurement(once, timeout, environment)
     return facts if "error" in facts else facts | {"seconds": perf_counter() - started}

@@ -127,10 +127,13 @@ def _print_plans(model: Any, sources: list[Path], threshold: float | None) -> No
 
     for source in volumes(sources):
         cost = model.plan(source, threshold=threshold)
+        peak, free, where = cost.peak_memory, cost.free_memory, ""
+        if cost.peak_device_memory is not None and cost.free_device_memory is not None:
+            peak, free, where = cost.peak_device_memory, cost.free_device_memory, f" {model.device}"
         say(
             f"{source}: {cost.voxels:,} occupied voxels in {' x '.join(map(str, cost.shape))}; "
-            f"about {cost.seconds:.1f} s and {cost.peak_memory / 1e9:.2f} GB at the peak on "
-            f"{model.backend.name}; {cost.free_memory / 1e9:.1f} GB are free"
+            f"about {cost.seconds:.1f} s and {peak / 1e9:.2f} GB at the peak on "
+            f"{model.backend.name}{where}; {free / 1e9:.1f} GB are free"
         )
 
 

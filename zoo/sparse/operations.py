@@ -160,7 +160,8 @@ def _check_kernel(x: SparseTensor, kernel: Tensor, known: set[tuple[int, int]], 
     if (size, stride) not in known:
         wanted = ", ".join(f"{k} at stride {s}" for k, s in sorted(known))
         raise ValueError(f"kernel size must be {wanted}; got {size} at stride {stride}")
-    if kernel.dtype != x.features.dtype:
+    mixed = torch.is_autocast_enabled(x.features.device.type)
+    if kernel.dtype != x.features.dtype and not mixed:
         raise ValueError(f"kernel must be {x.features.dtype} like the features; got {kernel.dtype}")
     return size
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from zoo import registries
 from zoo.cards import Card, name_from
+from zoo.devices import DeviceMemory
 from zoo.errors import ConfigError
 from zoo.files import make_folder
 from zoo.hub import Origin
@@ -22,6 +23,8 @@ from zoo.training.config import TrainingConfig, read_config
 from zoo.training.loop import CHECKPOINT, Finished, Trainer
 from zoo.training.processes import start_processes
 from zoo.validation import validate
+
+LESS_MEMORY = "a smaller batch_size, or accumulate"
 
 
 def train(
@@ -56,7 +59,7 @@ def train(
     make_folder(folder)
     if resume:
         trainer.resume()
-    with _progress(trainer, console) as on_step:
+    with _progress(trainer, console) as on_step, DeviceMemory(trainer.device, LESS_MEMORY):
         trainer.run(workers, on_step)
     line = _export(trainer, path.stem, workers) if accelerator.is_main_process else None
     accelerator.wait_for_everyone()

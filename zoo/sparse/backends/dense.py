@@ -73,7 +73,7 @@ class DenseBackend(Fallbacks):
         points[:, 1:] = points[:, 1:].div(stride, rounding_mode="floor")
         low, high = points[:, 1:].amin(0), points[:, 1:].amax(0)
         shape = (batch_size, *(high - low + 1).tolist())
-        _check_memory(shape, 1)
+        _check_memory(shape, 1, points.device)
         points[:, 1:] -= low
         mask = torch.zeros(shape, dtype=torch.bool, device=points.device)
         mask[points.unbind(1)] = True
@@ -84,15 +84,15 @@ class DenseBackend(Fallbacks):
         weight = _weight(kernel, "k j i n m -> m n i j k")
         if stride == 1:
             source = _box(x.index)
-            _check_memory(source.mask.shape, kernel.shape[1] + kernel.shape[2])
+            _check_memory(source.mask.shape, kernel.shape[1] + kernel.shape[2], kernel.device)
             return source.gather(conv3d(source.spread(x.features), weight, padding=1))
         source = _even(_box(x.index))
-        _check_memory(source.mask.shape, kernel.shape[1] + kernel.shape[2])
+        _check_memory(source.mask.shape, kernel.shape[1] + kernel.shape[2], kernel.device)
         return _coarse(source).gather(conv3d(source.spread(x.features), weight, stride=2))
 
     def generative_transposed_convolution(self, x: SparseTensor, kernel: Tensor) -> SparseTensor:
         source = _box(x.index)
-        _check_memory(source.mask.shape, 8 * (kernel.shape[1] + kernel.shape[2]))
+        _check_memory(source.mask.shape, 8 * (kernel.shape[1] + kernel.shape[2]), kernel.device)
         ones = torch.ones_like(kernel[:, :1, :1])
         reach = conv_transpose3d(
             source.spread(x.features.new_ones(len(x), 1)),
@@ -106,7 +106,7 @@ class DenseBackend(Fallbacks):
 
     def transposed_convolution(self, x: SparseTensor, kernel: Tensor, index: Index) -> SparseTensor:
         source, target = _box(x.index), _box(index)
-        _check_memory(source.mask.shape, 8 * (kernel.shape[1] + kernel.shape[2]))
+        _check_memory(source.mask.shape, 8 * (kernel.shape[1] + kernel.shape[2]), kernel.device)
         weight = _weight(kernel, "k j i n m -> n m i j k")
         grid = conv_transpose3d(source.spread(x.features), weight, stride=2)
         # Cut to the target's box, or padded: a negative pad cuts.
@@ -181,12 +181,12 @@ def _pads(low: Sequence[int], high: Sequence[int]) -> list[int]:
     return [n for pair in zip(reversed(low), reversed(high), strict=True) for n in pair]
 
 
-def _check_memory(shape: Sequence[int], channels: int) -> None:
+def _check_memory(shape: Sequence[int], channels: int, device: torch.device) -> None:
     """Refuse a grid of (B, I, J, K) with so many float32 channels if it does not fit."""
     needed = channels * 4
     for length in shape:
         needed *= length
-    free = free_memory()
+    free = free_memory(device)
     if needed > free:
         grid = " x ".join(map(str, shape))
         raise BackendError(

@@ -94,13 +94,18 @@ class MinkowskiBackend(Fallbacks):
         self.mode = import_module("MinkowskiEngineBackend._C").ConvolutionMode.DEFAULT
 
     def check_device(self, device: torch.device) -> None:
-        if device.type != "cpu":
+        if device.type != "cpu" and not (device.type == "cuda" and self.engine.is_cuda_available()):
             raise BackendError(
                 f"backend minkowski computes on the CPU here; got device {device}: use -d cpu"
             )
 
     def index(self, coordinates: Tensor, *, batch_size: int, stride: int) -> tuple[Index, Tensor]:
-        manager = self.engine.CoordinateManager(D=3, num_threads=torch.get_num_threads())
+        kinds = self.engine.CoordinateMapType
+        manager = self.engine.CoordinateManager(
+            D=3,
+            num_threads=torch.get_num_threads(),
+            coordinate_map_type=kinds.CUDA if coordinates.is_cuda else kinds.CPU,
+        )
         key, (rows, _) = manager.insert_and_map(coordinates.int().contiguous(), stride)
         return ManagedIndex(self, manager, key, batch_size), rows.long()
 

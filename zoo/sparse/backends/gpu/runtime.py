@@ -74,10 +74,11 @@ def power_of_two(count: int, least: int, most: int) -> int:
 
 def check_device(device: torch.device) -> None:
     """Raise BackendError unless kernels run there."""
-    wanted = "cpu" if interpreted() else "cuda"
+    if interpreted():
+        wanted, how = "cpu", "on the CPU, in Triton's interpreter (TRITON_INTERPRET=1): use -d cpu"
+    elif torch.cuda.is_available():
+        wanted, how = "cuda", "on a GPU: use -d cuda, or another backend"
+    else:
+        wanted, how = "cuda", "on a GPU, and PyTorch finds none here: use another backend"
     if device.type != wanted:
-        how = " in Triton's interpreter (TRITON_INTERPRET=1)" if interpreted() else ""
-        raise BackendError(
-            f"backend gpu computes on {wanted.upper()}{how}; got device {device}: use -d {wanted},"
-            " or another backend"
-        )
+        raise BackendError(f"backend gpu computes {how}; got device {device}")
