@@ -1,19 +1,34 @@
 import importlib.util
+import os
 
 import numpy as np
 import pytest
+import torch
 
-BACKENDS = ["cpu", "torch", "dense", "minkowski"]
+BACKENDS = ["cpu", "torch", "dense", "minkowski", "gpu"]
+MODULES = {"minkowski": "MinkowskiEngine", "gpu": "triton"}
+ON_A_GPU = torch.cuda.is_available()
+if not ON_A_GPU:  # Triton reads it when kernels are made
+    os.environ["TRITON_INTERPRET"] = "1"
 
 
 @pytest.fixture(params=BACKENDS)
 def backend(request):
-    """Every backend that computes here, by turns."""
+    """Every backend that computes here, by turns; `gpu` on the GPU, where new tensors then are.
+
+    Without a GPU its kernels run in Triton's interpreter, in what is marked as small enough for it.
+    """
     from zoo import registries
 
-    if request.param == "minkowski" and importlib.util.find_spec("MinkowskiEngine") is None:
-        pytest.skip("MinkowskiEngine is not installed")
-    return registries.backends.get(request.param)()
+    module = MODULES.get(request.param)
+    if module and importlib.util.find_spec(module) is None:
+        pytest.skip(f"{module} is not installed")
+    on_gpu = request.param == "gpu" and ON_A_GPU
+    if request.param == "gpu" and not ON_A_GPU and not request.node.get_closest_marker("small"):
+        pytest.skip("for a GPU: Triton's interpreter would take minutes")
+    torch.set_default_device("cuda" if on_gpu else None)
+    yield registries.backends.get(request.param)()
+    torch.set_default_device(None)
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ def network(config=CONFIG):
 
 
 def blobs(backend):
-    generator = torch.Generator().manual_seed(1)
-    items = [torch.randint(0, 9, (150, 3), generator=generator).unique(dim=0) for _ in range(2)]
-    values = [torch.randn(len(item), 1, generator=generator).double() for item in items]
+    torch.manual_seed(1)
+    items = [torch.randint(0, 9, (150, 3)).unique(dim=0) for _ in range(2)]
+    values = [torch.randn(len(item), 1).double() for item in items]
     return SparseTensor.from_coordinates(items, values, backend=backend)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import ON_A_GPU
 
 from zoo import sparse
 from zoo.errors import VolumeError
@@ -20,11 +21,14 @@ from zoo.testing.backends import (
     same,
 )
 
+pytestmark = pytest.mark.small
+
 GRID_TOO_LARGE = "as a dense grid this has up to 3 billion voxels"
+INTERPRETED = ("one voxel", "corner", "negative", "batch", "empty item")
 
 
 def values(count, channels, seed=0):
-    return torch.from_numpy(np.random.default_rng(seed).uniform(-1, 1, (count, channels)))
+    return torch.tensor(np.random.default_rng(seed).uniform(-1, 1, (count, channels)))
 
 
 def make(case, channels, backend, stride=1, seed=0):
@@ -38,7 +42,9 @@ def make(case, channels, backend, stride=1, seed=0):
 def bench(backend, case):
     if backend.name == "dense" and case == "two far apart":
         pytest.skip(GRID_TOO_LARGE)
-    return Bench(backend)
+    if backend.name == "gpu" and not ON_A_GPU and case not in INTERPRETED:
+        pytest.skip("for a GPU: Triton's interpreter would take minutes")
+    return Bench(backend, torch.get_default_device())
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -69,7 +75,7 @@ def test_what_changes_coordinates(backend, case, check):
 
 
 def test_transposed_convolution_of_nothing_is_zero(backend):
-    fine, _ = make("blob", 2, backend)
+    fine, _ = make("batch", 2, backend)
     kernel = torch.ones(8, 2, 3, dtype=torch.float64)
     coarse = sparse.convolution(fine, kernel, stride=2)
     nothing = sparse.prune(coarse, torch.zeros(len(coarse), dtype=torch.bool))
@@ -81,7 +87,7 @@ def test_transposed_convolution_of_nothing_is_zero(backend):
 
 
 def test_concatenate_joins_channels_on_one_index(backend):
-    x, _ = make("blob", 2, backend)
+    x, _ = make("batch", 2, backend)
     y = sparse.concatenate(x, x.with_features(x.features[:, :1] * 3))
     assert y.index is x.index
     assert torch.equal(y.features, torch.cat([x.features, x.features[:, :1] * 3], dim=1))
@@ -97,12 +103,12 @@ def test_kernel_of_four_reaches_beyond_the_bounding_box(backend):
     assert up.coordinates[:, 1:].max(0).values.tolist() == [13, 15, 17]
     y = sparse.convolution(up, torch.ones(27, 1, 1, dtype=torch.float64))
     corner = rows(y)[(0, 13, 15, 17)]
-    np.testing.assert_allclose(corner, 8 * x.features.detach().numpy()[0])
+    np.testing.assert_allclose(corner, 8 * x.features.detach().cpu().numpy()[0])
 
 
 def test_prune_to_nothing_and_on(backend):
     """An empty tensor goes through every operation."""
-    x, _ = make("blob", 2, backend, stride=2)
+    x, _ = make("batch", 2, backend, stride=2)
     nothing = sparse.prune(x, torch.zeros(len(x), dtype=torch.bool))
     assert len(nothing) == 0 and nothing.stride == 2
     kernel = torch.ones(8, 2, 3, dtype=torch.float64)
@@ -127,7 +133,7 @@ def test_add_may_overwrite_where_one_holds_the_other(backend, case):
     assert differentiated.features.requires_grad and torch.equal(x.features, before)
     with torch.no_grad():
         got = sparse.add(x.with_features(before.clone()), some, overwrite=True)
-        same(Bench(backend), rows(got), wanted)
+        same(bench(backend, case), rows(got), wanted)
         ones = x.with_features(torch.ones(1, 1, dtype=torch.float64).expand(len(x), 3))
         sparse.add(ones, some, overwrite=True)
         assert (ones.features == 1).all()  # all its rows are one
@@ -136,7 +142,7 @@ def test_add_may_overwrite_where_one_holds_the_other(backend, case):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("channels", [1, 2, 3, 8, 22, 40])
 def test_rectify_scales_shifts_and_cuts(backend, channels, dtype):
-    x, _ = make("blob", channels, backend)
+    x, _ = make("batch", channels, backend)
     features = x.features.detach().to(dtype)
     features[1, 0] = float("nan")
     scale, shift = (values(channels, 1, seed).squeeze(1).to(dtype) for seed in (4, 5))
@@ -166,7 +172,8 @@ def test_grids_in_and_out(backend, order, low):
     """From dense arrays without and with an offset, and back in a box that cuts."""
     rng = np.random.default_rng(2)
     grids = [np.array(rng.random((5, 6, 150)) < 0.1, order=order) for _ in range(2)]
-    x = sparse.SparseTensor.from_grids(grids, low=low, backend=backend)
+    where = torch.get_default_device()
+    x = sparse.SparseTensor.from_grids(grids, low=low, backend=backend, device=where)
     wanted = [(b, *(p + np.array(low))) for b in (0, 1) for p in np.argwhere(grids[b])]
     assert sorted(map(tuple, x.coordinates.tolist())) == sorted(wanted)
     assert x.features.shape == (len(wanted), 1) and bool((x.features == 1).all())
@@ -186,7 +193,7 @@ def test_reference_keeps_raster_order():
 
 def test_results_repeat_exactly(backend):
     def run():
-        x, leaf = make("blob", 3, backend)
+        x, leaf = make("batch", 3, backend)
         y = sparse.convolution(x, values(81, 5).reshape(27, 3, 5))
         y.features.square().sum().backward()
         return y.features.detach(), leaf.grad
@@ -211,7 +218,7 @@ def test_bad_coordinates_are_refused(backend, coordinates, stride, message):
 
 
 def test_kernels_that_do_not_fit_are_refused(backend):
-    x, _ = make("blob", 2, backend)
+    x, _ = make("batch", 2, backend)
     with pytest.raises(ValueError, match=r"\(K, 2, C_out\)"):
         sparse.convolution(x, torch.ones(27, 3, 1))
     with pytest.raises(ValueError, match="2 at stride 2"):
@@ -227,6 +234,6 @@ def test_no_coordinate_at_all(backend):
 
 
 def test_kernel_of_another_dtype_is_refused(backend):
-    x, _ = make("blob", 2, backend)
+    x, _ = make("batch", 2, backend)
     with pytest.raises(ValueError, match=r"torch\.float64 like the features; got torch\.float32"):
         sparse.convolution(x, torch.ones(27, 2, 1))

@@ -219,7 +219,7 @@ backends = Registry(
     "backend",
     {
         "cpu": "zoo.sparse.backends.cpu:CpuBackend",
-        "gpu": "zoo.sparse.backends.gpu:GpuBackend",
+        "gpu": "zoo.sparse.backends.gpu.backend:GpuBackend",
         "torch": "zoo.sparse.backends.torch:TorchBackend",
         "dense": "zoo.sparse.backends.dense:DenseBackend",
         "minkowski": "zoo.sparse.backends.minkowski:MinkowskiBackend",

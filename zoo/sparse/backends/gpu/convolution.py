@@ -41,8 +41,8 @@ class Method(NamedTuple):
     @classmethod
     def choose(cls, c_in: int, c_out: int, dtype: torch.dtype, width: int) -> Method:
         if dtype == torch.float64 or c_in * c_out < WIDE_FROM:
-            total = tl.float64 if dtype == torch.float64 else tl.float32
-            tile = power_of_two(c_in, 1, 8), power_of_two(c_out, 1, 8)
+            total, most = (tl.float64, 4) if dtype == torch.float64 else (tl.float32, 8)
+            tile = power_of_two(c_in, 1, most), power_of_two(c_out, 1, most)
             return cls(narrow, c_in, c_out, *tile, total)
         precision = "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee"
         packed = 128 // dtype.itemsize  # channels of a window's voxels on a line, 128 bytes

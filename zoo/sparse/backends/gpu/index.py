@@ -21,10 +21,11 @@ from zoo.sparse.backends.gpu import words as kernels
 from zoo.sparse.backends.gpu.runtime import blocks
 
 if TYPE_CHECKING:
-    from zoo.sparse.backends.gpu import GpuBackend
+    from zoo.sparse.backends.gpu.backend import GpuBackend
 
+NARROW_PLACES = 1 << 31  # places below it are int32
 WORDS = 1024  # in a block of a kernel on words
-TILES = 64  # the same, for a kernel that looks at every bit
+TILES = 16  # the same, for a kernel that looks at every bit
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +84,8 @@ def seal(backend: GpuBackend, stride: int, box: Box, words: Tensor) -> DeviceInd
     kernels.count[(blocks(size, WORDS),)](words, size, counts, BLOCK=WORDS)
     rank = words.new_zeros(size + 1, dtype=torch.int32)
     torch.cumsum(counts, 0, dtype=torch.int32, out=rank[1:])
-    narrow = torch.int32 if 64 * size < 1 << 31 else torch.int64
-    places = words.new_empty(int(rank[-1]), dtype=narrow)
+    kind = torch.int32 if 64 * size < NARROW_PLACES else torch.int64
+    places = words.new_empty(int(rank[-1]), dtype=kind)
     kernels.number[(blocks(size, TILES),)](words, rank, size, places, BLOCK=TILES)
     return DeviceIndex(backend, stride, box, words, rank, places)
 

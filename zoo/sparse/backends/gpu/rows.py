@@ -54,4 +54,5 @@ def rectify(features, size, scale, shift, channels, BLOCK: tl.constexpr):
     c = at % channels
     value = tl.load(features + at, mask=there, other=0)
     value = value * tl.load(scale + c, mask=there) + tl.load(shift + c, mask=there)
-    tl.store(features + at, tl.maximum(value, 0.0), mask=there)
+    value = tl.maximum(value, 0.0, propagate_nan=tl.PropagateNan.ALL)
+    tl.store(features + at, value, mask=there)

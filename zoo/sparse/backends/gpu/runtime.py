@@ -11,16 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import triton
 
-from zoo.errors import BackendError, MissingDependency
-
-try:
-    import triton
-except ImportError as error:
-    raise MissingDependency(
-        "backend gpu needs Triton, which comes with PyTorch's wheels for CUDA on Linux:"
-        f" pip install triton ({error})"
-    ) from error
+from zoo.errors import BackendError
 
 # What differs from volume to volume: for 1s and multiples of 16 Triton would compile anew.
 SIZES = ["rows", "size", "length", "skip", "lines"]

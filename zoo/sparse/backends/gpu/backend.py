@@ -1,0 +1,94 @@
+"""What backend `gpu` computes, operation by operation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zoo.sparse.backend import Triple
+from zoo.sparse.backends.bitmap.backend import BitmapBackend
+from zoo.sparse.backends.bitmap.relations import Relation
+from zoo.sparse.backends.gpu import convolution, runtime, transfer
+from zoo.sparse.backends.gpu import index as indices
+from zoo.sparse.backends.gpu.index import DeviceIndex
+from zoo.sparse.tensor import Index, SparseTensor
+
+
+class GpuBackend(BitmapBackend):
+    name = "gpu"
+    bfloat16 = True  # under autocast
+
+    def check_device(self, device: torch.device) -> None:
+        runtime.check_device(device)
+
+    def index(self, coordinates: Tensor, *, batch_size: int, stride: int) -> tuple[Index, Tensor]:
+        self.check_device(coordinates.device)
+        index = indices.from_coordinates(self, coordinates, batch_size, stride)
+        return index, torch.arange(len(index), device=coordinates.device)
+
+    def index_from_grids(
+        self, grids: Sequence[NDArray[Any]], low: Triple, device: torch.device
+    ) -> Index:
+        self.check_device(device)
+        return indices.from_arrays(self, grids, low, device)
+
+    def index_from_mask(self, mask: Tensor, low: Triple = (0, 0, 0)) -> Index:
+        """Index a mask (B, I, J, K) that is on the device already, at stride 1."""
+        self.check_device(mask.device)
+        return indices.from_mask(self, mask, low)
+
+    def to_grid(self, index: Index, low: Triple, shape: Triple) -> NDArray[np.bool_]:
+        return indices.to_array(_own(index), low, shape)
+
+    def coarsen(self, index: Index) -> Index:
+        return indices.coarsen(_own(index))
+
+    def refine(self, index: Index, size: int) -> Index:
+        return indices.refine(_own(index), size)
+
+    def unite(self, a: Index, b: Index) -> Index:
+        return indices.unite(_own(a), _own(b))
+
+    def select(self, index: Index, keep: Tensor) -> Index:
+        return indices.select(_own(index), keep)
+
+    def contains(self, index: Index, other: Index) -> Tensor:
+        return transfer.contains(_own(index), _own(other))
+
+    def transfer(
+        self, features: Tensor, source: Index, target: Index, onto: Tensor | None = None
+    ) -> Tensor:
+        return transfer.transfer(features, _own(source), _own(target), onto)
+
+    def convolve(
+        self, features: Tensor, kernel: Tensor, relation: Relation, source: Index, target: Index
+    ) -> Tensor:
+        return convolution.convolve(features, kernel, relation, _own(source), _own(target))
+
+    def correlate(
+        self, features: Tensor, gradient: Tensor, relation: Relation, source: Index, target: Index
+    ) -> Tensor:
+        return convolution.correlate(features, gradient, relation, _own(source), _own(target))
+
+    def rectify(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        return transfer.rectify(features, scale, shift)
+
+    def _convolve(
+        self, x: SparseTensor, kernel: Tensor, relation: Relation, target: Index
+    ) -> SparseTensor:
+        """In the precision that autocast asks for, if it is on."""
+        device = x.features.device.type
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+            x, kernel = x.with_features(x.features.to(dtype)), kernel.to(dtype)
+        return super()._convolve(x, kernel, relation, target)
+
+
+def _own(index: Index) -> DeviceIndex:
+    assert isinstance(index, DeviceIndex)
+    return index
