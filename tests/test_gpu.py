@@ -264,7 +264,7 @@ def test_no_size_of_a_volume_is_compiled_in(kernels):
 def test_where_it_cannot_compute_it_says_so():
     ask = "from zoo import registries; import torch; registries.backends.get('gpu')().check_device"
     for device, hidden, wanted in (
-        ("cpu", "", "backend gpu computes on a GPU"),
+        ("cpu", "", "backend gpu computes on GPUs, and PyTorch finds none here; got device cpu"),
         (
             "cpu",
             "import sys; sys.modules['triton'] = None; ",

@@ -7,7 +7,8 @@ environment Triton runs the same kernels on the CPU, slowly.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -39,20 +40,38 @@ def _probe():  # type: ignore[no-untyped-def]
     pass
 
 
-def tuned(*shapes: tuple[int, int, int]) -> Callable[[Any], Any]:
-    """Let Triton time a few shapes, once for each kind of convolution, and keep the fastest.
+class Tuned:
+    """A kernel in a few shapes, of which Triton keeps the fastest for each kind of convolution.
 
-    A shape is how many rows a block has, by how many warps, and how many loads are under way.
-    A shape must have no part in the order of any sum: the same input has to give the same bits.
+    A shape is how many rows a block has, by how many warps, and how many loads are under way. It
+    must have no part in the order of any sum: the same input has to give the same bits.
     """
-    choices = [
-        triton.Config({"BLOCK": rows}, num_warps=warps, num_stages=stages)
-        for rows, warps, stages in shapes[: 1 if interpreted() else None]
-    ]
-    options: dict[str, Any] = {"key": ["C_IN", "C_OUT", "SCALE", "WIDTH"]}
-    if "cache_results" in inspect.signature(triton.autotune).parameters:
-        options["cache_results"] = True
-    return triton.autotune(choices, **options)  # type: ignore[no-any-return]
+
+    def __init__(self, kernel: Any, shapes: Sequence[tuple[int, int, int]]) -> None:
+        self.fn, self.shapes = kernel, shapes
+
+    def __getitem__(self, grid: Callable[[dict[str, Any]], tuple[int, ...]]) -> Callable[..., Any]:
+        """What launches it; `grid` is how many blocks there are, by what is compiled in."""
+        if interpreted():
+            return partial(self.fn[grid], BLOCK=self.shapes[0][0])
+        return self.tuner[grid]  # type: ignore[no-any-return]
+
+    @cached_property
+    def tuner(self) -> Any:
+        """Made late: Triton looks for a GPU when it makes one."""
+        configs = [
+            triton.Config({"BLOCK": rows}, num_warps=warps, num_stages=stages)
+            for rows, warps, stages in self.shapes
+        ]
+        options: dict[str, Any] = {"key": ["C_IN", "C_OUT", "SCALE", "WIDTH"]}
+        if "cache_results" in inspect.signature(triton.autotune).parameters:
+            options["cache_results"] = True
+        return triton.autotune(configs, **options)(self.fn)
+
+
+def tuned(*shapes: tuple[int, int, int]) -> Callable[[Any], Tuned]:
+    """Let a kernel be tuned over (rows, warps, stages)."""
+    return lambda kernel: Tuned(kernel, shapes)
 
 
 def blocks(count: int, size: int) -> int:
@@ -68,10 +87,11 @@ def power_of_two(count: int, least: int, most: int) -> int:
 def check_device(device: torch.device) -> None:
     """Raise BackendError unless kernels run there."""
     if interpreted():
-        wanted, how = "cpu", "on the CPU, in Triton's interpreter (TRITON_INTERPRET=1): use -d cpu"
+        wanted, where = "cpu", "the CPU, in Triton's interpreter (TRITON_INTERPRET=1)"
+        how = "use -d cpu"
     elif torch.cuda.is_available():
-        wanted, how = "cuda", "on a GPU: use -d cuda, or another backend"
+        wanted, where, how = "cuda", "GPUs", "use -d cuda"
     else:
-        wanted, how = "cuda", "on a GPU, and PyTorch finds none here: use another backend"
+        wanted, where, how = "cuda", "GPUs, and PyTorch finds none here", "use another backend"
     if device.type != wanted:
-        raise BackendError(f"backend gpu computes {how}; got device {device}")
+        raise BackendError(f"backend gpu computes on {where}; got device {device}: {how}")
