@@ -64,7 +64,7 @@ def main():
 def compile_layer(relation, c_in, c_out, dtype, gradient):
     method = convolution.Method.choose(c_in, c_out, dtype, RELATIONS[relation].width)
     kernel = method.kernels.correlate if gradient else method.kernels.convolve
-    names = [p.name for p in plain(kernel).params if p.is_constexpr]
+    names = [p.name for p in kernel.function.params if p.is_constexpr]
     values = (*RELATIONS[relation], *method.constants, 64 if method.kernels is not narrow else 128)
     sums = "fp64" if dtype == torch.float64 else "fp32"
     types = dict.fromkeys(("features", "weights", "gradient", "out"), f"*{TYPES[dtype]}")
@@ -74,7 +74,7 @@ def compile_layer(relation, c_in, c_out, dtype, gradient):
 
 
 def compile_kernel(kernel, constants, types):
-    function = plain(kernel)
+    function = kernel.function
     signature = {}
     for parameter in function.params:
         name = parameter.name
@@ -96,13 +96,6 @@ def compile_kernel(kernel, constants, types):
 def is_compiled_for(parameter):
     """Whether a kernel is compiled anew for some values of what is no constant."""
     return not (parameter.is_constexpr or parameter.do_not_specialize)
-
-
-def plain(kernel):
-    """The function itself, without what tunes it."""
-    while not isinstance(kernel, triton.runtime.JITFunction):
-        kernel = kernel.fn
-    return kernel
 
 
 def usage(cubin):

@@ -11,11 +11,10 @@ the products of its own.
 import triton.language as tl
 
 from zoo.sparse.backends.gpu.lookup import has, look, parity_of, row_in, shifted, voxel_of
-from zoo.sparse.backends.gpu.runtime import jit, tuned
+from zoo.sparse.backends.gpu.runtime import Kernel, tuned
 
 
 @tuned((128, 4, 1), (256, 8, 1))
-@jit
 def convolve(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
              words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw,
              features, weights, out,
@@ -51,7 +50,7 @@ def convolve(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
     tl.store(to, tl.sum(total, axis=1).to(out.dtype.element_ty), mask=mask)
 
 
-@jit
+@Kernel
 def correlate(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
               words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw,
               features, gradient, out, length,

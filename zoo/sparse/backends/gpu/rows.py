@@ -6,10 +6,10 @@
 import triton.language as tl
 
 from zoo.sparse.backends.gpu.lookup import look, voxel_of
-from zoo.sparse.backends.gpu.runtime import jit
+from zoo.sparse.backends.gpu.runtime import Kernel
 
 
-@jit
+@Kernel
 def contains(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
              words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw, found,
              BLOCK: tl.constexpr):  # fmt: skip
@@ -21,7 +21,7 @@ def contains(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
     tl.store(found + n, seen.to(tl.int8), mask=there)
 
 
-@jit
+@Kernel
 def transfer(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
              words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw, features, out, channels,
              ADD: tl.constexpr, BLOCK: tl.constexpr, CHANNELS: tl.constexpr):  # fmt: skip
@@ -46,7 +46,7 @@ def transfer(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
             tl.store(to, value, mask=there[:, None] & (c < channels))
 
 
-@jit
+@Kernel
 def rectify(features, size, scale, shift, channels, BLOCK: tl.constexpr):
     """max(features * scale + shift, 0) in place: so many values, in rows of so many channels."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)

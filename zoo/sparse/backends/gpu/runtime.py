@@ -7,12 +7,14 @@ environment Triton runs the same kernels on the CPU, slowly.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property, partial
 from typing import Any
 
 import torch
 import triton
+from torch import Tensor
 
 from zoo.errors import BackendError
 
@@ -20,11 +22,6 @@ from zoo.errors import BackendError
 SIZES = ["rows", "size", "length", "skip", "lines"]
 SIZES += [f"{grid}_{size}" for grid in "xy" for size in ("i", "j", "w", "ni", "nj", "nw")]
 SIZES += [f"low_{axis}" for axis in "ijk"] + [f"n_{axis}" for axis in "ijk"]
-
-
-def jit(function: Callable[..., Any]) -> Any:
-    """Compile a kernel when it is first launched."""
-    return triton.jit(function, do_not_specialize=SIZES)
 
 
 part = triton.jit  # of kernels
@@ -40,21 +37,31 @@ def _probe():  # type: ignore[no-untyped-def]
     pass
 
 
-class Tuned:
-    """A kernel in a few shapes, of which Triton keeps the fastest for each kind of convolution.
+class Kernel:
+    """A kernel, compiled when it is first launched; perhaps in a few shapes.
 
-    A shape is how many rows a block has, by how many warps, and how many loads are under way. It
-    must have no part in the order of any sum: the same input has to give the same bits.
+    Of those Triton keeps the fastest for each kind of convolution. A shape is how many rows a block
+    has, by how many warps, and how many loads are under way. It must have no part in the order of
+    any sum: the same input has to give the same bits.
     """
 
-    def __init__(self, kernel: Any, shapes: Sequence[tuple[int, int, int]]) -> None:
-        self.fn, self.shapes = kernel, shapes
+    def __init__(self, function: Callable[..., Any], *shapes: tuple[int, int, int]) -> None:
+        self.function = triton.jit(function, do_not_specialize=SIZES)
+        self.shapes = shapes
 
-    def __getitem__(self, grid: Callable[[dict[str, Any]], tuple[int, ...]]) -> Callable[..., Any]:
-        """What launches it; `grid` is how many blocks there are, by what is compiled in."""
-        if interpreted():
-            return partial(self.fn[grid], BLOCK=self.shapes[0][0])
-        return self.tuner[grid]  # type: ignore[no-any-return]
+    def __getitem__(self, grid: Any) -> Callable[..., None]:
+        """What launches it on so many blocks, or on as many as `grid` tells by the constants."""
+        return partial(self._launch, grid)
+
+    def _launch(self, grid: Any, first: Tensor, *arguments: Any, **constants: Any) -> None:
+        """On the device of the first argument, a tensor."""
+        with torch.cuda.device(first.device) if first.is_cuda else nullcontext():
+            if self.shapes and interpreted():
+                self.function[grid](first, *arguments, BLOCK=self.shapes[0][0], **constants)
+            elif self.shapes:
+                self.tuner[grid](first, *arguments, **constants)
+            else:
+                self.function[grid](first, *arguments, **constants)
 
     @cached_property
     def tuner(self) -> Any:
@@ -66,12 +73,12 @@ class Tuned:
         options: dict[str, Any] = {"key": ["C_IN", "C_OUT", "SCALE", "WIDTH"]}
         if "cache_results" in inspect.signature(triton.autotune).parameters:
             options["cache_results"] = True
-        return triton.autotune(configs, **options)(self.fn)
+        return triton.autotune(configs, **options)(self.function)
 
 
-def tuned(*shapes: tuple[int, int, int]) -> Callable[[Any], Tuned]:
-    """Let a kernel be tuned over (rows, warps, stages)."""
-    return lambda kernel: Tuned(kernel, shapes)
+def tuned(*shapes: tuple[int, int, int]) -> Callable[[Any], Kernel]:
+    """A kernel in several shapes: (rows, warps, stages)."""
+    return lambda function: Kernel(function, *shapes)
 
 
 def blocks(count: int, size: int) -> int:

@@ -11,7 +11,7 @@ are left out. Sums are float32.
 import triton.language as tl
 
 from zoo.sparse.backends.gpu.lookup import has, look, parity_of, row_in, shifted, voxel_of
-from zoo.sparse.backends.gpu.runtime import jit, part, tuned
+from zoo.sparse.backends.gpu.runtime import Kernel, part, tuned
 
 
 @part
@@ -33,7 +33,6 @@ def gather(features, seen, row, first, C_IN: tl.constexpr, TILE_IN: tl.constexpr
 
 
 @tuned((128, 4, 1), (128, 4, 3), (64, 4, 3))
-@jit
 def convolve(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
              words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw,
              features, weights, out,
@@ -70,7 +69,7 @@ def convolve(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
     tl.store(to, total.to(out.dtype.element_ty), mask=there[:, None] & (outputs < C_OUT))
 
 
-@jit
+@Kernel
 def correlate(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
               words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw,
               features, gradient, out, length,

@@ -18,10 +18,10 @@ from zoo.sparse.backends.gpu.bits import (
     stretch,
     word_at,
 )
-from zoo.sparse.backends.gpu.runtime import jit
+from zoo.sparse.backends.gpu.runtime import Kernel
 
 
-@jit
+@Kernel
 def pack(mask, lines, length, skip, words, y_nw, BLOCK: tl.constexpr):
     """Words (lines, W) of bytes (lines, length) that are 0 or not, from bit `skip` on."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -33,7 +33,7 @@ def pack(mask, lines, length, skip, words, y_nw, BLOCK: tl.constexpr):
     tl.store(words + at, word, mask=at < lines * y_nw.to(tl.int64))
 
 
-@jit
+@Kernel
 def unpack(words, x_i, x_j, x_w, x_ni, x_nj, x_nw, low_i, low_j, low_k, n_i, n_j, n_k, out,
            BLOCK: tl.constexpr):  # fmt: skip
     """Bytes (n_i, n_j, n_k): the box from voxel `low` on, of the first item."""
@@ -46,7 +46,7 @@ def unpack(words, x_i, x_j, x_w, x_ni, x_nj, x_nw, low_i, low_j, low_k, n_i, n_j
     tl.store(out + at, ((word >> (k & 63).to(tl.uint64)) & 1).to(tl.int8), mask=there)
 
 
-@jit
+@Kernel
 def count(words, size, counts, BLOCK: tl.constexpr):
     """How many voxels each of so many words has."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -54,7 +54,7 @@ def count(words, size, counts, BLOCK: tl.constexpr):
     tl.store(counts + at, popcount(load_word(words, at, there)), mask=there)
 
 
-@jit
+@Kernel
 def number(words, rank, size, places, BLOCK: tl.constexpr):
     """places (N,): 64 times its word's number plus its bit, of the voxel of every row."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -69,7 +69,7 @@ def number(words, rank, size, places, BLOCK: tl.constexpr):
         tl.store(places + row, place.to(places.dtype.element_ty), mask=there)
 
 
-@jit
+@Kernel
 def select(words, rank, size, keep, out, BLOCK: tl.constexpr):
     """The words with only those voxels whose row is set in keep (N,), bytes."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -86,7 +86,7 @@ def select(words, rank, size, keep, out, BLOCK: tl.constexpr):
     tl.store(out + at, kept, mask=at < size)
 
 
-@jit
+@Kernel
 def coarsen(words, x_i, x_j, x_w, x_ni, x_nj, x_nw, out, y_i, y_j, y_w, y_ni, y_nj, y_nw, size,
             BLOCK: tl.constexpr):  # fmt: skip
     """A voxel is there if any of the eight below it is."""
@@ -103,7 +103,7 @@ def coarsen(words, x_i, x_j, x_w, x_ni, x_nj, x_nw, out, y_i, y_j, y_w, y_ni, y_
     tl.store(out + at, word.to(tl.int64, bitcast=True), mask=there)
 
 
-@jit
+@Kernel
 def refine(words, x_i, x_j, x_w, x_ni, x_nj, x_nw, out, y_i, y_j, y_w, y_ni, y_nj, y_nw, size,
            BLOCK: tl.constexpr, WIDTH: tl.constexpr):  # fmt: skip
     """Every voxel 2q + d, 0 <= d < 2 WIDTH, of the voxels q."""
@@ -124,7 +124,7 @@ def refine(words, x_i, x_j, x_w, x_ni, x_nj, x_nw, out, y_i, y_j, y_w, y_ni, y_n
     tl.store(out + at, word.to(tl.int64, bitcast=True), mask=there)
 
 
-@jit
+@Kernel
 def copy(words, x_i, x_j, x_w, x_ni, x_nj, x_nw, out, y_i, y_j, y_w, y_ni, y_nj, y_nw, size,
          BLOCK: tl.constexpr):  # fmt: skip
     """Join the voxels of a grid to what another one holds."""
