@@ -26,8 +26,9 @@ def backend(request):
     on_gpu = request.param == "gpu" and ON_A_GPU
     if request.param == "gpu" and not ON_A_GPU and not request.node.get_closest_marker("small"):
         pytest.skip("for a GPU: Triton's interpreter would take minutes")
+    made = registries.backends.get(request.param)()
     torch.set_default_device("cuda" if on_gpu else None)
-    yield registries.backends.get(request.param)()
+    yield made
     torch.set_default_device(None)
 
 

@@ -51,30 +51,47 @@ def main():
         found[name] = compile_kernel(getattr(words, name), sizes, out)
     half = dict.fromkeys(("features", "out", "scale", "shift"), "*fp16")
     found["contains"] = compile_kernel(rows.contains, {"BLOCK": 128}, {"found": "*i8"})
-    sizes = {"ADD": True, "BLOCK": 128, "CHANNELS": 8}
-    found["transfer"] = compile_kernel(rows.transfer, sizes, half)
-    found["rectify"] = compile_kernel(rows.rectify, {"BLOCK": 1024}, half)
-    for relation, c_in, c_out, dtype in LAYERS:
-        for gradient in (False, True):
-            name = f"{'correlate' if gradient else 'convolve'} {relation} {c_in} {c_out} {dtype}"
-            found[name] = compile_layer(relation, c_in, c_out, dtype, gradient)
+    for channels in (1, 8, 22, 64):
+        sizes = {"CHANNELS": channels, "TILE": min(32, 1 << (channels - 1).bit_length())}
+        moved = sizes | {"ADD": True, "BLOCK": 128}
+        found[f"transfer {channels}"] = compile_kernel(rows.transfer, moved, half)
+        rectified = sizes | {"BLOCK": 2048 // sizes["TILE"]}
+        found[f"rectify {channels}"] = compile_kernel(rows.rectify, rectified, half)
+    for layer in LAYERS:
+        name = " ".join(map(str, layer))
+        found[f"correlate {name}"] = compile_correlation(*layer)
+        found |= {f"convolve {name} {shape}": facts for shape, facts in compile_shapes(*layer)}
     print(json.dumps(found))
 
 
-def compile_layer(relation, c_in, c_out, dtype, gradient):
+def compile_correlation(relation, c_in, c_out, dtype):
     method = convolution.Method.choose(c_in, c_out, dtype, RELATIONS[relation].width)
-    kernel = method.kernels.correlate if gradient else method.kernels.convolve
-    names = [p.name for p in kernel.function.params if p.is_constexpr]
-    values = (*RELATIONS[relation], *method.constants, 64 if method.kernels is not narrow else 128)
-    sums = "fp64" if dtype == torch.float64 else "fp32"
-    types = dict.fromkeys(("features", "weights", "gradient", "out"), f"*{TYPES[dtype]}")
-    types |= {"out": f"*{sums}"} if gradient else {}
-    types |= {"weights": f"*{sums}"} if method.kernels is narrow else {}
-    return compile_kernel(kernel, dict(zip(names, values, strict=True)), types)
+    rows_ = 64 if method.kernels is not narrow else 128
+    values = (*RELATIONS[relation], *method.constants, rows_)
+    types = dict.fromkeys(("features", "gradient"), f"*{TYPES[dtype]}")
+    types["out"] = "*fp64" if dtype == torch.float64 else "*fp32"
+    return compile_kernel(method.kernels.correlate, values, types)
 
 
-def compile_kernel(kernel, constants, types):
+def compile_shapes(relation, c_in, c_out, dtype):
+    """What computes a layer, in each of the shapes among which it is tuned."""
+    method = convolution.Method.choose(c_in, c_out, dtype, RELATIONS[relation].width)
+    kernel = method.kernels.convolve
+    types = dict.fromkeys(("features", "weights", "out"), f"*{TYPES[dtype]}")
+    if method.kernels is narrow:
+        types["weights"] = "*fp64" if dtype == torch.float64 else "*fp32"
+    for number, shape in enumerate(kernel.configs):
+        values = (*RELATIONS[relation], *method.constants, shape.kwargs["BLOCK"])
+        options = {"num_warps": shape.num_warps, "num_stages": shape.num_stages}
+        yield number, compile_kernel(kernel, values, types, options)
+
+
+def compile_kernel(kernel, constants, types, options=None):
+    """`constants` are by name, or the values in their order."""
     function = kernel.function
+    if not isinstance(constants, dict):
+        names = [p.name for p in function.params if p.is_constexpr]
+        constants = dict(zip(names, constants, strict=True))
     signature = {}
     for parameter in function.params:
         name = parameter.name
@@ -87,7 +104,7 @@ def compile_kernel(kernel, constants, types):
         if type_.startswith("*")
     }
     source = ASTSource(function, signature, constexprs=constants, attrs=aligned)
-    options = {"num_warps": 4, "enable_fp_fusion": True}
+    options = {"num_warps": 4, "enable_fp_fusion": True} | (options or {})
     compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
     facts = usage(compiled.asm["cubin"]) | instructions(compiled.asm["ptx"])
     return facts | {"compiled for": [p.name for p in function.params if is_compiled_for(p)]}

@@ -52,7 +52,7 @@ def test_command_prints_ratios(tmp_path, capsys):
     assert other["time_ratio"] == pytest.approx(other["seconds"] / own["seconds"])
     cold, warm = (rows[f"{start} start", "2,2,4,4,4,4,16", "cpu"] for start in ("cold", "warm"))
     assert warm["first"] < warm["seconds"] < cold["seconds"]
-    assert table(result["rows"])[0]["backend"] == "cpu"
+    assert table(result)[0]["backend"] == "cpu"
 
 
 @pytest.mark.parametrize(

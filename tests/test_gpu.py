@@ -23,6 +23,7 @@ from zoo.benchmark.suite import run_measurement
 from zoo.cli import main
 from zoo.devices import DeviceMemory
 from zoo.errors import BackendError
+from zoo.layers import Convolution, Unit
 from zoo.loading import _fastest, select_backend
 from zoo.sparse import SparseTensor
 from zoo.sparse.backends.cpu import CpuBackend
@@ -32,12 +33,13 @@ from zoo.training.losses import deep_supervision
 
 pytest.importorskip("triton")
 
-from zoo.sparse.backends.gpu import convolution, index
+from zoo.sparse.backends.gpu import convolution, index, narrow, runtime, wide
 from zoo.sparse.backends.gpu.backend import GpuBackend
 
 HERE = os.path.dirname(__file__)
 WHERE = "cuda" if ON_A_GPU else "cpu"
 COMPILED = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+COMPILED |= {"CUDA_VISIBLE_DEVICES": ""}
 needs_gpu = pytest.mark.skipif(not ON_A_GPU, reason="needs a GPU")
 
 OPERATIONS = {
@@ -186,8 +188,10 @@ def test_autocast_computes_in_its_type_and_keeps_the_weights():
     with torch.autocast(WHERE, torch.float16):
         y = sparse.convolution(x, kernel)
         z = sparse.convolution(y, torch.rand(8, 8, 4, device=WHERE), stride=2)
+        unit = Unit(Convolution(8, 8, 3)).eval().to(WHERE)(y)  # as a part that is not trained
     assert y.features.dtype == z.features.dtype == torch.float16
     torch.testing.assert_close(y.features.float(), wanted, rtol=1e-2, atol=1e-2)
+    assert unit.features.dtype == torch.float16
     z.features.sum().backward()
     assert kernel.grad.dtype == torch.float32 and kernel.grad.abs().sum() > 0
 
@@ -238,27 +242,26 @@ def test_kernels_compile_into_registers_alone(kernels):
 def test_no_kernel_has_atomics_and_every_lookup_one_popcount(kernels):
     assert not any("atomics" in facts for facts in kernels.values())
     layers = {k: v for k, v in kernels.items() if k.startswith(("convolve", "correlate"))}
-    assert {facts["popcounts"] for facts in layers.values()} == {1}
+    # Two, where a thread has two voxels.
+    assert {facts["popcounts"] for facts in layers.values()} == {1, 2}
+    assert all(v["popcounts"] == 1 for k, v in layers.items() if not k.endswith(" 1"))
 
 
 def test_wide_layers_use_matrix_units_and_narrow_ones_multiply_adds(kernels):
-    half = {k: v for k, v in kernels.items() if k.endswith("float16")}
+    half = {k: v for k, v in kernels.items() if "torch.float16" in k}
     for name, facts in half.items():
-        _, *_, c_in, c_out, _ = name.split()
+        c_in, c_out = name.split(" torch")[0].split()[-2:]
         wide = int(c_in) * int(c_out) >= 64
         assert ("matrix units" in facts, "multiply-adds" in facts) == (wide, not wide)
     # A multiply-add for each product, of one line at a time.
-    assert kernels["convolve same 2 2 torch.float16"]["multiply-adds"] == 3 * 2 * 2
+    assert kernels["convolve same 2 2 torch.float16 0"]["multiply-adds"] == 3 * 2 * 2
 
 
 def test_no_size_of_a_volume_is_compiled_in(kernels):
-    """What Triton compiles anew for some values of: where arrays lie, and a layer's channels."""
+    """All that Triton compiles anew for some values of is how arrays are aligned."""
     arrays = {"mask", "words", "out", "rank", "places", "counts", "keep", "found", "features"}
     arrays |= {"weights", "gradient", "scale", "shift"}
-    assert set().union(*(facts["compiled for"] for facts in kernels.values())) == {
-        *arrays,
-        "channels",
-    }
+    assert set().union(*(facts["compiled for"] for facts in kernels.values())) == arrays
 
 
 def test_where_it_cannot_compute_it_says_so():
@@ -278,6 +281,41 @@ def test_where_it_cannot_compute_it_says_so():
         assert wanted in done.stderr.splitlines()[-1]
     with pytest.raises(BackendError, match="got device meta"):
         GpuBackend().check_device(torch.device("meta"))
+
+
+class Fails:
+    def __getitem__(self, grid):
+        raise RuntimeError("Failed to find\nC compiler")
+
+
+def test_a_compiler_that_fails_is_one_line_and_auto_goes_on(monkeypatch):
+    monkeypatch.setattr(runtime, "_probe", type("Probe", (Fails,), {"function": None})())
+    monkeypatch.setattr(runtime, "interpreted", lambda: not ON_A_GPU)
+    runtime._problem.cache_clear()
+    with pytest.raises(BackendError, match=f"on {WHERE}: Failed to find C compiler"):
+        GpuBackend().check_device(torch.device(WHERE))
+    assert _fastest(torch.device("cuda")) == "torch"
+    runtime._problem.cache_clear()
+
+
+def test_more_voxels_than_rows_can_number_are_refused(monkeypatch):
+    monkeypatch.setattr(index, "NARROW_PLACES", 0)
+    monkeypatch.setattr(index, "MOST_ROWS", 3)
+    with pytest.raises(BackendError, match="numbers at most 3 voxels"):
+        SparseTensor.from_coordinates(points(20, 4).to(WHERE), backend=GpuBackend())
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", ["bool", "u1", ">i2", ">f4", "f8"])
+@pytest.mark.parametrize("shape", [(3, 4, 70), (5, 1, 1), (1, 1, 1)])
+def test_any_array_is_a_grid(dtype, shape):
+    array = np.asfortranarray(np.arange(np.prod(shape)).reshape(shape) % 3 == 0).astype(dtype)
+    array[0, 0, 0] = -1 if dtype[-2] in "if" else 1
+    for given in (array, np.ascontiguousarray(array), array[:, ::-1]):
+        given.flags.writeable = False
+        x = SparseTensor.from_grids([given], backend=GpuBackend(), device=WHERE)
+        whole = tuple(np.int64(n) for n in shape)
+        assert (x.to_grid((0, 0, 0), whole) == (given != 0)).all()
 
 
 def test_auto_takes_the_best_that_works(monkeypatch):
@@ -336,11 +374,29 @@ def test_other_errors_pass_and_a_report_has_the_peak():
 def test_features_may_take_more_than_two_gigabytes():
     mask = torch.ones(1, 256, 256, 256, dtype=torch.uint8, device="cuda")
     level = GpuBackend().index_from_mask(mask)
-    features = torch.zeros(len(level), 80, dtype=torch.float16, device="cuda")
+    features = torch.zeros(len(level), 136, dtype=torch.float16, device="cuda")
     features[-1] = 1
-    kernel = torch.ones(27, 80, 4, dtype=torch.float16, device="cuda")
+    assert features.numel() > 2**31
+    kernel = torch.ones(27, 136, 4, dtype=torch.float16, device="cuda")
     y = sparse.convolution(SparseTensor(features, level), kernel).features
-    assert y[-1].tolist() == y[-2].tolist() == [80.0] * 4 and int((y != 0).sum()) == 8 * 4
+    assert y[-1].tolist() == y[-2].tolist() == [136.0] * 4 and int((y != 0).sum()) == 8 * 4
+
+
+@needs_gpu
+@pytest.mark.parametrize("c", [4, 40])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_shape_of_a_kernel_gives_the_same_bits(monkeypatch, name, c):
+    monkeypatch.setattr(runtime, "WORTH_TUNING", 1 << 40)
+    kernel = (narrow if c == 4 else wide).convolve
+    at = points(4000, 30).to("cuda")
+    features = torch.rand(len(at), c, device="cuda").half()
+    x = SparseTensor.from_coordinates(2 * at, features, backend=GpuBackend(), stride=2)
+    weights = torch.rand(OPERATIONS[name][0], c, c, device="cuda").half()
+    found = []
+    for shape in kernel.configs:
+        monkeypatch.setattr(kernel, "configs", [shape])
+        found.append(OPERATIONS[name][1](x, weights).features)
+    assert len(found) > 1 and all(torch.equal(found[0], other) for other in found)
 
 
 @needs_gpu

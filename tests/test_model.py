@@ -1,6 +1,7 @@
 """Predictions, on every backend."""
 
 import hashlib
+from copy import deepcopy
 from pathlib import Path
 
 import nibabel as nib
@@ -62,7 +63,7 @@ def test_predictions_repeat_exactly_and_leave_the_network_in_eval_mode(eager, sk
 
 
 def test_backends_give_the_same_voxels(eager, backend, skull):
-    model = zoo.Model(eager.network, eager.card, backend, torch.device("cpu"))
+    model = zoo.Model(deepcopy(eager.network), eager.card, backend, torch.get_default_device())
     assert (model.predict(skull).volume.array == eager.predict(skull).volume.array).all()
 
 

@@ -94,7 +94,7 @@ def test_a_batch_keeps_features_and_classes_together(tmp_path, backend):
     made = task(tmp_path, ORGANS)
     one, other = made.sample(0), made.sample(1)
     batch = [one[0], other[0]], [one[1], other[1]]
-    x, classes = made.tensors(batch, backend, torch.device("cpu"))
+    x, classes = made.tensors(batch, backend, torch.get_default_device())
     assert isinstance(x, SparseTensor) and x.channels == 1 and len(classes) == len(x)
     found = {}
     for point, value, kind in zip(

@@ -86,7 +86,8 @@ class Unit(nn.Module):
         assert norm.running_mean is not None and norm.running_var is not None
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         shift = norm.bias - norm.running_mean * scale
-        return sparse.rectify(y, scale, shift)
+        dtype = y.features.dtype  # autocast may have chosen another
+        return sparse.rectify(y, scale.to(dtype), shift.to(dtype))
 
 
 class Residual(nn.Module):

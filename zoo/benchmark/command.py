@@ -48,7 +48,8 @@ def bench(
         ConfigError: a resolution, a channel list or a backend that makes no sense.
         ReadError: `volume` does not exist.
     """
-    where = kind(str(torch_device(device)))
+    device = str(torch_device(device))
+    where = kind(device)
     sizes = _integers(resolutions or RESOLUTIONS[where], "--resolutions")
     peers = backends.split(",") if backends else list(PEERS[where])
     if task not in DESIGNS:
@@ -78,7 +79,11 @@ def bench(
         ):
             rows.append(row)
             status.update(f"{row.work} {row.resolution} {row.channels} {row.backend}")
-    result = {"machine": machine(device), "rows": [row.model_dump() for row in rows]}
+    result = {
+        "machine": machine(device),
+        "device": device,
+        "rows": [row.model_dump() for row in rows],
+    }
     if output is not None:
         with atomic_path(output) as temporary:
             temporary.write_text(json.dumps(result, indent=1) + "\n")
@@ -87,9 +92,10 @@ def bench(
     return result
 
 
-def table(rows: list[dict[str, Any]], device: str = "cpu") -> list[dict[str, str]]:
-    """Rows as a person reads them."""
-    own, on_gpu = OWN[kind(device)], kind(device) != "cpu"
+def table(result: dict[str, Any]) -> list[dict[str, str]]:
+    """A result's rows as a person reads them."""
+    where = kind(result["device"])
+    own, on_gpu = OWN[where], where != "cpu"
     return [
         {
             "work": row["work"],
@@ -103,7 +109,7 @@ def table(rows: list[dict[str, Any]], device: str = "cpu") -> list[dict[str, str
             **({"of the roofline": _share(row)} if on_gpu else {}),
             "note": row["error"] or "",
         }
-        for row in rows
+        for row in result["rows"]
     ]
 
 

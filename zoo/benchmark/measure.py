@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Callable
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from zoo.architectures.segmentation import SegmentationConfig, SparseSegmentatio
 from zoo.benchmark.roofline import rates, seconds, tallied
 from zoo.errors import MissingDependency, ZooError
 from zoo.report import peak_memory
-from zoo.sparse import Backend, SparseTensor
+from zoo.sparse import Backend, Index, SparseTensor
 from zoo.sparse.backends.bitmap.backend import BitmapBackend
 from zoo.training.losses import deep_supervision
 from zoo.voxels import pooled
@@ -39,6 +39,13 @@ SMALL = 16  # voxels along an edge of what is run before anything is timed
 Work = Callable[[], object]
 Grid = NDArray[np.bool_]
 Network = TypeVar("Network", bound=torch.nn.Module)
+
+
+@runtime_checkable
+class TakesMasks(Protocol):
+    """A backend that indexes what is on the GPU already."""
+
+    def index_from_mask(self, mask: torch.Tensor) -> Index: ...
 
 
 class Spec(BaseModel):
@@ -80,6 +87,8 @@ class Spec(BaseModel):
 def main() -> None:
     spec = Spec.model_validate_json(sys.argv[1])
     torch.set_num_threads(spec.threads)
+    if spec.place.type == "cuda":
+        torch.cuda.set_device(spec.place)
     try:
         result = _measure(spec)
     except ZooError as error:
@@ -121,8 +130,11 @@ def _measure(spec: Spec) -> dict[str, Any]:
 def _floor(spec: Spec, backend: BitmapBackend, grid: Grid) -> dict[str, Any]:
     """Bytes and operations of the work, and the seconds that they take at this device's rates."""
     counting, tally = tallied(backend)
-    WORKS[spec.work](spec, counting, grid)()
-    moved, multiplied = rates(spec.place, spec.dtype)
+    try:
+        WORKS[spec.work](spec, counting, grid)()
+        moved, multiplied = rates(spec.place, spec.dtype)
+    except torch.OutOfMemoryError:  # what was measured counts nevertheless
+        return {}
     least = max(tally.bytes / moved, tally.operations / multiplied)
     return {"bytes": tally.bytes, "operations": tally.operations, "floor": least}
 
@@ -133,15 +145,17 @@ def _backend(spec: Spec) -> Backend:
     return backend
 
 
-def _input(spec: Spec, backend: Backend, grid: Grid) -> Callable[[], SparseTensor]:
+def _input(
+    spec: Spec, backend: Any, grid: Grid, dtype: torch.dtype = torch.float32
+) -> Callable[[], SparseTensor]:
     """What makes the network's input: ones on the voxels of the grid."""
     if spec.place.type == "cpu":
         return lambda: SparseTensor.from_grids([grid], backend=backend)
     mask = torch.from_numpy(grid).to(spec.place).unsqueeze(0)
-    ones = torch.ones(1, 1, dtype=spec.dtype, device=spec.place)
+    ones = torch.ones(1, 1, dtype=dtype, device=spec.place)
 
     def make() -> SparseTensor:
-        if hasattr(backend, "index_from_mask"):
+        if isinstance(backend, TakesMasks):
             index = backend.index_from_mask(mask.view(torch.uint8))
         else:
             index = backend.index(mask.nonzero(), batch_size=1, stride=1)[0]
@@ -167,7 +181,7 @@ def _trained(network: Network) -> Network:
 
 def _forward(spec: Spec, backend: Any, grid: Grid) -> Work:
     network = _network(spec).eval().to(spec.place, spec.dtype)
-    make = _input(spec, backend, grid)
+    make = _input(spec, backend, grid, spec.dtype)
 
     def run() -> None:
         with torch.inference_mode():
@@ -214,7 +228,7 @@ def _unet(spec: Spec) -> SparseSegmentation:
 
 def _segment(spec: Spec, backend: Any, grid: Grid) -> Work:
     network = _unet(spec).eval().to(spec.place, spec.dtype)
-    make = _input(spec, backend, grid)
+    make = _input(spec, backend, grid, spec.dtype)
 
     def run() -> None:
         with torch.inference_mode():

@@ -165,7 +165,7 @@ def _compare(spec: Spec, resolution: int, peers: list[str], timeout: float) -> I
 
 def measure_start(spec: Spec, timeout: float, cache: Path) -> dict[str, Any]:
     """Seconds of a whole process that makes one forward pass; it compiles into `cache`."""
-    once = spec.model_copy(update={"work": "forward", "once": True})
+    once = spec.model_copy(update={"work": "forward", "once": True, "roofline": False})
     environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "TRITON_CACHE_DIR": str(cache)}
     started = perf_counter()
     facts = run_measurement(once, timeout, environment)

@@ -42,7 +42,7 @@ def bench(
         str, typer.Option(help="completion: a skull; segmentation: a chest.")
     ] = "completion",
     backends: Annotated[str, typer.Option(help="Which; all that are installed if empty.")] = "",
-    device: Annotated[str, typer.Option("--device", "-d", help="cpu, cuda, ...")] = "cpu",
+    device: Annotated[str, typer.Option("--device", "-d", help="cpu, cuda, ... or auto.")] = "cpu",
     volume: Annotated[Path | None, typer.Option(help="A binary volume, not a phantom.")] = None,
     train: Annotated[bool, typer.Option("--train", help="Measure training steps too.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds for one measurement at most.")] = 900,
@@ -75,4 +75,4 @@ def bench(
     )
     if as_json:
         return print_json(result)
-    print_table(table(result["rows"], device))
+    print_table(table(result))

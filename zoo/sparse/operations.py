@@ -31,7 +31,7 @@ def convolution(
         y = _empty(x, kernel.shape[2], x.stride * stride)
     else:
         y = x.index.backend.convolution(x, kernel, stride)
-    return y if bias is None else y.with_features(y.features + bias)
+    return y if bias is None else y.with_features(y.features + bias.to(y.features.dtype))
 
 
 def generative_transposed_convolution(x: SparseTensor, kernel: Tensor) -> SparseTensor:

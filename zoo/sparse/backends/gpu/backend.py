@@ -35,15 +35,15 @@ class GpuBackend(BitmapBackend):
         self, grids: Sequence[NDArray[Any]], low: Triple, device: torch.device
     ) -> Index:
         self.check_device(device)
-        return indices.from_arrays(self, grids, low, device)
+        return indices.from_arrays(self, grids, _plain(low), device)
 
     def index_from_mask(self, mask: Tensor, low: Triple = (0, 0, 0)) -> Index:
         """Index a mask (B, I, J, K) that is on the device already, at stride 1."""
         self.check_device(mask.device)
-        return indices.from_mask(self, mask, low)
+        return indices.from_mask(self, mask, _plain(low))
 
     def to_grid(self, index: Index, low: Triple, shape: Triple) -> NDArray[np.bool_]:
-        return indices.to_array(_own(index), low, shape)
+        return indices.to_array(_own(index), _plain(low), _plain(shape))
 
     def coarsen(self, index: Index) -> Index:
         return indices.coarsen(_own(index))
@@ -87,6 +87,12 @@ class GpuBackend(BitmapBackend):
             dtype = torch.get_autocast_dtype(device)
             x, kernel = x.with_features(x.features.to(dtype)), kernel.to(dtype)
         return super()._convolve(x, kernel, relation, target)
+
+
+def _plain(triple: Triple) -> Triple:
+    """Without NumPy's integers, which kernels do not take."""
+    i, j, k = map(int, triple)
+    return i, j, k
 
 
 def _own(index: Index) -> DeviceIndex:

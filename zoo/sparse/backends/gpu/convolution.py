@@ -44,7 +44,7 @@ class Method(NamedTuple):
             total, most = (tl.float64, 4) if dtype == torch.float64 else (tl.float32, 8)
             tile = power_of_two(c_in, 1, most), power_of_two(c_out, 1, most)
             return cls(narrow, c_in, c_out, *tile, total)
-        precision = "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee"
+        precision = "tf32" if _tf32_is_asked_for() else "ieee"
         packed = 128 // dtype.itemsize  # channels of a window's voxels on a line, 128 bytes
         places = power_of_two(width, 1, 4)
         tile_in = power_of_two(c_in, max(1, 16 // places), packed // places)
@@ -123,6 +123,14 @@ def correlate(
     rows = _rows(relation, features.device)
     summed = out.sum(0).to(features.dtype)
     return torch.empty_like(summed).index_copy_(0, rows, summed)
+
+
+def _tf32_is_asked_for() -> bool:
+    """By PyTorch's own switch, which has two faces that must not be mixed."""
+    matmul = torch.backends.cuda.matmul
+    if hasattr(matmul, "fp32_precision"):
+        return bool(matmul.fp32_precision == "tf32")
+    return bool(matmul.allow_tf32)
 
 
 def _sums(features: Tensor) -> torch.dtype:

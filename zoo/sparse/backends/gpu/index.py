@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from zoo.errors import BackendError
 from zoo.sparse.backends.bitmap.box import Box
 from zoo.sparse.backends.gpu import words as kernels
 from zoo.sparse.backends.gpu.runtime import blocks
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from zoo.sparse.backends.gpu.backend import GpuBackend
 
 NARROW_PLACES = 1 << 31  # places below it are int32
+MOST_ROWS = (1 << 31) - 1
 WORDS = 1024  # in a block of a kernel on words
 TILES = 16  # the same, for a kernel that looks at every bit
 
@@ -85,6 +87,8 @@ def seal(backend: GpuBackend, stride: int, box: Box, words: Tensor) -> DeviceInd
     rank = words.new_zeros(size + 1, dtype=torch.int32)
     torch.cumsum(counts, 0, dtype=torch.int32, out=rank[1:])
     kind = torch.int32 if 64 * size < NARROW_PLACES else torch.int64
+    if kind == torch.int64 and int(counts.sum(dtype=torch.int64)) > MOST_ROWS:
+        raise BackendError(f"backend gpu numbers at most {MOST_ROWS:,} voxels; use a coarser grid")
     places = words.new_empty(int(rank[-1]), dtype=kind)
     kernels.number[(blocks(size, TILES),)](words, rank, size, places, BLOCK=TILES)
     return DeviceIndex(backend, stride, box, words, rank, places)
@@ -166,15 +170,17 @@ def from_arrays(
     mask = torch.zeros(len(arrays), *extent, dtype=torch.uint8, device=device)
     for item, array in zip(mask, arrays, strict=True):
         i, j, k = array.shape
-        item[:i, :j, :k] = _on_device(array, device) != 0
+        item[:i, :j, :k] = _on_device(array, device)
     return from_mask(backend, mask, low)
 
 
 def _on_device(array: NDArray[Any], device: torch.device) -> Tensor:
-    """An array as it lies in memory; the device turns its axes, faster than the CPU would."""
-    if array.flags.f_contiguous:  # as NIfTI files have it
-        return torch.from_numpy(array.T).to(device).permute(2, 1, 0)
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+    """Bytes, of an array as it lies in memory; the device turns its axes, faster than a CPU."""
+    flags = array if array.dtype in (np.bool_, np.uint8, np.int8) else array != 0
+    if flags.flags.f_contiguous and not flags.flags.c_contiguous:  # as NIfTI files have it
+        return _on_device(flags.T, device).permute(2, 1, 0)
+    whole = np.require(flags, requirements=["C", "W"])
+    return torch.from_numpy(whole.view(np.uint8)).to(device)
 
 
 def to_array(

@@ -14,7 +14,7 @@ from zoo.sparse.backends.gpu.lookup import has, look, parity_of, row_in, shifted
 from zoo.sparse.backends.gpu.runtime import Kernel, tuned
 
 
-@tuned((128, 4, 1), (256, 8, 1))
+@tuned((128, 4, 1), (256, 4, 1))
 def convolve(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
              words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw,
              features, weights, out,

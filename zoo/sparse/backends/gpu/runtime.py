@@ -9,45 +9,47 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import torch
 import triton
+import triton.language as tl
 from torch import Tensor
 
-from zoo.errors import BackendError
+from zoo.errors import BackendError, one_line
 
 # What differs from volume to volume: for 1s and multiples of 16 Triton would compile anew.
 SIZES = ["rows", "size", "length", "skip", "lines"]
 SIZES += [f"{grid}_{size}" for grid in "xy" for size in ("i", "j", "w", "ni", "nj", "nw")]
 SIZES += [f"low_{axis}" for axis in "ijk"] + [f"n_{axis}" for axis in "ijk"]
 
+KINDS = ["C_IN", "C_OUT", "SCALE", "WIDTH", "PRECISION"]  # what a kernel is tuned for
+WORTH_TUNING = 1 << 16  # rows; below, launching takes longer than the kernel does
 
 part = triton.jit  # of kernels
 
 
 def interpreted() -> bool:
     """Whether Triton runs kernels on the CPU; it was decided when they were made."""
-    return not isinstance(_probe, triton.runtime.JITFunction)
-
-
-@part
-def _probe():  # type: ignore[no-untyped-def]
-    pass
+    return not isinstance(_probe.function, triton.runtime.JITFunction)
 
 
 class Kernel:
     """A kernel, compiled when it is first launched; perhaps in a few shapes.
 
-    Of those Triton keeps the fastest for each kind of convolution. A shape is how many rows a block
-    has, by how many warps, and how many loads are under way. It must have no part in the order of
-    any sum: the same input has to give the same bits.
+    Of those Triton keeps the fastest for each kind of layer. A shape is how many rows a block has,
+    by how many warps, and how many loads are under way. It must have no part in the order of any
+    sum: the same input has to give the same bits. Such a kernel's second argument is how many rows
+    there are.
     """
 
     def __init__(self, function: Callable[..., Any], *shapes: tuple[int, int, int]) -> None:
         self.function = triton.jit(function, do_not_specialize=SIZES)
-        self.shapes = shapes
+        self.configs = [
+            triton.Config({"BLOCK": rows}, num_warps=warps, num_stages=stages)
+            for rows, warps, stages in shapes
+        ]
 
     def __getitem__(self, grid: Any) -> Callable[..., None]:
         """What launches it on so many blocks, or on as many as `grid` tells by the constants."""
@@ -55,25 +57,21 @@ class Kernel:
 
     def _launch(self, grid: Any, first: Tensor, *arguments: Any, **constants: Any) -> None:
         """On the device of the first argument, a tensor."""
+        launched = self.function
+        if self.configs and (interpreted() or arguments[0] < WORTH_TUNING):
+            constants |= self.configs[0].all_kwargs()
+        elif self.configs:
+            launched = self.tuner
         with torch.cuda.device(first.device) if first.is_cuda else nullcontext():
-            if self.shapes and interpreted():
-                self.function[grid](first, *arguments, BLOCK=self.shapes[0][0], **constants)
-            elif self.shapes:
-                self.tuner[grid](first, *arguments, **constants)
-            else:
-                self.function[grid](first, *arguments, **constants)
+            launched[grid](first, *arguments, **constants)
 
     @cached_property
     def tuner(self) -> Any:
         """Made late: Triton looks for a GPU when it makes one."""
-        configs = [
-            triton.Config({"BLOCK": rows}, num_warps=warps, num_stages=stages)
-            for rows, warps, stages in self.shapes
-        ]
-        options: dict[str, Any] = {"key": ["C_IN", "C_OUT", "SCALE", "WIDTH"]}
+        options: dict[str, Any] = {"key": [n for n in KINDS if n in self.function.arg_names]}
         if "cache_results" in inspect.signature(triton.autotune).parameters:
             options["cache_results"] = True
-        return triton.autotune(configs, **options)(self.function)
+        return triton.autotune(self.configs, **options)(self.function)
 
 
 def tuned(*shapes: tuple[int, int, int]) -> Callable[[Any], Kernel]:
@@ -91,6 +89,11 @@ def power_of_two(count: int, least: int, most: int) -> int:
     return max(least, min(most, 1 << (count - 1).bit_length()))
 
 
+@Kernel
+def _probe(found):  # type: ignore[no-untyped-def]
+    tl.store(found, 1)
+
+
 def check_device(device: torch.device) -> None:
     """Raise BackendError unless kernels run there."""
     if interpreted():
@@ -102,3 +105,17 @@ def check_device(device: torch.device) -> None:
         wanted, where, how = "cuda", "GPUs, and PyTorch finds none here", "use another backend"
     if device.type != wanted:
         raise BackendError(f"backend gpu computes on {where}; got device {device}: {how}")
+    problem = _problem(device)
+    if problem:
+        raise BackendError(f"backend gpu: Triton cannot compute on {device}: {problem}")
+
+
+@cache
+def _problem(device: torch.device) -> str:
+    """What keeps a kernel from being compiled and run there; empty if nothing does."""
+    found = torch.zeros(1, dtype=torch.int32, device=device)
+    try:
+        _probe[(1,)](found)
+    except Exception as error:  # of a compiler, a driver, a GPU that is too old
+        return one_line(error)
+    return "" if int(found) == 1 else "a kernel did not write what it should"

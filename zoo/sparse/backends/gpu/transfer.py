@@ -10,7 +10,8 @@ from zoo.sparse.backends.gpu.index import DeviceIndex
 from zoo.sparse.backends.gpu.runtime import blocks, power_of_two
 
 ROWS = 128
-VALUES = 1024
+VALUES = 2048
+WIDEST = 32  # channels at once
 
 
 def contains(index: DeviceIndex, other: DeviceIndex) -> Tensor:
@@ -35,17 +36,20 @@ def transfer(
         *source.as_source,
         features.contiguous(),
         out,
-        channels,
+        CHANNELS=channels,
+        TILE=power_of_two(channels, 1, WIDEST),
         ADD=onto is not None,
         BLOCK=ROWS,
-        CHANNELS=power_of_two(channels, 1, 32),
     )
     return out
 
 
 def rectify(features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """max(features (N, C) * scale (C,) + shift (C,), 0), in place."""
-    size = features.numel()
-    grid = (blocks(size, VALUES),)
-    kernels.rectify[grid](features, size, scale, shift, features.shape[1], BLOCK=VALUES)
+    rows, channels = features.shape
+    tile = power_of_two(channels, 1, WIDEST)
+    block = VALUES // tile
+    kernels.rectify[(blocks(rows, block), blocks(channels, tile))](
+        features, rows, scale, shift, CHANNELS=channels, TILE=tile, BLOCK=block
+    )
     return features

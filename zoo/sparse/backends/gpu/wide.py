@@ -32,7 +32,7 @@ def gather(features, seen, row, first, C_IN: tl.constexpr, TILE_IN: tl.constexpr
     return tl.reshape(x, [BLOCK, PLACES * TILE_IN])
 
 
-@tuned((128, 4, 1), (128, 4, 3), (64, 4, 3))
+@tuned((128, 4, 3), (64, 4, 3), (128, 8, 3))
 def convolve(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
              words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw,
              features, weights, out,
