@@ -8,6 +8,7 @@ import torch
 BACKENDS = ["cpu", "torch", "dense", "minkowski", "gpu"]
 MODULES = {"minkowski": "MinkowskiEngine", "gpu": "triton"}
 ON_A_GPU = torch.cuda.is_available()
+WHERE = "cuda" if ON_A_GPU else "cpu"
 if not ON_A_GPU:  # Triton reads it when kernels are made
     os.environ["TRITON_INTERPRET"] = "1"
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from convolutions import OPERATIONS
 
 from zoo import sparse
 from zoo.errors import BackendError
@@ -34,14 +35,6 @@ def tensor(backend, channels, size, dtype=torch.float32):
     return features, sparse.SparseTensor.from_coordinates(
         coordinates, features, backend=backend, stride=2
     )
-
-
-OPERATIONS = {
-    "k3": (27, lambda x, w: sparse.convolution(x, w)),
-    "k2 down": (8, lambda x, w: sparse.convolution(x, w, stride=2)),
-    "k2 up": (8, sparse.generative_transposed_convolution),
-    "k4 up": (64, sparse.generative_transposed_convolution),
-}
 
 
 def outcome(backend, name, c_in, c_out, dtype=torch.float32, size=MANY):
