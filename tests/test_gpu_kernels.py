@@ -45,8 +45,8 @@ def test_kernels_compile_into_registers_alone(kernels):
 def test_no_kernel_has_atomics_and_a_lookup_serves_all_channels(kernels):
     assert not any("atomics" in facts for facts in kernels.values())
     layers = {k: v for k, v in kernels.items() if k.startswith(("convolve", "correlate"))}
-    # One for each voxel that a thread has, which may be two; some compilers do one twice.
-    assert all(1 <= facts["popcounts"] <= 4 for facts in layers.values())
+    # One for each voxel that a thread has, which may be two; some compilers do one several times.
+    assert all(1 <= facts["popcounts"] <= 8 for facts in layers.values())
 
 
 def test_wide_layers_use_matrix_units_and_narrow_ones_multiply_adds(kernels):
