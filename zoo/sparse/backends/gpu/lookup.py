@@ -64,6 +64,20 @@ def look(words, rank, i0, j0, w0, ni, nj, nw, b, i, j, k, wanted, WIDTH: tl.cons
 
 
 @part
+def look_from(places, row, there, y_i, y_j, y_w, y_ni, y_nj, y_nw,
+              words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw,
+              parity, line, SCALE: tl.constexpr, FIRST: tl.constexpr,
+              WIDTH: tl.constexpr):  # fmt: skip
+    """`look` on one line of the windows of those rows that have that parity."""
+    b, i, j, k = voxel_of(places, row, there, y_i, y_j, y_w, y_ni, y_nj, y_nw)
+    mine = there & (parity_of(i, j, k, SCALE) == parity)
+    i = shifted(i, SCALE) + FIRST + line // WIDTH
+    j = shifted(j, SCALE) + FIRST + line % WIDTH
+    k = shifted(k, SCALE) + FIRST
+    return look(words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw, b, i, j, k, mine, WIDTH)
+
+
+@part
 def has(seen, a):
     """Whether voxel `a` of a window is there."""
     return ((seen >> a) & 1) != 0

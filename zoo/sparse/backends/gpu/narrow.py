@@ -10,7 +10,15 @@ the products of its own.
 
 import triton.language as tl
 
-from zoo.sparse.backends.gpu.lookup import has, look, parity_of, row_in, shifted, voxel_of
+from zoo.sparse.backends.gpu.lookup import (
+    has,
+    look,
+    look_from,
+    parity_of,
+    row_in,
+    shifted,
+    voxel_of,
+)
 from zoo.sparse.backends.gpu.runtime import Kernel, tuned
 
 
@@ -69,13 +77,10 @@ def correlate(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
     for begin in range(0, length, BLOCK):
         n = span * length + begin + tl.arange(0, BLOCK)
         there = (n < rows) & (begin + tl.arange(0, BLOCK) < length)
-        b, i, j, k = voxel_of(places, n, there, y_i, y_j, y_w, y_ni, y_nj, y_nw)
-        there = there & (parity_of(i, j, k, SCALE) == parity)
-        i = shifted(i, SCALE) + FIRST + line // WIDTH
-        j = shifted(j, SCALE) + FIRST + line % WIDTH
-        k = shifted(k, SCALE) + FIRST
-        seen, row = look(words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw, b, i, j, k, there, WIDTH)
-        there = there & has(seen, a)
+        seen, row = look_from(places, n, there, y_i, y_j, y_w, y_ni, y_nj, y_nw,
+                              words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw,
+                              parity, line, SCALE, FIRST, WIDTH)  # fmt: skip
+        there = has(seen, a)
         x_mask = there[None, :] & (inputs < C_IN)[:, None]
         x_at = (row_in(seen, row, a) * C_IN)[None, :] + inputs[:, None]
         x = tl.load(features + x_at, mask=x_mask, other=0).to(SUM)

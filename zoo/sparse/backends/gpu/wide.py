@@ -10,7 +10,15 @@ are left out. Sums are float32.
 
 import triton.language as tl
 
-from zoo.sparse.backends.gpu.lookup import has, look, parity_of, row_in, shifted, voxel_of
+from zoo.sparse.backends.gpu.lookup import (
+    has,
+    look,
+    look_from,
+    parity_of,
+    row_in,
+    shifted,
+    voxel_of,
+)
 from zoo.sparse.backends.gpu.runtime import Kernel, part, tuned
 
 
@@ -88,12 +96,9 @@ def correlate(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
     for begin in range(0, length, BLOCK):
         n = span * length + begin + tl.arange(0, BLOCK)
         there = (n < rows) & (begin + tl.arange(0, BLOCK) < length)
-        b, i, j, k = voxel_of(places, n, there, y_i, y_j, y_w, y_ni, y_nj, y_nw)
-        there = there & (parity_of(i, j, k, SCALE) == parity)
-        i = shifted(i, SCALE) + FIRST + line // WIDTH
-        j = shifted(j, SCALE) + FIRST + line % WIDTH
-        k = shifted(k, SCALE) + FIRST
-        seen, row = look(words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw, b, i, j, k, there, WIDTH)
+        seen, row = look_from(places, n, there, y_i, y_j, y_w, y_ni, y_nj, y_nw,
+                              words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw,
+                              parity, line, SCALE, FIRST, WIDTH)  # fmt: skip
         if some(seen):
             x = gather(features, seen, row, first, C_IN, TILE_IN, PLACES, BLOCK)
             y_mask = (seen != 0)[:, None] & (outputs < C_OUT)
