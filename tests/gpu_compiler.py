@@ -28,7 +28,8 @@ TYPES = {
     torch.float64: "fp64",
 }
 RELATIONS = {"same": SAME, "down": down(2), "up": up(2), "wide up": up(4), "wide down": down(4)}
-POINTERS = {"places": "i32", "rank": "i32", "counts": "i32", "mask": "u8", "keep": "u8"}
+POINTERS = {"words": "i64", "others": "i64"}
+POINTERS |= {"places": "i32", "rank": "i32", "counts": "i32", "mask": "u8", "keep": "u8"}
 LAYERS = [  # relation, channels in and out, type, whether its gradient
     *(("same", c_in, c_out, torch.float16) for c_in, c_out in ((1, 2), (2, 2), (8, 8), (32, 32))),
     ("same", 64, 128, torch.bfloat16),
@@ -43,7 +44,7 @@ KINDS |= {"fma.rn": "multiply-adds", "atom": "atomics", "red.": "atomics"}
 
 def main():
     found = {}
-    for name in ("pack", "unpack", "count", "number", "select", "coarsen", "refine", "copy"):
+    for name in ("pack", "unpack", "count", "number", "select", "coarsen", "refine", "unite"):
         out = {"out": "*i8" if name == "unpack" else "*i64"}
         sizes = {"BLOCK": 16 if name in ("pack", "number", "select") else 1024} | (
             {"WIDTH": 2} if name == "refine" else {}
@@ -58,32 +59,23 @@ def main():
         rectified = sizes | {"BLOCK": 2048 // sizes["TILE"]}
         found[f"rectify {channels}"] = compile_kernel(rows.rectify, rectified, half)
     for layer in LAYERS:
-        name = " ".join(map(str, layer))
-        found[f"correlate {name}"] = compile_correlation(*layer)
-        found |= {f"convolve {name} {shape}": facts for shape, facts in compile_shapes(*layer)}
+        found |= compile_shapes(*layer)
     print(json.dumps(found))
 
 
-def compile_correlation(relation, c_in, c_out, dtype):
-    method = convolution.Method.choose(c_in, c_out, dtype, RELATIONS[relation].width)
-    rows_ = 64 if method.kernels is not narrow else 128
-    values = (*RELATIONS[relation], *method.constants, rows_)
-    types = dict.fromkeys(("features", "gradient"), f"*{TYPES[dtype]}")
-    types["out"] = "*fp64" if dtype == torch.float64 else "*fp32"
-    return compile_kernel(method.kernels.correlate, values, types)
-
-
 def compile_shapes(relation, c_in, c_out, dtype):
-    """What computes a layer, in each of the shapes among which it is tuned."""
+    """What computes a layer and its weights' gradient, in each of the shapes they may have."""
     method = convolution.Method.choose(c_in, c_out, dtype, RELATIONS[relation].width)
-    kernel = method.kernels.convolve
-    types = dict.fromkeys(("features", "weights", "out"), f"*{TYPES[dtype]}")
-    if method.kernels is narrow:
-        types["weights"] = "*fp64" if dtype == torch.float64 else "*fp32"
-    for number, shape in enumerate(kernel.configs):
-        values = (*RELATIONS[relation], *method.constants, shape.kwargs["BLOCK"])
-        options = {"num_warps": shape.num_warps, "num_stages": shape.num_stages}
-        yield number, compile_kernel(kernel, values, types, options)
+    value, total = f"*{TYPES[dtype]}", "*fp64" if dtype == torch.float64 else "*fp32"
+    types = dict.fromkeys(("features", "weights", "gradient", "out"), value)
+    weights = {"weights": total} if method.kernels is narrow else {}
+    for name, changed in (("convolve", weights), ("correlate", {"out": total})):
+        kernel = getattr(method.kernels, name)
+        for number, shape in enumerate(kernel.configs):
+            values = (*RELATIONS[relation], *method.constants, shape.kwargs["BLOCK"])
+            options = {"num_warps": shape.num_warps, "num_stages": shape.num_stages}
+            compiled = compile_kernel(kernel, values, types | changed, options)
+            yield f"{name} {relation} {c_in} {c_out} {dtype} {number}", compiled
 
 
 def compile_kernel(kernel, constants, types, options=None):
@@ -95,7 +87,7 @@ def compile_kernel(kernel, constants, types, options=None):
     signature = {}
     for parameter in function.params:
         name = parameter.name
-        pointer = {name: f"*{POINTERS[name]}"} if name in POINTERS else {"words": "*i64"}
+        pointer = {name: f"*{POINTERS[name]}"} if name in POINTERS else {}
         default = {name: "constexpr"} if name in constants else {name: "i32"}
         signature[name] = (default | pointer | types).get(name)
     aligned = {

@@ -102,7 +102,7 @@ def run_suite(
             np.save(path, grid)
             works = _works(channels, train, device, starts=resolution == resolutions[0])
             for work, width in _unet_works(channels, train) if segmentation else works:
-                peers = [*backends, *(["spconv"] if work == "convolution" else [])]
+                peers = [*backends, "spconv"] if work == "convolution" else backends
                 spec = Spec(
                     work=work,
                     backend=backends[0],
@@ -122,8 +122,8 @@ def _works(
         yield COLD, channels[0]
         yield WARM, channels[0]
     yield "index", (1, 1)
-    for work in ("convolution",) if kind(device) == "cpu" else ("convolution alone",):
-        yield from ((work, width) for width in CONVOLUTIONS[kind(device)])
+    one = "convolution" if kind(device) == "cpu" else "convolution alone"
+    yield from ((one, width) for width in CONVOLUTIONS[kind(device)])
     for width in channels:
         yield "forward", width
         if train:

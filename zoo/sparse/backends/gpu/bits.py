@@ -41,6 +41,12 @@ def stretch(word):
 
 
 @part
+def some(mask):
+    """Whether any of a block is set."""
+    return tl.max(mask.to(tl.int32), axis=0) > 0
+
+
+@part
 def load_word(words, at, there):
     """Words (as int64 in memory) at those places; 0 where they are not there."""
     return tl.load(words + at, mask=there, other=0).to(tl.uint64, bitcast=True)

@@ -118,7 +118,6 @@ def correlate(
         blocks(len(target), parts),
         *relation,
         *method.constants,
-        64 if method.kernels is wide else 128,
     )
     rows = _rows(relation, features.device)
     summed = out.sum(0).to(features.dtype)

@@ -65,8 +65,7 @@ class DeviceIndex:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """What kernels take: i, j, w of the first line and word, and how many there are."""
-        return *self.box.first, *self.words.shape[1:]
+        return _shape(self.box, self.words)
 
     @property
     def as_source(self) -> tuple[Any, ...]:
@@ -77,6 +76,11 @@ class DeviceIndex:
     def as_target(self) -> tuple[Any, ...]:
         """What kernels take that go through its rows."""
         return self.places, len(self), *self.shape
+
+
+def _shape(box: Box, words: Tensor) -> tuple[int, ...]:
+    """What kernels take of a grid: i, j, w of the first line and word, and how many there are."""
+    return *box.first, *words.shape[1:]
 
 
 def seal(backend: GpuBackend, stride: int, box: Box, words: Tensor) -> DeviceIndex:
@@ -94,13 +98,15 @@ def seal(backend: GpuBackend, stride: int, box: Box, words: Tensor) -> DeviceInd
     return DeviceIndex(backend, stride, box, words, rank, places)
 
 
-def derive(kernel: Any, source: DeviceIndex, stride: int, box: Box, **options: int) -> DeviceIndex:
+def derive(
+    kernel: Any, source: DeviceIndex, stride: int, box: Box, *arguments: Any, **constants: int
+) -> DeviceIndex:
     """A new index whose words a kernel makes of another one's."""
     words = source.words.new_empty(box.words(source.batch_size, "gpu"))
     size = words.numel()
-    shape = *box.first, *words.shape[1:]
-    grid = (blocks(size, WORDS),)
-    kernel[grid](source.words, *source.shape, words, *shape, size, BLOCK=WORDS, **options)
+    given = source.words, *source.shape, *arguments
+    made = words, *_shape(box, words), size
+    kernel[(blocks(size, WORDS),)](*given, *made, BLOCK=WORDS, **constants)
     return seal(source.backend, stride, box, words)
 
 
@@ -113,13 +119,7 @@ def refine(index: DeviceIndex, size: int) -> DeviceIndex:
 
 
 def unite(a: DeviceIndex, b: DeviceIndex) -> DeviceIndex:
-    box = a.box.around(b.box)
-    words = a.words.new_zeros(box.words(a.batch_size, "gpu"))
-    size, shape = words.numel(), (*box.first, *words.shape[1:])
-    for one in (a, b):
-        grid = (blocks(size, WORDS),)
-        kernels.copy[grid](one.words, *one.shape, words, *shape, size, BLOCK=WORDS)
-    return seal(a.backend, a.stride, box, words)
+    return derive(kernels.unite, a, a.stride, a.box.around(b.box), b.words, *b.shape)
 
 
 def select(index: DeviceIndex, keep: Tensor) -> DeviceIndex:

@@ -42,6 +42,16 @@ def parity_of(i, j, k, SCALE: tl.constexpr):
 
 
 @part
+def window_of(places, row, there, i0, j0, w0, ni, nj, nw,
+              SCALE: tl.constexpr, FIRST: tl.constexpr):  # fmt: skip
+    """Parity of the voxels of those rows; batch item and i, j, k of where their windows begin."""
+    b, i, j, k = voxel_of(places, row, there, i0, j0, w0, ni, nj, nw)
+    kind = parity_of(i, j, k, SCALE)
+    i, j, k = shifted(i, SCALE) + FIRST, shifted(j, SCALE) + FIRST, shifted(k, SCALE) + FIRST
+    return kind, b, i, j, k
+
+
+@part
 def look(words, rank, i0, j0, w0, ni, nj, nw, b, i, j, k, wanted, WIDTH: tl.constexpr):
     """What a window of a line holds: WIDTH <= 4 voxels from (b, i, j, k) on.
 
@@ -69,12 +79,10 @@ def look_from(places, row, there, y_i, y_j, y_w, y_ni, y_nj, y_nw,
               parity, line, SCALE: tl.constexpr, FIRST: tl.constexpr,
               WIDTH: tl.constexpr):  # fmt: skip
     """`look` on one line of the windows of those rows that have that parity."""
-    b, i, j, k = voxel_of(places, row, there, y_i, y_j, y_w, y_ni, y_nj, y_nw)
-    mine = there & (parity_of(i, j, k, SCALE) == parity)
-    i = shifted(i, SCALE) + FIRST + line // WIDTH
-    j = shifted(j, SCALE) + FIRST + line % WIDTH
-    k = shifted(k, SCALE) + FIRST
-    return look(words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw, b, i, j, k, mine, WIDTH)
+    kind, b, i, j, k = window_of(places, row, there, y_i, y_j, y_w, y_ni, y_nj, y_nw, SCALE, FIRST)
+    mine = there & (kind == parity)
+    return look(words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw,
+                b, i + line // WIDTH, j + line % WIDTH, k, mine, WIDTH)  # fmt: skip
 
 
 @part

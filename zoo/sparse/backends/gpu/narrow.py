@@ -10,16 +10,8 @@ the products of its own.
 
 import triton.language as tl
 
-from zoo.sparse.backends.gpu.lookup import (
-    has,
-    look,
-    look_from,
-    parity_of,
-    row_in,
-    shifted,
-    voxel_of,
-)
-from zoo.sparse.backends.gpu.runtime import Kernel, tuned
+from zoo.sparse.backends.gpu.lookup import has, look, look_from, row_in, window_of
+from zoo.sparse.backends.gpu.runtime import tuned
 
 
 @tuned((128, 4, 1), (256, 4, 1))
@@ -33,9 +25,7 @@ def convolve(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
     """Features (N, C_IN) on x, weights (parity, place, C_OUT, C_IN) -> out (N', C_OUT) on y."""
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     there = n < rows
-    b, i, j, k = voxel_of(places, n, there, y_i, y_j, y_w, y_ni, y_nj, y_nw)
-    kind = parity_of(i, j, k, SCALE) * (WIDTH * WIDTH * WIDTH)
-    i, j, k = shifted(i, SCALE) + FIRST, shifted(j, SCALE) + FIRST, shifted(k, SCALE) + FIRST
+    kind, b, i, j, k = window_of(places, n, there, y_i, y_j, y_w, y_ni, y_nj, y_nw, SCALE, FIRST)
     outputs = tl.program_id(1) * TILE_OUT + tl.arange(0, TILE_OUT)
     total = tl.zeros([TILE_OUT, TILE_IN, BLOCK], SUM)
     for line in range(WIDTH * WIDTH):
@@ -45,7 +35,7 @@ def convolve(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
             from_row = features + row_in(seen, row, a) * C_IN
             slot = line * WIDTH + a
             if SCALE < 0:  # every voxel has weights of its own
-                slot = (kind + slot)[None, None, :]
+                slot = (kind * (WIDTH * WIDTH * WIDTH) + slot)[None, None, :]
             for first in range(0, C_IN, TILE_IN):
                 inputs = first + tl.arange(0, TILE_IN)
                 x_mask = (inputs < C_IN)[:, None] & has(seen, a)[None, :]
@@ -58,7 +48,7 @@ def convolve(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
     tl.store(to, tl.sum(total, axis=1).to(out.dtype.element_ty), mask=mask)
 
 
-@Kernel
+@tuned((128, 4, 3))
 def correlate(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
               words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw,
               features, gradient, out, length,

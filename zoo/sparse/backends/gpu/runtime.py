@@ -21,7 +21,7 @@ from zoo.errors import BackendError, one_line
 
 # What differs from volume to volume: for 1s and multiples of 16 Triton would compile anew.
 SIZES = ["rows", "size", "length", "skip", "lines"]
-SIZES += [f"{grid}_{size}" for grid in "xy" for size in ("i", "j", "w", "ni", "nj", "nw")]
+SIZES += [f"{grid}_{size}" for grid in "xyz" for size in ("i", "j", "w", "ni", "nj", "nw")]
 SIZES += [f"low_{axis}" for axis in "ijk"] + [f"n_{axis}" for axis in "ijk"]
 
 KINDS = ["C_IN", "C_OUT", "SCALE", "WIDTH", "PRECISION"]  # what a kernel is tuned for
@@ -36,12 +36,12 @@ def interpreted() -> bool:
 
 
 class Kernel:
-    """A kernel, compiled when it is first launched; perhaps in a few shapes.
+    """A kernel, compiled when it is first launched; perhaps in one of a few shapes.
 
-    Of those Triton keeps the fastest for each kind of layer. A shape is how many rows a block has,
-    by how many warps, and how many loads are under way. It must have no part in the order of any
-    sum: the same input has to give the same bits. Such a kernel's second argument is how many rows
-    there are.
+    Of several Triton keeps the fastest for each kind of layer. A shape is how many rows a block
+    has, by how many warps, and how many loads are under way. It must have no part in the order of
+    any sum: the same input has to give the same bits. Such a kernel's second argument is how many
+    rows there are.
     """
 
     def __init__(self, function: Callable[..., Any], *shapes: tuple[int, int, int]) -> None:
@@ -58,10 +58,10 @@ class Kernel:
     def _launch(self, grid: Any, first: Tensor, *arguments: Any, **constants: Any) -> None:
         """On the device of the first argument, a tensor."""
         launched = self.function
-        if self.configs and (interpreted() or arguments[0] < WORTH_TUNING):
-            constants |= self.configs[0].all_kwargs()
-        elif self.configs:
+        if len(self.configs) > 1 and not interpreted() and arguments[0] >= WORTH_TUNING:
             launched = self.tuner
+        elif self.configs:
+            constants |= self.configs[0].all_kwargs()
         with torch.cuda.device(first.device) if first.is_cuda else nullcontext():
             launched[grid](first, *arguments, **constants)
 
@@ -75,7 +75,7 @@ class Kernel:
 
 
 def tuned(*shapes: tuple[int, int, int]) -> Callable[[Any], Kernel]:
-    """A kernel in several shapes: (rows, warps, stages)."""
+    """A kernel in one shape, or several: (rows, warps, stages)."""
     return lambda function: Kernel(function, *shapes)
 
 

@@ -10,22 +10,9 @@ are left out. Sums are float32.
 
 import triton.language as tl
 
-from zoo.sparse.backends.gpu.lookup import (
-    has,
-    look,
-    look_from,
-    parity_of,
-    row_in,
-    shifted,
-    voxel_of,
-)
-from zoo.sparse.backends.gpu.runtime import Kernel, part, tuned
-
-
-@part
-def some(mask):
-    """Whether any of a block is set."""
-    return tl.max(mask.to(tl.int32), axis=0) > 0
+from zoo.sparse.backends.gpu.bits import some
+from zoo.sparse.backends.gpu.lookup import has, look, look_from, row_in, window_of
+from zoo.sparse.backends.gpu.runtime import part, tuned
 
 
 @part
@@ -52,9 +39,7 @@ def convolve(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
     PLACES: tl.constexpr = 4 if WIDTH > 2 else WIDTH
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     there = n < rows
-    b, i, j, k = voxel_of(places, n, there, y_i, y_j, y_w, y_ni, y_nj, y_nw)
-    kind = parity_of(i, j, k, SCALE)
-    i, j, k = shifted(i, SCALE) + FIRST, shifted(j, SCALE) + FIRST, shifted(k, SCALE) + FIRST
+    kind, b, i, j, k = window_of(places, n, there, y_i, y_j, y_w, y_ni, y_nj, y_nw, SCALE, FIRST)
     packed = tl.arange(0, PLACES * TILE_IN)[:, None]
     outputs = tl.program_id(1) * TILE_OUT + tl.arange(0, TILE_OUT)[None, :]
     w_known = (packed // TILE_IN < WIDTH) & (outputs < C_OUT)
@@ -77,7 +62,7 @@ def convolve(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
     tl.store(to, total.to(out.dtype.element_ty), mask=there[:, None] & (outputs < C_OUT))
 
 
-@Kernel
+@tuned((64, 4, 3))
 def correlate(places, rows, y_i, y_j, y_w, y_ni, y_nj, y_nw,
               words, rank, x_i, x_j, x_w, x_ni, x_nj, x_nw,
               features, gradient, out, length,

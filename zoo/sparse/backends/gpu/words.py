@@ -14,11 +14,12 @@ from zoo.sparse.backends.gpu.bits import (
     load_word,
     place_of,
     popcount,
+    some,
     squeeze,
     stretch,
     word_at,
 )
-from zoo.sparse.backends.gpu.runtime import Kernel
+from zoo.sparse.backends.gpu.runtime import Kernel, part
 
 
 @Kernel
@@ -54,18 +55,24 @@ def count(words, size, counts, BLOCK: tl.constexpr):
     tl.store(counts + at, popcount(load_word(words, at, there)), mask=there)
 
 
+@part
+def voxels_of(word, rank, at, known):
+    """Of all bits of some words (N, 64): which they are, whether a voxel is there, and its row."""
+    bit = tl.arange(0, 64).to(tl.uint64)[None, :]
+    there = ((word[:, None] >> bit) & 1) != 0
+    below = word[:, None] & ((tl.full([1, 64], 1, tl.uint64) << bit) - 1)
+    first = tl.load(rank + at, mask=known, other=0)
+    return bit.to(tl.int64), there, first[:, None].to(tl.int64) + popcount(below)
+
+
 @Kernel
 def number(words, rank, size, places, BLOCK: tl.constexpr):
     """places (N,): 64 times its word's number plus its bit, of the voxel of every row."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     word = load_word(words, at, at < size)
-    if tl.max((word != 0).to(tl.int32), axis=0) > 0:
-        first = tl.load(rank + at, mask=at < size, other=0)
-        bit = tl.arange(0, 64).to(tl.uint64)[None, :]
-        there = ((word[:, None] >> bit) & 1) != 0
-        below = word[:, None] & ((tl.full([1, 64], 1, tl.uint64) << bit) - 1)
-        place = at[:, None] * 64 + bit.to(tl.int64)
-        row = first[:, None].to(tl.int64) + popcount(below)
+    if some(word != 0):
+        bit, there, row = voxels_of(word, rank, at, at < size)
+        place = at[:, None] * 64 + bit
         tl.store(places + row, place.to(places.dtype.element_ty), mask=there)
 
 
@@ -75,14 +82,10 @@ def select(words, rank, size, keep, out, BLOCK: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     word = load_word(words, at, at < size)
     kept = tl.zeros([BLOCK], tl.int64)
-    if tl.max((word != 0).to(tl.int32), axis=0) > 0:
-        first = tl.load(rank + at, mask=at < size, other=0)
-        bit = tl.arange(0, 64).to(tl.uint64)[None, :]
-        there = ((word[:, None] >> bit) & 1) != 0
-        below = word[:, None] & ((tl.full([1, 64], 1, tl.uint64) << bit) - 1)
-        row = first[:, None].to(tl.int64) + popcount(below)
+    if some(word != 0):
+        bit, there, row = voxels_of(word, rank, at, at < size)
         wanted = tl.load(keep + row, mask=there, other=0) != 0
-        kept = tl.sum(wanted.to(tl.int64) << bit.to(tl.int64), axis=1)
+        kept = tl.sum(wanted.to(tl.int64) << bit, axis=1)
     tl.store(out + at, kept, mask=at < size)
 
 
@@ -125,12 +128,12 @@ def refine(words, x_i, x_j, x_w, x_ni, x_nj, x_nw, out, y_i, y_j, y_w, y_ni, y_n
 
 
 @Kernel
-def copy(words, x_i, x_j, x_w, x_ni, x_nj, x_nw, out, y_i, y_j, y_w, y_ni, y_nj, y_nw, size,
-         BLOCK: tl.constexpr):  # fmt: skip
-    """Join the voxels of a grid to what another one holds."""
+def unite(words, x_i, x_j, x_w, x_ni, x_nj, x_nw, others, z_i, z_j, z_w, z_ni, z_nj, z_nw,
+          out, y_i, y_j, y_w, y_ni, y_nj, y_nw, size, BLOCK: tl.constexpr):  # fmt: skip
+    """Every voxel of either grid."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     there = at < size
     b, i, j, w = place_of(at, y_i, y_j, y_w, y_ni, y_nj, y_nw)
     word = word_at(words, x_i, x_j, x_w, x_ni, x_nj, x_nw, b, i, j, w, there)
-    word |= load_word(out, at, there)
+    word |= word_at(others, z_i, z_j, z_w, z_ni, z_nj, z_nw, b, i, j, w, there)
     tl.store(out + at, word.to(tl.int64, bitcast=True), mask=there)
