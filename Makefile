@@ -4,9 +4,11 @@ PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
 PLUGINS := .venv-plugins
+# One process per core: threads of several processes would wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(TEST)/bin/python -m pytest -n auto --dist loadfile
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test clean
+.PHONY: demo check test clean
 
 demo: $(DEMO)/ready
 	$(DEMO)/bin/zoo phantom skull -o demo --seed 1000003
@@ -15,11 +17,17 @@ demo: $(DEMO)/ready
 	    --preview demo/preview.png --report demo/report.json
 	@echo "written: demo/complete.nii.gz, demo/implant.nii.gz, demo/preview.png, demo/report.json"
 
+check: $(TEST)/installed
+	$(TEST)/bin/ruff check .
+	$(TEST)/bin/ruff format --check .
+	$(TEST)/bin/mypy
+	$(PYTEST) -m 'not slow'
+
 test: $(TEST)/ready $(PLUGINS)/ready
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
-	$(TEST)/bin/python -m pytest
+	$(PYTEST)
 	$(PLUGINS)/bin/pytest zoo_plugins
 
 $(DEMO)/ready: pyproject.toml constraints.txt $(shell find zoo cards -type f -not -name '*.pyc')
@@ -27,9 +35,12 @@ $(DEMO)/ready: pyproject.toml constraints.txt $(shell find zoo cards -type f -no
 	$(DEMO)/bin/python $(PIP) .
 	touch $@
 
-$(TEST)/ready: pyproject.toml constraints.txt tools/minkowski_wheel.sh
+$(TEST)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(TEST)
 	$(TEST)/bin/python $(PIP) -e '.[dev,minkowski]'
+	touch $@
+
+$(TEST)/ready: $(TEST)/installed tools/minkowski_wheel.sh
 	tools/minkowski_wheel.sh $(TEST)/bin/python
 	touch $@
 

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from zoo.data.datasets import LAYOUTS
-from zoo.data.layouts import DEFECTS
-from zoo.volume import Volume
+from zoo.datasets.layouts import DEFECTS, LAYOUTS
+from zoo.volumes.volume import Volume
 
 WHOLE = np.zeros((8, 9, 10), np.uint8)
 WHOLE[1:7, 1:8, 1:9] = 1

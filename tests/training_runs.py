@@ -14,13 +14,12 @@ from pathlib import Path
 import torch
 
 from zoo import registries
-from zoo.training import completion
-from zoo.training.config import TrainingConfig
-from zoo.training.data import Samples
-from zoo.training.loop import Trainer
-from zoo.training.processes import start_processes
-from zoo.training.tasks import make_task
-from zoo.voxels import CELL
+from zoo.networks.application import COARSEST
+from zoo.tasks import _generative as generative
+from zoo.training import check_config
+from zoo.training._batches import Samples
+from zoo.training._loop import Trainer, make_training
+from zoo.training._processes import start_processes
 
 SMALL = {
     "architecture": "sparse-completion",
@@ -35,7 +34,7 @@ SMALL = {
 
 
 def trainer(folder, *, backend="torch", cache=None, **changes):
-    config = TrainingConfig(**(SMALL | changes))
+    config = settings(**changes)
     accelerator, place = start_processes("cpu")
     engine = registries.backends.get(backend)()
     return Trainer(config, Path(folder), engine, place, accelerator, cache)
@@ -64,11 +63,11 @@ def scored(run, *scores):
 
 
 def settings(**changes):
-    return TrainingConfig(**(SMALL | changes))
+    return check_config(SMALL | changes, source="test")
 
 
 def samples(folder, **changes):
-    return Samples(make_task(settings(**changes), folder / "cache", CELL))
+    return Samples(make_training(settings(**changes), folder / "cache", COARSEST))
 
 
 def equal(one, other):
@@ -93,8 +92,8 @@ if __name__ == "__main__":
     folder, changes = sys.argv[1:]
     run = trainer(folder, cache=Path(folder).parent / "cache", **json.loads(changes))
     if run.accelerator.process_index == 1:  # as if a level had been left without voxels there
-        whole = completion.deep_supervision
-        completion.deep_supervision = lambda levels, weights: whole(levels[:-1], weights)
+        whole = generative.deep_supervision
+        generative.deep_supervision = lambda levels, weights: whole(levels[:-1], weights)
     run.run(0, lambda step, loss: print(step, float(loss).hex(), flush=True))
     print("end", digest(run.network), flush=True)
     run.accelerator.end_training()

@@ -1,6 +1,6 @@
 """Ship a model with the zoo: python tools/ship.py runs/NAME/model NAME
 
-Copies the weights and the golden case of a folder that Model.save wrote to cards/, and pins the
+Copies the weights and the reference case of a folder that Model.save wrote to cards/, and pins the
 weights on the card, whose prose stays; a model that has no card yet gets the folder's.
 """
 
@@ -9,8 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from zoo.golden import ANSWER, INPUT
-from zoo.hub import README, WEIGHTS, Beside, sha256_of
+from zoo.models import INPUT, PREDICTION, README, WEIGHTS, BesideCard, sha256_of
 
 CARDS = Path(__file__).parent.parent / "cards"
 
@@ -26,8 +25,8 @@ def ship(folder: Path, name: str) -> None:
     )
     if count != 1:
         sys.exit(f"{card}: wanted one line with the sha256 of the weights, got {count}")
-    for file in (WEIGHTS, INPUT, ANSWER):
-        shutil.copy(folder / file, Beside(card).path_of(file))
+    for file in (WEIGHTS, INPUT, PREDICTION):
+        shutil.copy(folder / file, BesideCard(card).path_of(file))
     card.write_text(pinned)
 
 

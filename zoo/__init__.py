@@ -11,17 +11,15 @@ prediction.implant.save("implant.nii.gz")
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from zoo.version import __version__ as __version__
+from zoo.version import plugin_api_version
+
 if TYPE_CHECKING:
     from zoo import registries
-    from zoo.cards import Card
     from zoo.errors import ZooError
-    from zoo.loading import create, info, list_models, load
-    from zoo.model import Model
-    from zoo.prediction import Prediction
-    from zoo.volume import Volume
+    from zoo.models import Card, Model, Prediction, create, info, list_models, load
+    from zoo.volumes import Volume
 
-__version__ = "0.1.0"
-plugin_api_version = 1  # of what `zoo.plugins` describes; a package says which one it was made for
 __all__ = [
     "Card",
     "Model",
@@ -37,15 +35,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Card": "zoo.cards",
-    "Model": "zoo.model",
-    "Prediction": "zoo.prediction",
-    "Volume": "zoo.volume",
+    "Card": "zoo.models.card",
+    "Model": "zoo.models.model",
+    "Prediction": "zoo.models.prediction",
+    "Volume": "zoo.volumes.volume",
     "ZooError": "zoo.errors",
-    "create": "zoo.loading",
-    "info": "zoo.loading",
-    "list_models": "zoo.loading",
-    "load": "zoo.loading",
+    "create": "zoo.models.loading",
+    "info": "zoo.models.loading",
+    "list_models": "zoo.models.loading",
+    "load": "zoo.models.loading",
 }
 
 

@@ -1,16 +1,16 @@
-"""Every error that a user can cause derives from `ZooError`.
+"""The zoo's errors; every error that a user can cause derives from `ZooError`.
 
-The message of each is one line: what was wanted, what was got, how to mend it.
+Each message is one line that says what was wanted, what was got and how to fix it.
 """
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, on one line; its kind if it says nothing."""
+    """The message of an error on one line; its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 class ZooError(Exception):
-    """Base of the zoo's errors; the command line prints its message and exits with status 2."""
+    """Base class of the zoo's errors; the command line prints the message and exits with 2."""
 
 
 class VolumeError(ZooError, ValueError):
@@ -22,7 +22,7 @@ class ReadError(ZooError, OSError):
 
 
 class WriteError(ZooError, OSError):
-    """An output that cannot be written; whatever was there before is untouched."""
+    """An output that cannot be written; an existing file is left untouched."""
 
 
 class ConfigError(ZooError, ValueError):
@@ -30,23 +30,23 @@ class ConfigError(ZooError, ValueError):
 
 
 class NotRegistered(ZooError, LookupError):
-    """A name that no registry entry carries; the message lists the nearest names."""
+    """A name that is not in a registry; the message lists the nearest names."""
 
 
 class AlreadyRegistered(ZooError, ValueError):
-    """A second thing under a name that is taken; nothing was overwritten."""
+    """A second entry under a name that is taken; nothing is overwritten."""
 
 
 class PluginError(ZooError):
-    """An installed plugin that failed to import; the message names its package."""
+    """An installed plugin that cannot be used; the message names its package."""
 
 
 class MissingDependency(ZooError, ImportError):
-    """An optional library that is absent; the message names the extra to install."""
+    """An optional library that is not installed; the message names the extra to install."""
 
 
 class BackendError(ZooError, RuntimeError):
-    """A backend that cannot do what was asked of it on this machine."""
+    """A backend that cannot do on this machine what it was asked to."""
 
 
 class WeightsError(ZooError):
@@ -54,4 +54,21 @@ class WeightsError(ZooError):
 
 
 class HubError(ZooError, OSError):
-    """A Hub that cannot be reached, or refuses what was asked of it."""
+    """A Hub that cannot be reached or refuses a request."""
+
+
+def as_zoo_error(error: Exception, subject: str = "") -> ZooError:
+    """Turn any error into a ZooError; one of the zoo's own stays as it is.
+
+    Args:
+        error: the error, which becomes the cause of the ZooError.
+        subject: what it happened to, such as a file, for the message.
+    """
+    if isinstance(error, ZooError):
+        return error
+    begin = f"{subject}: " if subject else ""
+    failure = ZooError(
+        f"{begin}unexpected {type(error).__name__}: {one_line(error)}; --debug shows where"
+    )
+    failure.__cause__ = error
+    return failure

@@ -1,12 +1,13 @@
 """Every registry, on one page.
 
-A registry maps a name to a thing. What the zoo brings is listed below as "module:attribute" and
-imported when it is first asked for; what a pip-installed plugin brings comes from its entry points
-in the group of the registry's name. Listing reads names and metadata only and imports nothing.
+A registry maps names to objects. The zoo's own are listed below as "module:attribute" and imported
+on first use; those of pip-installed plugins come from entry points, in the registry's group.
+Listing only reads names and metadata, and imports nothing.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -19,31 +20,43 @@ from typing import Any
 
 import catalogue
 
-import zoo
-from zoo.cards import Card, read_card, shipped_cards
 from zoo.errors import AlreadyRegistered, ConfigError, NotRegistered, PluginError, ZooError
+from zoo.version import plugin_api_version
+
+VERSION = "zoo_plugin_api_version"  # its name in a plugin's top-level module
+FROM_1 = (
+    "in the plugin, import only from zoo, zoo.plugins and zoo.testing, let networks return"
+    " `occupancy` instead of `answer`, derive backends from zoo.plugins.Backend, and set"
+    f" {VERSION} = 2 (CONTRIBUTING.md, 'From plugin API 1 to 2')"
+)
 
 
 class Registry(catalogue.Registry):  # type: ignore[misc]
     """A catalogue registry that refuses duplicates and isolates broken plugins.
 
-    Names come from three places: the zoo itself, `register`, and the entry points of plugins. A
-    name belongs to one of them only.
+    Names come from three sources: the zoo itself, `register`, and the entry points of plugins. A
+    name may only come from one of them.
     """
 
     def __init__(self, group: str, noun: str, own: Mapping[str, str]) -> None:
-        """`group` is the entry-point group, `noun` what an error calls one, `own` the zoo's."""
+        """Make a registry.
+
+        Args:
+            group: the entry-point group.
+            noun: what an error message calls an entry, such as "backend".
+            own: the zoo's own entries, name to "module:attribute".
+        """
         super().__init__((group,), entry_points=True)
         self.noun = noun
         self.own = dict(own)
 
     def names(self) -> list[str]:
-        """Every name, sorted. Imports no plugin."""
+        """List every name, sorted; imports no plugin."""
         plugins = (point.name for point in self._get_entry_points())
         return sorted({*self.own, *self._registered(), *plugins})
 
     def origin(self, name: str) -> str:
-        """Where a name comes from: "zoo", "registered", or "package version" of its plugins."""
+        """Say where a name comes from: "zoo", "registered", or its plugin's "package version"."""
         if name in self.own:
             return "zoo"
         if name in self._registered():
@@ -55,31 +68,30 @@ class Registry(catalogue.Registry):  # type: ignore[misc]
         """Register `func` under a name, or return a decorator that does.
 
         Raises:
-            AlreadyRegistered: the name is taken; nothing was overwritten.
+            AlreadyRegistered: the name is taken; nothing is overwritten.
         """
         if name in self:
             raise AlreadyRegistered(
-                f"{self.noun} {name!r} is taken, by {self.origin(name)}; choose another name"
+                f"{self.noun} {name!r} is taken by {self.origin(name)}; choose another name"
             )
         return super().register(name, func=func)
 
     def get(self, name: str) -> Any:
-        """The thing under a name.
+        """Look up the object under a name, and import it if necessary.
 
         Raises:
-            NotRegistered: no such name; the message lists the nearest ones.
+            NotRegistered: there is no such name; the message lists the nearest ones.
             AlreadyRegistered: two plugins claim the name.
-            PluginError: the plugin that brings it cannot be imported.
+            PluginError: the plugin that provides it cannot be imported.
         """
         if name in self.own:
-            module, attribute = self.own[name].split(":")
-            return getattr(import_module(module), attribute)
+            return named(self.own[name])
         if name in self._registered():
             return self._registered()[name]
         return _load(self._plugin(name), self.noun)
 
     def problems(self) -> list[str]:
-        """One line per plugin entry that cannot be used. Imports every plugin of this registry."""
+        """Report every entry of a plugin that cannot be used, one per line; imports all plugins."""
         found = []
         for point in self._get_entry_points():
             try:
@@ -97,7 +109,7 @@ class Registry(catalogue.Registry):  # type: ignore[misc]
         return name in self.names()
 
     def _check(self, name: str) -> None:
-        """Get a thing, by importing what brings it."""
+        """Raise a ZooError unless the object under a name can be imported."""
         self.get(name)
 
     def _registered(self) -> dict[str, Any]:
@@ -122,33 +134,41 @@ class Registry(catalogue.Registry):  # type: ignore[misc]
 
 
 class CardRegistry(Registry):
-    """The models' cards. A plugin's entry point names the path of a card, or a Card.
+    """The registry of cards; a plugin's entry point refers to a Card, or to the path of its file.
 
-    A plugin's card that lies in its package as NAME.md is found there, and nothing is imported.
+    If a plugin's package contains the card as NAME.md, it is read without importing the plugin.
     """
 
-    def __init__(self, group: str, noun: str, own: Mapping[str, str]) -> None:
-        super().__init__(group, noun, own)
-        self.own |= {path.stem: str(path) for path in shipped_cards().glob("*.md")}
+    def __init__(self, group: str, noun: str, folder: Path, read: str) -> None:
+        """Make a registry of cards.
 
-    def get(self, name: str) -> Card:
-        """The card of a model; see `Registry.get` for the errors."""
+        Args:
+            group: the entry-point group.
+            noun: what an error message calls an entry.
+            folder: the folder with the zoo's own cards.
+            read: "module:function" of the function that reads a card from a path.
+        """
+        super().__init__(group, noun, {path.stem: str(path) for path in folder.glob("*.md")})
+        self.read = read
+
+    def get(self, name: str) -> Any:
+        """Get the `zoo.Card` of a model; see `Registry.get` for the errors."""
         found = self._found(name)
-        if isinstance(found, Card):
+        if not isinstance(found, str | PathLike):
             return found
         try:
-            return read_card(found)
+            return named(self.read)(found)
         except (ConfigError, TypeError) as error:
             raise PluginError(
                 f"card {name!r} of {self.origin(name)} is not usable: {error};"
-                " upgrade or uninstall what brings it"
+                " upgrade or uninstall the package"
             ) from error
 
     def path(self, name: str) -> Path | None:
-        """Where a model's card lies, its files beside it; None if it is not in a file.
+        """The path of a model's card, beside which its files are; None if it is not in a file.
 
         Raises:
-            AlreadyRegistered, PluginError: as `get`.
+            AlreadyRegistered, PluginError: as for `get`.
         """
         found = self._found(name) if name in self else None
         return Path(found) if isinstance(found, str | PathLike) else None
@@ -165,8 +185,20 @@ class CardRegistry(Registry):
         self.get(name)
 
 
+def shipped_cards() -> Path:
+    """The folder with the zoo's own cards and small weights, in the wheel or in the checkout."""
+    packaged = Path(__file__).parent / "model_cards"
+    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "cards"
+
+
+def named(reference: str) -> Any:
+    """Import what "module:attribute" refers to."""
+    module, attribute = reference.split(":")
+    return getattr(import_module(module), attribute)
+
+
 def _file_in_package(point: EntryPoint, name: str) -> Path | None:
-    """A file somewhere in the package that an entry point leads to, without importing it."""
+    """Find a file in the package that an entry point refers to, without importing it."""
     spec = find_spec(point.module.partition(".")[0])
     folders = spec.submodule_search_locations if spec else None
     return next((path for folder in folders or () for path in Path(folder).rglob(name)), None)
@@ -177,71 +209,108 @@ def _package(point: EntryPoint) -> str:
 
 
 def _load(point: EntryPoint, noun: str) -> Any:
+    _check_version(point, noun, _declared(point))
     try:
         found = point.load()
-        package = sys.modules[point.module.partition(".")[0]]
-        declared = getattr(package, "zoo_plugin_api_version", zoo.plugin_api_version)
     except (Exception, SystemExit) as error:
         raise PluginError(
             f"{noun} {point.name!r} of plugin {_package(point)} does not load: "
             f"{type(error).__name__}: {error}; upgrade or uninstall the plugin"
         ) from error
-    if declared != zoo.plugin_api_version:
-        older = "the plugin" if _below(declared, zoo.plugin_api_version) else "the zoo"
-        raise PluginError(
-            f"{noun} {point.name!r} of plugin {_package(point)} is written for plugin API"
-            f" {declared!r}, this zoo has {zoo.plugin_api_version}; upgrade {older}, or uninstall"
-            " the plugin"
-        )
+    package = sys.modules[point.module.partition(".")[0]]
+    _check_version(point, noun, getattr(package, VERSION, None))
     return found
 
 
-def _below(declared: Any, version: int) -> bool:
-    return isinstance(declared, int) and declared < version
+def _declared(point: EntryPoint) -> int | None:
+    """The plugin API version in a package's source, which is read before any of it is run."""
+    spec = find_spec(point.module.partition(".")[0])
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        return None
+    text = Path(spec.origin).read_text(encoding="utf-8", errors="replace")
+    declared = re.search(rf"(?m)^{VERSION}\s*=\s*(\d+)\s*(#|$)", text)
+    return int(declared[1]) if declared else None
+
+
+def _check_version(point: EntryPoint, noun: str, declared: Any) -> None:
+    """Raise PluginError if a package is written for another plugin API; None fits any."""
+    if declared in (None, plugin_api_version):
+        return
+    older = isinstance(declared, int) and declared < plugin_api_version
+    raise PluginError(
+        f"{noun} {point.name!r} of plugin {_package(point)} is written for plugin API"
+        f" {declared!r}, this zoo has {plugin_api_version}; "
+        + (FROM_1 if declared == 1 else f"upgrade {'the plugin' if older else 'the zoo'}")
+        + ", or uninstall the plugin"
+    )
 
 
 architectures = Registry(
     "zoo_architectures",
     "architecture",
     {
-        "sparse-completion": "zoo.architectures.completion:SparseCompletion",
-        "sparse-super-resolution": "zoo.architectures.super_resolution:SparseSuperResolution",
-        "sparse-segmentation": "zoo.architectures.segmentation:SparseSegmentation",
+        "sparse-completion": "zoo.networks.completion:SparseCompletion",
+        "sparse-super-resolution": "zoo.networks.super_resolution:SparseSuperResolution",
+        "sparse-segmentation": "zoo.networks.segmentation:SparseSegmentation",
     },
 )
 heads = Registry(
     "zoo_heads",
     "head",
-    {"occupancy": "zoo.heads:OccupancyHead", "labels": "zoo.heads:LabelsHead"},
+    {"occupancy": "zoo.networks.heads:OccupancyHead", "labels": "zoo.networks.heads:LabelsHead"},
 )
 backends = Registry(
     "zoo_backends",
     "backend",
-    {
-        "cpu": "zoo.sparse.backends.cpu:CpuBackend",
-        "gpu": "zoo.sparse.backends.gpu.backend:GpuBackend",
-        "torch": "zoo.sparse.backends.torch:TorchBackend",
-        "dense": "zoo.sparse.backends.dense:DenseBackend",
+    {  # fastest first: `auto` tries them in this order
+        "cpu": "zoo.sparse.backends.bitmap.cpu.backend:CpuBackend",
+        "gpu": "zoo.sparse.backends.bitmap.gpu.backend:GpuBackend",
         "minkowski": "zoo.sparse.backends.minkowski:MinkowskiBackend",
+        "torch": "zoo.sparse.backends.reference:TorchBackend",
+        "dense": "zoo.sparse.backends.dense:DenseBackend",
     },
 )
 _formats = {
-    "nii": "zoo.formats.nifti",
-    "nii.gz": "zoo.formats.nifti",
-    "nrrd": "zoo.formats.nrrd",
-    "nhdr": "zoo.formats.nrrd",
-    "npy": "zoo.formats.numpy",
-    "npz": "zoo.formats.numpy",
+    "nii": "zoo.volumes.formats.nifti",
+    "nii.gz": "zoo.volumes.formats.nifti",
+    "nrrd": "zoo.volumes.formats.nrrd",
+    "nhdr": "zoo.volumes.formats.nrrd",
+    "npy": "zoo.volumes.formats.numpy",
+    "npz": "zoo.volumes.formats.numpy",
 }
+tasks = Registry(
+    "zoo_tasks",
+    "task",
+    {
+        "completion": "zoo.tasks.completion:TASK",
+        "super-resolution": "zoo.tasks.super_resolution:TASK",
+        "segmentation": "zoo.tasks.segmentation:TASK",
+    },
+)
 readers = Registry(
     "zoo_readers", "reader", {suffix: f"{module}:read" for suffix, module in _formats.items()}
 )
 writers = Registry(
     "zoo_writers", "writer", {suffix: f"{module}:write" for suffix, module in _formats.items()}
 )
-cards = CardRegistry("zoo_cards", "model", {})
+cards = CardRegistry("zoo_cards", "model", shipped_cards(), "zoo.models.card:read_card")
 
 
 def everything() -> list[Registry]:
-    """All of them."""
-    return [architectures, heads, backends, readers, writers, cards]
+    """All registries."""
+    return [architectures, heads, tasks, backends, readers, writers, cards]
+
+
+def plugin_parts() -> list[dict[str, str]]:
+    """List what plugins provide, as package with version, kind and name; imports none of them."""
+    return [
+        {"package": registry.origin(name), "kind": registry.noun, "name": name}
+        for registry in everything()
+        for name in registry.names()
+        if registry.origin(name) not in ("zoo", "registered")
+    ]
+
+
+def plugin_problems() -> list[str]:
+    """Report every entry of a plugin, in any registry, that cannot be used, one per line."""
+    return [problem for registry in everything() for problem in registry.problems()]

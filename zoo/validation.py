@@ -1,4 +1,4 @@
-"""From plain data to a pydantic model, with errors in one line."""
+"""Validates plain data against a pydantic model, with errors on one line."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def validate(model: type[M], content: Any, *, source: str) -> M:
-    """Check `content` against a model.
+    """Make an instance of a pydantic model from plain data.
+
+    Args:
+        model: the class.
+        content: plain data, such as a dict.
+        source: where the data comes from, for error messages.
 
     Raises:
-        ConfigError: one line naming the source, every key's path and what is wrong with it.
+        ConfigError: the data does not fit; the message, on one line, names the source, the path of
+            every key that does not fit, and what is wrong with it.
     """
     try:
         return model.model_validate(content)
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}"
+            f"{'.'.join(map(str, fault['loc'])) or 'all of it'}: {fault['msg']}"
             f" (got {_short(fault['input'])})"
             for fault in error.errors()
         )

@@ -1,1 +1,11 @@
-"""Speed and memory against peers: `zoo bench`."""
+"""Measures speed and memory of backends for `zoo bench`, each in a process of its own.
+
+It is part of the wheel so that anyone who doubts a figure in the README can measure it.
+"""
+
+from zoo.benchmark.command import bench, table
+
+__all__ = [
+    "bench",
+    "table",
+]

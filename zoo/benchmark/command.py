@@ -1,4 +1,4 @@
-"""What `zoo bench` does."""
+"""Runs the benchmark that `zoo bench` prints."""
 
 from __future__ import annotations
 
@@ -7,23 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel
 from rich.console import Console
 
 from zoo import registries
-from zoo.architectures.generative import GenerativeConfig
-from zoo.architectures.segmentation import SegmentationConfig
-from zoo.benchmark.suite import MEDIUM, OWN, PEERS, SMALL, UNET, Row, kind, machine, plot, run_suite
+from zoo.benchmark._suite import OWN, PEERS, Row, kind, machine, plot, run_suite
 from zoo.errors import ConfigError, ReadError
-from zoo.files import atomic_path, check_output
-from zoo.loading import torch_device
+from zoo.sparse import torch_device
 from zoo.validation import validate
+from zoo.volumes import atomic_path, check_output
 
-# Super-resolution has the network of completion.
-DESIGNS: dict[str, tuple[type[BaseModel], dict[str, list[tuple[int, ...]]]]] = {
-    "completion": (GenerativeConfig, {"cpu": [SMALL], "cuda": [SMALL, MEDIUM]}),
-    "segmentation": (SegmentationConfig, {"cpu": [UNET], "cuda": [UNET]}),
-}
 RESOLUTIONS = {"cpu": "64,128,256", "cuda": "128,256,512"}
 
 
@@ -41,23 +33,45 @@ def bench(
     output: Path | None,
     console: Console,
 ) -> dict[str, Any]:
-    """Run the suite; returns what `--json` prints. On a GPU training is always measured.
+    """Run the benchmark.
+
+    Args:
+        resolutions: voxels along an edge, comma-separated; empty for the device's defaults.
+        channels: channel lists of the network, comma-separated each; empty for the task's defaults.
+        backends: names of backends, comma-separated; empty for all on the device.
+        task: name of the task whose workload is run.
+        device: as for `zoo.load`.
+        volume: a binary volume to use instead of a phantom.
+        train: also measure training steps; they are always measured on a GPU.
+        timeout: time limit per measurement, in seconds.
+        picture: PNG file for the figure; not drawn if None.
+        output: JSON file for the result; not written if None.
+        console: shows progress.
+
+    Returns:
+        The machine, the device and the rows, as `--json` prints them.
 
     Raises:
         BackendError: the device does not work.
-        ConfigError: a resolution, a channel list or a backend that makes no sense.
+        ConfigError: a resolution, a channel list, the task or a backend is not valid.
+        NotRegistered: there is no such backend.
         ReadError: `volume` does not exist.
+        WriteError: an output cannot be written.
     """
     device = str(torch_device(device))
     where = kind(device)
     sizes = _integers(resolutions or RESOLUTIONS[where], "--resolutions")
     peers = backends.split(",") if backends else list(PEERS[where])
-    if task not in DESIGNS:
-        raise ConfigError(f"--task: wanted one of {', '.join(DESIGNS)}, got {task!r}")
-    config, usual = DESIGNS[task]
-    widths = [tuple(_integers(text, "--channels")) for text in channels] or usual[where]
-    for width in widths:
-        validate(config, {"channels": width}, source="--channels")
+    if task not in registries.tasks:
+        known = ", ".join(registries.tasks.names())
+        raise ConfigError(f"--task: wanted one of {known}, got {task!r}")
+    workload = registries.tasks.get(task).benchmark(task)
+    design = registries.architectures.get(workload.architecture)
+    for text in channels:
+        width = _integers(text, "--channels")
+        validate(design.config_class, {"channels": width}, source="--channels")
+    asked = [tuple(_integers(text, "--channels")) for text in channels]
+    widths = asked or list(dict(workload.widths).get(where, ((),)))
     for peer in peers:
         registries.backends.get(peer)
     if volume is not None and not volume.is_file():
@@ -71,7 +85,7 @@ def bench(
             widths,
             peers,
             device=device,
-            segmentation=task == "segmentation",
+            task=task,
             volume=volume,
             train=train or where != "cpu",
             threads=torch.get_num_threads(),
@@ -93,7 +107,7 @@ def bench(
 
 
 def table(result: dict[str, Any]) -> list[dict[str, str]]:
-    """A result's rows as a person reads them."""
+    """Format the rows of a result from `bench` for the terminal."""
     where = kind(result["device"])
     own, on_gpu = OWN[where], where != "cpu"
     return [
@@ -106,7 +120,7 @@ def table(result: dict[str, Any]) -> list[dict[str, str]]:
             "GB": f"{row['peak_memory'] / 1e9:.2f}" if row["peak_memory"] else "-",
             f"time / {own}'s": f"{row['time_ratio']:.1f}" if row["time_ratio"] else "-",
             f"memory / {own}'s": f"{row['memory_ratio']:.1f}" if row["memory_ratio"] else "-",
-            **({"of the roofline": _share(row)} if on_gpu else {}),
+            **({"% of roofline": _share(row)} if on_gpu else {}),
             "note": row["error"] or "",
         }
         for row in result["rows"]
@@ -114,15 +128,15 @@ def table(result: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _share(row: dict[str, Any]) -> str:
-    """How much of the time the bytes and operations alone would take."""
-    return f"{100 * row['floor'] / row['seconds']:.0f} %" if row["floor"] else "-"
+    """The share of the time that moving the bytes and doing the operations alone would take."""
+    return f"{100 * row['floor'] / row['seconds']:.0f}" if row["floor"] else "-"
 
 
 def _integers(text: str, option: str) -> list[int]:
     try:
         values = [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise ConfigError(f"{option} takes numbers between commas, got {text!r}") from error
+        raise ConfigError(f"{option} takes numbers separated by commas, got {text!r}") from error
     if min(values) < 1:
-        raise ConfigError(f"{option} takes numbers from 1 on, got {text!r}")
+        raise ConfigError(f"{option} takes numbers of at least 1, got {text!r}")
     return values

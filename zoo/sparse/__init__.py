@@ -1,6 +1,9 @@
-"""The engine: sparse tensors and the operations on them, on an explicit backend."""
+"""Sparse tensors and the operations on them, on an explicit backend."""
 
 from zoo.sparse.backend import Backend
+from zoo.sparse.backends.reference import KeyIndex, TorchBackend
+from zoo.sparse.devices import DeviceMemory
+from zoo.sparse.memory import COPIES, free_memory
 from zoo.sparse.operations import (
     add,
     coarsen,
@@ -12,21 +15,33 @@ from zoo.sparse.operations import (
     rectify,
     transposed_convolution,
 )
-from zoo.sparse.relation import kernel_offsets
-from zoo.sparse.tensor import Index, SparseTensor
+from zoo.sparse.relation import SAME, Relation, kernel_offsets
+from zoo.sparse.selection import check_backends, select_backend, torch_device
+from zoo.sparse.tensor import Index, SparseTensor, pack
 
 __all__ = [
+    "COPIES",
+    "SAME",
     "Backend",
+    "DeviceMemory",
     "Index",
+    "KeyIndex",
+    "Relation",
     "SparseTensor",
+    "TorchBackend",
     "add",
+    "check_backends",
     "coarsen",
     "concatenate",
     "contains",
     "convolution",
+    "free_memory",
     "generative_transposed_convolution",
     "kernel_offsets",
+    "pack",
     "prune",
     "rectify",
+    "select_backend",
+    "torch_device",
     "transposed_convolution",
 ]

@@ -2,37 +2,135 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.sparse.tensor import Index, SparseTensor, batch_coordinates
+from zoo.sparse.relation import Relation, transposed
+from zoo.sparse.tensor import Index, batch_coordinates, pack
 
 Triple = tuple[int, int, int]
 
 
-class Backend(Protocol):
+class Backend(ABC):
     """Computes on sparse tensors; see `zoo.sparse.relation` for the equations.
 
-    `operations` has checked every argument and dealt with kernels of size 1 and empty tensors, so a
-    backend sees at least one voxel. Results must be differentiable with respect to features and
-    kernel, and equal from run to run.
+    A backend provides what is abstract here and overrides what it does faster. `operations` has
+    checked every argument and dealt with gradients, with kernels of size 1 and with empty tensors:
+    a backend sees at least one voxel, and its results need not be differentiable. They must be
+    equal from run to run.
+
+    Attributes:
+        name: what it is called in the registry.
+        bfloat16: whether it computes in the type that autocast asks for, with sums in float32.
+        dense: whether it computes on every voxel of the bounding box, occupied or not.
+        index_bytes: what index and kernel map of the finest level take per voxel, measured or
+            counted; for plans.
+        preferred_on: the types of device on which `auto` may choose it.
+        has_roofline: whether its calls and `index_tensors` tell all that it must read and write, so
+            that `zoo bench` can compare its time with a roofline.
     """
 
-    name: str
+    name: ClassVar[str]
+    bfloat16: ClassVar[bool] = False
+    dense: ClassVar[bool] = False
+    index_bytes: ClassVar[int] = 400
+    preferred_on: ClassVar[tuple[str, ...]] = ()
+    has_roofline: ClassVar[bool] = False
 
-    def check_device(self, device: torch.device) -> None:
+    def check_device(self, device: torch.device) -> None:  # noqa: B027
         """Raise BackendError if this backend cannot compute on that device."""
-        ...
 
+    @abstractmethod
     def index(self, coordinates: Tensor, *, batch_size: int, stride: int) -> tuple[Index, Tensor]:
         """Index (N, 4) coordinates in raster order; also the (N,) order in which it holds them."""
-        ...
+
+    @abstractmethod
+    def coarsen(self, index: Index) -> Index:
+        """The index at twice the tensor stride: a voxel is there if any below it is."""
+
+    @abstractmethod
+    def refine(self, index: Index, size: int) -> Index:
+        """Every voxel, at half the stride, that a transposed kernel of size 2 or 4 reaches."""
+
+    @abstractmethod
+    def unite(self, a: Index, b: Index) -> Index:
+        """The voxels of either, at the same stride; may be `a` itself if that holds all of b."""
+
+    @abstractmethod
+    def select(self, index: Index, keep: Tensor) -> Index:
+        """The voxels of the rows that keep (N,) bool names; at least one is."""
+
+    @abstractmethod
+    def transfer(
+        self, features: Tensor, source: Index, target: Index, onto: Tensor | None = None
+    ) -> Tensor:
+        """Features (N, C) on the source -> (N', C) on the target, zero where the source has none.
+
+        Both are at the same stride. With `onto` (N', C) they are added to that tensor, in place.
+        """
+
+    @abstractmethod
+    def convolve(
+        self, features: Tensor, kernel: Tensor, relation: Relation, source: Index, target: Index
+    ) -> Tensor:
+        """Features (N, C_in) on the source, kernel (K, C_in, C_out) -> (N', C_out) on the target.
+
+        The relation is `SAME`, `down` or `up`, of size 2 or 4, and their voxels are given: what
+        the kernel reaches beside the target is dropped.
+        """
+
+    def correlate(
+        self, features: Tensor, gradient: Tensor, relation: Relation, source: Index, target: Index
+    ) -> Tensor:
+        """Gradient (K, C_in, C_out) of `convolve` with respect to its kernel.
+
+        Features are (N, C_in) on the source, the gradient of what `convolve` made of them is
+        (N', C_out) on the target. This default wants a `convolve` that PyTorch can differentiate.
+        """
+        shape = relation.size**3, features.shape[1], gradient.shape[1]
+        with torch.enable_grad():
+            kernel = features.new_zeros(shape, requires_grad=True)
+            out = self.convolve(features.detach(), kernel, relation, source, target)
+        return torch.autograd.grad(out, kernel, gradient)[0]
+
+    def differentiate(
+        self,
+        features: Tensor,
+        kernel: Tensor,
+        gradient: Tensor,
+        relation: Relation,
+        source: Index,
+        target: Index,
+        wanted: tuple[bool, bool],
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Gradients of `convolve` with respect to features and kernel, or None if not wanted.
+
+        To be overridden where the two have work in common.
+        """
+        to_features = to_kernel = None
+        if wanted[0]:
+            turned = transposed(kernel, relation)
+            to_features = self.convolve(gradient, turned, relation.adjoint(), target, source)
+        if wanted[1]:
+            to_kernel = self.correlate(features, gradient, relation, source, target)
+        return to_features, to_kernel
+
+    def rectify(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """max(features * scale + shift, 0), in place, without gradient.
+
+        Features are (N, C), scale and shift (C,).
+        """
+        return features.mul_(scale).add_(shift).relu_()
+
+    def contains(self, index: Index, other: Index) -> Tensor:
+        """(N,) bool: which coordinates of `index` occur in `other`, at the same tensor stride."""
+        return torch.isin(pack(index.coordinates), pack(other.coordinates))
 
     def index_from_grids(
         self, grids: Sequence[NDArray[Any]], low: Triple, device: torch.device
@@ -41,83 +139,18 @@ class Backend(Protocol):
 
         `low` is the coordinate of their first voxel.
         """
-        ...
-
-    def to_grid(self, index: Index, low: Triple, shape: Triple) -> NDArray[np.bool_]:
-        """The box (I, J, K) from coordinate `low` on, of the first item, at stride 1."""
-        ...
-
-    def convolution(self, x: SparseTensor, kernel: Tensor, stride: int) -> SparseTensor:
-        """Kernel (K, C_in, C_out), K = 27 at stride 1 or 8 at stride 2 -> features (N', C_out).
-
-        At stride 1 the coordinates stay; at stride 2 they are coarsened.
-        """
-        ...
-
-    def generative_transposed_convolution(self, x: SparseTensor, kernel: Tensor) -> SparseTensor:
-        """Kernel (8 or 64, C_in, C_out) -> half the tensor stride, every coordinate it reaches."""
-        ...
-
-    def transposed_convolution(self, x: SparseTensor, kernel: Tensor, index: Index) -> SparseTensor:
-        """Kernel (8 or 64, C_in, C_out) -> half the tensor stride, the coordinates of `index`."""
-        ...
-
-    def prune(self, x: SparseTensor, keep: Tensor) -> SparseTensor:
-        """The rows where keep (N,) bool is set; at least one is."""
-        ...
-
-    def add(self, x: SparseTensor, y: SparseTensor, *, overwrite: bool) -> SparseTensor:
-        """Sum on the union of the coordinates; a missing operand counts as zero.
-
-        With `overwrite` the features of x may be used for the result; no gradient is asked for.
-        """
-        ...
-
-    def rectify(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """max(features * scale + shift, 0), in place, without gradient.
-
-        Features are (N, C), scale and shift (C,).
-        """
-        ...
-
-    def coarsen(self, index: Index) -> Index:
-        """The index at twice the tensor stride: a coordinate is there if any below it is."""
-        ...
-
-    def contains(self, index: Index, other: Index) -> Tensor:
-        """(N,) bool: which coordinates of `index` occur in `other`, at the same tensor stride."""
-        ...
-
-
-@dataclass(frozen=True)
-class EmptyIndex:
-    """No coordinate at all: what pruning everything away leaves, on any backend."""
-
-    backend: Backend
-    stride: int
-    batch_size: int
-    device: torch.device
-
-    @property
-    def coordinates(self) -> Tensor:
-        return torch.empty(0, 4, dtype=torch.int64, device=self.device)
-
-    def __len__(self) -> int:
-        return 0
-
-
-class Fallbacks:
-    """What a backend inherits that has nothing better: grids by way of lists of coordinates."""
-
-    def index_from_grids(
-        self: Backend, grids: Sequence[NDArray[Any]], low: Triple, device: torch.device
-    ) -> Index:
         origin = torch.tensor(low)
         items = [torch.from_numpy(np.argwhere(grid)) + origin for grid in grids]
         coordinates = batch_coordinates(items).to(device)
         return self.index(coordinates, batch_size=len(items), stride=1)[0]
 
+    def index_from_mask(self, mask: Tensor, low: Triple = (0, 0, 0)) -> Index:
+        """Index what is not zero in a mask (B, I, J, K) on the device, at stride 1."""
+        coordinates = mask.nonzero() + torch.tensor([0, *low], device=mask.device)
+        return self.index(coordinates, batch_size=len(mask), stride=1)[0]
+
     def to_grid(self, index: Index, low: Triple, shape: Triple) -> NDArray[np.bool_]:
+        """The box (I, J, K) from coordinate `low` on, of the first item, at stride 1."""
         grid = np.zeros(shape, dtype=bool)
         batch, *axes = index.coordinates.cpu().numpy().T
         points = np.stack(axes, axis=1) - np.array(low)
@@ -125,5 +158,6 @@ class Fallbacks:
         grid[tuple(points[inside].T)] = True
         return grid
 
-    def rectify(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        return features.mul_(scale).add_(shift).relu_()
+    def index_tensors(self, source: Index, target: Index) -> tuple[Tensor, ...]:
+        """What is read of two indices to compute from one to the other, as far as it counts."""
+        return ()

@@ -1,4 +1,4 @@
-"""The door to the engine: every operation on sparse tensors, checked, on the tensor's own backend.
+"""The door to backends: every operation on sparse tensors, checked, on the tensor's own backend.
 
 A tensor is tied to its backend when it is made; nothing here or below keeps any other state.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo.sparse.backend import EmptyIndex
-from zoo.sparse.relation import kernel_size
-from zoo.sparse.tensor import Index, SparseTensor
+from zoo.sparse import _autograd
+from zoo.sparse.memory import check_growth
+from zoo.sparse.relation import SAME, down, kernel_size, up
+from zoo.sparse.tensor import EmptyIndex, Index, SparseTensor
 
 
 def convolution(
@@ -29,8 +30,10 @@ def convolution(
         return x.with_features(torch.addmm(bias, x.features, kernel[0]))
     if not len(x):
         y = _empty(x, kernel.shape[2], x.stride * stride)
+    elif stride == 1:
+        y = _autograd.convolve(x, kernel, SAME, x.index)
     else:
-        y = x.index.backend.convolution(x, kernel, stride)
+        y = _autograd.convolve(x, kernel, down(size), coarsen(x.index))
     return y if bias is None else y.with_features(y.features + bias.to(y.features.dtype))
 
 
@@ -41,13 +44,16 @@ def generative_transposed_convolution(x: SparseTensor, kernel: Tensor) -> Sparse
 
     Raises:
         ValueError: a kernel whose channels or size do not fit, or a tensor stride of 1.
+        BackendError: the result would not fit into memory.
     """
-    _check_kernel(x, kernel, {(2, 2), (4, 2)}, 2)
+    size = _check_kernel(x, kernel, {(2, 2), (4, 2)}, 2)
     if x.stride < 2:
         raise ValueError("a tensor at stride 1 cannot be upsampled: it is at the input's grid")
     if not len(x):
         return _empty(x, kernel.shape[2], x.stride // 2)
-    return x.index.backend.generative_transposed_convolution(x, kernel)
+    target = x.index.backend.refine(x.index, size)
+    check_growth(len(target), kernel.shape[2], target.stride, kernel.dtype, x.features.device)
+    return _autograd.convolve(x, kernel, up(size), target)
 
 
 def transposed_convolution(x: SparseTensor, kernel: Tensor, index: Index) -> SparseTensor:
@@ -59,11 +65,11 @@ def transposed_convolution(x: SparseTensor, kernel: Tensor, index: Index) -> Spa
     Raises:
         ValueError: a kernel whose channels or size do not fit, or an index at another stride.
     """
-    _check_kernel(x, kernel, {(2, 2), (4, 2)}, 2)
+    size = _check_kernel(x, kernel, {(2, 2), (4, 2)}, 2)
     _check_same(x.index, index, finer=2)
     if not len(x) or not len(index):
         return SparseTensor(x.features.new_zeros(len(index), kernel.shape[2]), index)
-    return x.index.backend.transposed_convolution(x, kernel, index)
+    return _autograd.convolve(x, kernel, up(size), index)
 
 
 def concatenate(x: SparseTensor, y: SparseTensor) -> SparseTensor:
@@ -83,7 +89,7 @@ def prune(x: SparseTensor, keep: Tensor) -> SparseTensor:
         raise ValueError(f"keep must be bool of shape ({len(x)},); got {keep.dtype} {keep.shape}")
     if not bool(keep.any()):
         return _empty(x, x.channels, x.stride)
-    return x.index.backend.prune(x, keep)
+    return _autograd.transfer_to_part(x, x.index.backend.select(x.index, keep.detach()))
 
 
 def add(x: SparseTensor, y: SparseTensor, *, overwrite: bool = False) -> SparseTensor:
@@ -97,8 +103,13 @@ def add(x: SparseTensor, y: SparseTensor, *, overwrite: bool = False) -> SparseT
         raise ValueError(f"operands of add need equal channels; got {x.channels} and {y.channels}")
     if not len(x) or not len(y):
         return x if len(x) else y
-    overwrite = overwrite and _may_overwrite(x.features, y.features)
-    return x.index.backend.add(x, y, overwrite=overwrite)
+    if x.index is y.index:
+        return x.with_features(x.features + y.features)
+    backend = x.index.backend
+    union = backend.unite(x.index, y.index)
+    if overwrite and union is x.index and _may_overwrite(x.features, y.features):
+        return x.with_features(backend.transfer(y.features, y.index, union, onto=x.features))
+    return _autograd.add_on_union(x, y, union)
 
 
 def rectify(x: SparseTensor, scale: Tensor, shift: Tensor) -> SparseTensor:

@@ -39,6 +39,23 @@ class Index(Protocol):
     def __len__(self) -> int: ...
 
 
+@dataclass(frozen=True)
+class EmptyIndex:
+    """No coordinate at all: what pruning everything away leaves, on any backend."""
+
+    backend: Backend
+    stride: int
+    batch_size: int
+    device: torch.device
+
+    @property
+    def coordinates(self) -> Tensor:
+        return torch.empty(0, 4, dtype=torch.int64, device=self.device)
+
+    def __len__(self) -> int:
+        return 0
+
+
 @dataclass(frozen=True, slots=True)
 class SparseTensor:
     """Features (N, C) on the N coordinates of an index; row n of one belongs to row n of the other.
@@ -86,8 +103,6 @@ class SparseTensor:
         else:
             values = features if isinstance(features, Tensor) else torch.cat(list(features))
         if not len(batched):
-            from zoo.sparse.backend import EmptyIndex
-
             return cls(values, EmptyIndex(backend, stride, len(items), batched.device))
         keys = pack(batched)
         order = keys.argsort()

@@ -1,4 +1,4 @@
-"""Backends against the oracle: results, gradients, repetition, nothing at all."""
+"""Checks backends against the oracle: results, gradients, reproducibility, empty tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo import sparse
 from zoo.errors import BackendError
 from zoo.sparse import Backend, SparseTensor
 from zoo.testing import oracle
-from zoo.testing.expecting import expect, expect_close
+from zoo.testing._expecting import expect, expect_close
 
 Points = Sequence[Sequence[tuple[int, int, int]]]
 Rows = oracle.Rows
@@ -34,12 +34,12 @@ CASES: dict[str, Points] = {
 
 @dataclass(frozen=True)
 class Bench:
-    """A backend to be tested.
+    """A backend under test.
 
     Attributes:
         backend: the backend.
-        device: where to test it.
-        dtype: of features and kernels.
+        device: the device to test it on.
+        dtype: dtype of features and kernels.
     """
 
     backend: Backend
@@ -48,15 +48,16 @@ class Bench:
 
     @property
     def tolerance(self) -> float:
+        """The allowed error, relative to the largest value."""
         return 1e-10 if self.dtype == torch.float64 else 1e-5
 
     def values(self, *shape: int, seed: int = 0) -> Tensor:
-        """Numbers between -1 and 1."""
+        """Random numbers between -1 and 1."""
         drawn = np.random.default_rng(seed).uniform(-1, 1, shape)
         return torch.from_numpy(drawn).to(self.device, self.dtype)
 
     def tensor(self, points: Points, channels: int, stride: int = 1, seed: int = 0) -> SparseTensor:
-        """Coordinates times the stride, with features that want gradients."""
+        """A sparse tensor at the points times the stride; its random features require gradients."""
         items = [torch.tensor(p, dtype=torch.int64).reshape(-1, 3) * stride for p in points]
         features = self.values(sum(map(len, items)), channels, seed=seed).requires_grad_()
         return SparseTensor.from_coordinates(
@@ -75,19 +76,19 @@ def check_backend(
     refuses: Sequence[str] = (),
     leave_out: Sequence[str] = (),
 ) -> None:
-    """See that a backend computes what `zoo.testing.oracle` says, forwards and backwards.
+    """Check that a backend computes what `zoo.testing.oracle` computes, and the right gradients.
 
     Args:
-        backend: an instance.
-        device: where to test it; `check_device` must accept it.
-        dtype: of features and kernels; torch.float32 for a backend that has no float64.
-        refuses: names out of `CHECKS` of operations that it cannot do. It must raise BackendError
-            when asked for one.
-        leave_out: names out of `CASES` that it is not tested on.
+        backend: an instance of the backend.
+        device: the device to test it on, which `check_device` must accept.
+        dtype: dtype of features and kernels; torch.float32 for a backend without float64.
+        refuses: keys of `CHECKS` for operations that the backend does not support; asked for one,
+            it must raise BackendError.
+        leave_out: keys of `CASES` that it is not tested on.
 
     Raises:
-        AssertionError: a result that is not right, or differs from run to run, or an operation in
-            `refuses` that is done nevertheless.
+        AssertionError: a result is wrong or differs from run to run, or an operation in `refuses`
+            is carried out.
     """
     bench = Bench(backend, torch.device(device), dtype)
     backend.check_device(bench.device)
@@ -109,7 +110,7 @@ def check_backend(
 def check_convolution(
     bench: Bench, points: Points, size: int = 3, stride: int = 1, tensor_stride: int = 1
 ) -> None:
-    """Size 1 or 3 at stride 1, or 2 at stride 2."""
+    """Check a convolution of size 1 or 3 with stride 1, or of size 2 with stride 2."""
     x = bench.tensor(points, 3, tensor_stride)
     kernel = bench.values(size**3, 3, 4, seed=1).requires_grad_()
     y = sparse.convolution(x, kernel, stride=stride)
@@ -121,14 +122,14 @@ def check_convolution(
 
 
 def check_strided_convolution(bench: Bench, points: Points) -> None:
-    """Size 2 at stride 2."""
+    """Check a convolution of size 2 with stride 2."""
     check_convolution(bench, points, size=2, stride=2)
 
 
 def check_generative_transposed_convolution(
     bench: Bench, points: Points, size: int = 2, tensor_stride: int = 2
 ) -> None:
-    """Size 2 or 4: every coordinate that the kernel reaches."""
+    """Check the convolution of size 2 or 4 onto every coordinate that the kernel reaches."""
     x = bench.tensor(points, 3, tensor_stride)
     kernel = bench.values(size**3, 3, 2, seed=1).requires_grad_()
     y = sparse.generative_transposed_convolution(x, kernel)
@@ -138,14 +139,26 @@ def check_generative_transposed_convolution(
 
 
 def check_wide_generative_transposed_convolution(bench: Bench, points: Points) -> None:
-    """Size 4, whose outputs overlap and reach beyond the input's bounding box."""
+    """Check size 4, whose outputs overlap and reach beyond the input's bounding box."""
     check_generative_transposed_convolution(bench, points, size=4)
 
 
 def check_transposed_convolution(
     bench: Bench, points: Points, size: int = 2, tensor_stride: int = 1
 ) -> None:
-    """Onto the coordinates that a strided convolution came from, some of which are not reached."""
+    """Check the convolution back onto the coordinates that a strided one came from.
+
+    Some of them are not reached.
+
+    Args:
+        bench: the backend under test.
+        points: the fine coordinates (i, j, k) of each item of the batch.
+        size: size of the kernel.
+        tensor_stride: tensor stride of the fine coordinates.
+
+    Raises:
+        AssertionError: a result or gradient is wrong.
+    """
     fine = bench.tensor(points, 3, tensor_stride)
     index = sparse.coarsen(fine.index)
     coarse = SparseTensor(bench.values(len(index), 3), index)
@@ -154,13 +167,13 @@ def check_transposed_convolution(
     x = x.with_features(x.features.detach().requires_grad_())
     kernel = bench.values(size**3, 3, 2, seed=1).requires_grad_()
     y = sparse.transposed_convolution(x, kernel, fine.index)
-    expect(y.index is fine.index, "wanted the result on the index that was given")
+    expect(y.index is fine.index, "wanted the result on the given index")
     wanted = oracle.transposed_convolution(rows(x), _plain(kernel), rows(fine), 2 * tensor_stride)
     _check(bench, x, y, kernel, wanted, tensor_stride, -1)
 
 
 def check_prune(bench: Bench, points: Points) -> None:
-    """Some of the voxels."""
+    """Check that pruning keeps the right voxels, and their gradients only."""
     x = bench.tensor(points, 2)
     keep = x.coordinates[:, 1:].sum(1) % 2 == 0
     y = sparse.prune(x, keep)
@@ -168,11 +181,11 @@ def check_prune(bench: Bench, points: Points) -> None:
     same(bench, rows(y), wanted)
     if len(y):
         (gradient,) = torch.autograd.grad(y.features.sum(), x.features)
-        expect(torch.equal(gradient[:, 0] > 0, keep), "a gradient goes through what was pruned")
+        expect(torch.equal(gradient[:, 0] > 0, keep), "a gradient passes through pruned voxels")
 
 
 def check_add(bench: Bench, points: Points) -> None:
-    """A union, whether or not the features of one operand may be lost."""
+    """Check the sum over the union of voxels, also if the features of one operand may be lost."""
     x = bench.tensor(points, 3)
     even = x.coordinates[:, 1:].sum(1) % 2 == 0
     some = sparse.prune(x, even | (x.coordinates[:, 1] == x.coordinates[0, 1]))
@@ -189,7 +202,7 @@ def check_add(bench: Bench, points: Points) -> None:
 
 
 def check_rectify(bench: Bench, points: Points) -> None:
-    """max(features * scale + shift, 0), in place."""
+    """Check max(features * scale + shift, 0), computed in place."""
     x = bench.tensor(points, 3)
     features, scale, shift = x.features.detach(), bench.values(3, seed=4), bench.values(3, seed=5)
     got = sparse.rectify(x.with_features(features.clone()), scale, shift)
@@ -197,12 +210,12 @@ def check_rectify(bench: Bench, points: Points) -> None:
 
 
 def check_coarsening(bench: Bench, points: Points) -> None:
-    """And which coordinates of one index occur in another."""
+    """Check coarsening, and which coordinates of one index occur in another."""
     x = bench.tensor(points, 1)
     index = sparse.coarsen(sparse.coarsen(x.index))
     wanted = oracle.coarse(set(rows(x)), 4)
     got = [tuple(point) for point in index.coordinates.tolist()]
-    expect(sorted(got) == sorted(wanted), "other coordinates than wanted")
+    expect(sorted(got) == sorted(wanted), "got other coordinates than wanted")
     expect(index.stride == 4, f"wanted a tensor stride of 4, got {index.stride}")
     some = sparse.prune(x, x.coordinates[:, 3] % 2 == 0)
     inside = sparse.contains(x.index, some.index)
@@ -212,22 +225,27 @@ def check_coarsening(bench: Bench, points: Points) -> None:
 
 
 def check_grids(bench: Bench, points: Points) -> None:
-    """From dense arrays, and back in a box that cuts; the points do not matter."""
+    """Check conversion from dense arrays and back to a smaller window; `points` are not used."""
     rng = np.random.default_rng(2)
     grids = [rng.random((5, 6, 150)) < 0.1 for _ in range(2)]
     for low in ((0, 0, 0), (3, -5, 70)):
         x = SparseTensor.from_grids(grids, low=low, backend=bench.backend, device=bench.device)
         wanted = [(b, *(p + np.array(low))) for b in (0, 1) for p in np.argwhere(grids[b])]
         got = sorted(map(tuple, x.coordinates.tolist()))
-        expect(got == sorted(wanted), "other coordinates than the grids have")
+        expect(got == sorted(wanted), "got other coordinates than those of the grids")
         expect(bool((x.features == 1).all()), "wanted features of one")
-        box = x.to_grid((low[0] + 2, low[1] - 1, low[2] + 66), (9, 4, 70))
-        expect((box[:3, 1:4] == grids[0][2:5, 0:3, 66:136]).all(), "another grid came back")
-        expect(not box[3:].any() and not box[:, 0].any(), "voxels outside of what is there")
+        mask = torch.from_numpy(np.stack(grids)).to(bench.device)
+        found = bench.backend.index_from_mask(mask.view(torch.uint8), low)
+        got = sorted(map(tuple, found.coordinates.tolist()))
+        expect(got == sorted(wanted), "got other coordinates than those of the mask")
+        window = x.to_grid((low[0] + 2, low[1] - 1, low[2] + 66), (9, 4, 70))
+        expect((window[:3, 1:4] == grids[0][2:5, 0:3, 66:136]).all(), "got another grid back")
+        outside = window[3:].any() or window[:, 0].any()
+        expect(not outside, "got voxels outside of the grids")
 
 
 def check_nothing(bench: Bench, refuses: Sequence[str] = ()) -> None:
-    """An empty tensor goes through every operation that is not refused."""
+    """Check that every operation that is not refused accepts an empty tensor."""
     if "prune" in refuses:
         return
     x = bench.tensor(CASES["blob"], 2, stride=2)
@@ -258,7 +276,7 @@ CHECKS: Mapping[str, Callable[[Bench, Points], None]] = {
 
 
 def rows(x: SparseTensor) -> Rows:
-    """Features by coordinate (batch, i, j, k), as the oracle has them."""
+    """The features by coordinate (batch, i, j, k), in the oracle's form."""
     features = _plain(x.features)
     points = (tuple(point) for point in x.coordinates.tolist())
     return dict(zip(points, features, strict=True))
@@ -269,7 +287,7 @@ def _plain(tensor: Tensor) -> Any:
 
 
 def same(bench: Bench, got: Rows, wanted: Rows) -> None:
-    """The same coordinates, with the same features."""
+    """Check that coordinates and features are the same."""
     expect(set(got) == set(wanted), f"wanted {len(wanted)} coordinates, got {len(got)} others")
     points = sorted(wanted)
     if points:
@@ -286,7 +304,7 @@ def _check(
     step: int,
     sign: int,
 ) -> None:
-    """Outputs, and gradients with respect to features and kernel."""
+    """Check outputs, and gradients with respect to features and kernel."""
     same(bench, rows(y), wanted)
     upstream = bench.values(len(y), y.channels, seed=9)
     to_x, to_kernel = torch.autograd.grad(y.features, [x.features, kernel], upstream)

@@ -1,32 +1,34 @@
-"""Cards: schema, architecture, sha256 and golden case."""
+"""Checks cards: schema, architecture, sha256 and reference case."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import zoo
-from zoo.loading import expected_tensors
-from zoo.testing.expecting import expect
-from zoo.verifying import verify
+from zoo.models import expected_tensors, info, verify
+from zoo.testing._expecting import expect
 
 
 def check_card(name: str, *, backends: Sequence[str] = ("torch", "cpu")) -> None:
-    """See that a model is what its card says, without a network.
+    """Check that a model is what its card says, without using the network.
 
     Args:
-        name: as for `zoo.load`: of an installed card, or `local-dir:FOLDER`.
-        backends: names of those that must give the golden answer; one that does not work here is
-            left out.
+        name: name of an installed card, or `local-dir:FOLDER`.
+        backends: names of backends that must give the prediction of the reference case; those that
+            do not work here are skipped.
 
     Raises:
-        AssertionError: no prose, no pinned weights, or another answer than the golden one.
-        ConfigError: a card that does not fit its schema or its architecture.
-        WeightsError: weights that are not here, are not those that the card pins, or have other
-            tensors than its config; or no golden case.
+        AssertionError: the card has no prose or no pinned weights, a prediction differs from the
+            reference case, or no backend works here.
+        ConfigError: the card does not fit its schema or its architecture.
+        WeightsError: the weights are missing, are not those that the card pins, or do not fit its
+            config; or there is no reference case.
     """
-    card = zoo.info(name)
+    card = info(name)
     expect(card.weights, f"{name}: wanted pinned weights, got none")
-    expect(card.text.strip(), f"{name}: wanted prose: what it is for, and what it is not for")
+    expect(
+        card.text.strip(),
+        f"{name}: wanted prose that says what the model is for and what it is not for, got none",
+    )
     expected_tensors(card)
     verdicts = list(verify(name, backends, local_files_only=True))
     for verdict in verdicts:

@@ -1,4 +1,4 @@
-"""Readers and writers: values, millimetres and orientation survive a file."""
+"""Checks readers and writers: values, millimetres and orientation survive a file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from zoo.testing.expecting import expect, expect_close
-from zoo.volume import Volume
+from zoo.testing._expecting import expect, expect_close
+from zoo.volumes import Volume
 
 Read = Callable[[Path], Volume]
 Write = Callable[[Volume, Path], None]
@@ -21,17 +21,17 @@ MILLIMETRES = 1e-3  # how far an affine may be off
 
 
 def check_reader(read: Read, write: Write, suffix: str, *, dtypes: Sequence[str] = DTYPES) -> None:
-    """See that a reader finds in a file what was written to it, in every orientation.
+    """Check that a reader reads what was written to a file, in every orientation.
 
     Args:
         read: `(path) -> Volume`, the reader.
-        write: `(volume, path) -> None`; best by another library than the reader's.
-        suffix: of the files, without its leading dot.
-        dtypes: of arrays that the format can hold.
+        write: `(volume, path) -> None`, preferably through another library than the reader's.
+        suffix: suffix of the files, without its leading dot.
+        dtypes: dtypes of arrays that the format can store.
 
     Raises:
-        AssertionError: other values or another affine, in mm; or a file that is cut off or empty is
-            read as if it were whole.
+        AssertionError: the values or the affine, in mm, differ; or a truncated or empty file is
+            read without an error.
     """
     _check_round_trips(read, write, suffix, dtypes)
     with TemporaryDirectory() as folder:
@@ -50,17 +50,18 @@ def check_reader(read: Read, write: Write, suffix: str, *, dtypes: Sequence[str]
 def check_writer(
     write: Write, suffix: str, read: Read | None = None, *, dtypes: Sequence[str] = DTYPES
 ) -> None:
-    """See that a writer writes what it is given, and always the same bytes.
+    """Check that a writer writes what it is given, and always the same bytes.
 
     Args:
         write: `(volume, path) -> None`, the writer.
-        suffix: of the files, without its leading dot.
-        read: `(path) -> Volume`, best by another library; without it contents are not compared.
-        dtypes: of arrays that the format can hold.
+        suffix: suffix of the files, without its leading dot.
+        read: `(path) -> Volume`, preferably through another library; contents are not compared if
+            left out.
+        dtypes: dtypes of arrays that the format can store.
 
     Raises:
-        AssertionError: no file, other bytes for the same volume, a volume that was changed, or
-            other values or another affine in the file.
+        AssertionError: there is no file, the same volume gives different bytes, the volume is
+            changed, or the values or the affine in the file differ.
     """
     for dtype in dtypes:
         volume = _volume(dtype, _affines()[-1])
@@ -95,14 +96,14 @@ def _check_round_trips(read: Read, write: Write, suffix: str, dtypes: Sequence[s
 
 
 def _volume(dtype: str, affine: np.ndarray) -> Volume:
-    """(4, 5, 6) values, alike in no direction: 0 and 1, negative ones, or fractions."""
+    """A volume (4, 5, 6) without symmetry, whose values are 0 and 1, negative, or fractional."""
     grid = np.zeros((4, 5, 6), dtype)
     grid[0, :2, 1] = grid[1:3, 3, 2:5] = grid[3, 1, 5] = VALUES.get(dtype, 1)
     return Volume(grid, affine)
 
 
 def _affines() -> list[np.ndarray]:
-    """Every orientation, anisotropic and off the origin; then an oblique one."""
+    """Affines of every orientation, anisotropic and off the origin, then an oblique one."""
     spacing, origin = np.diag([0.5, 0.8, 2.0]), (-31.5, 12.25, 7.0)
     turns = [
         np.eye(3)[list(axes)] * signs

@@ -1,4 +1,4 @@
-"""Architectures and heads: shapes, gradients, backends that agree, an input of one voxel."""
+"""Checks architectures and heads: shapes, gradients, agreement of backends, tiny inputs."""
 
 from __future__ import annotations
 
@@ -13,31 +13,28 @@ from torch import Tensor, nn
 
 from zoo import registries, sparse
 from zoo.errors import BackendError, MissingDependency
-from zoo.golden import golden_input
-from zoo.loading import new_card
-from zoo.model import Model
+from zoo.models import Model, check_header, new_card, reference_input, to_bytes
 from zoo.sparse import Backend, SparseTensor
-from zoo.testing.expecting import expect, expect_close
-from zoo.weights import check_header, to_bytes
+from zoo.testing._expecting import expect, expect_close
 
-TOLERANCE = 1e-4  # of the largest value, between backends in float32
+TOLERANCE = 1e-4  # relative to the largest value, between backends in float32
 
 
 def check_architecture(
     architecture: Any, config: BaseModel, *, backends: Sequence[str] = ("torch", "cpu")
 ) -> None:
-    """See that an architecture makes networks that the zoo can load, train and predict with.
+    """Check that an architecture makes networks that the zoo can load, train and predict with.
 
     Args:
         architecture: the class, with `task` and `config_class`.
-        config: of a network that is quickly run.
-        backends: names of those that must agree; one that does not work here is left out.
+        config: config of a small network that runs fast.
+        backends: names of backends that must agree; those that do not work here are skipped.
 
     Raises:
-        AssertionError: no frozen config that forbids unknown keys; other tensors on the meta
-            device; kernels that are not (K, C_in, C_out); an answer of another kind or shape than
-            its task has; a parameter without gradient; backends or runs that differ; a golden input
-            that it cannot answer.
+        AssertionError: the config is not frozen or accepts unknown keys; tensors differ on the meta
+            device; a kernel is not (K, C_in, C_out); the output does not have the type or shape
+            that its task needs; a parameter has no gradient; backends or runs differ; or the input
+            of the task's reference case cannot be predicted on.
     """
     settings = config.model_config
     expect(isinstance(config, architecture.config_class), "wanted an instance of config_class")
@@ -45,54 +42,64 @@ def check_architecture(
     expect(settings.get("extra") == "forbid", 'wanted a config with extra="forbid"')
     network = _network(architecture, config)
     _check_tensors(architecture, config, network)
-    engines = _engines(backends)
-    answers = [_answer(network, engine, _points(), train=True) for engine in engines]
-    for engine, answer in zip(engines[1:], answers[1:], strict=True):
-        for one, other in zip(answer, answers[0], strict=True):
-            expect_close(one, other, TOLERANCE, f"{engine.name} against {engines[0].name}")
+    working = _working(backends)
+    results = [_outputs(network, backend, _points(), train=True) for backend in working]
+    for backend, result in zip(working[1:], results[1:], strict=True):
+        for one, other in zip(result, results[0], strict=True):
+            expect_close(one, other, TOLERANCE, f"{backend.name} against {working[0].name}")
     for points in (_points(), [torch.tensor([[3, 5, 7]])]):
-        first, second = (_answer(network, engines[0], points) for _ in range(2))
+        first, second = (_outputs(network, working[0], points) for _ in range(2))
         same = all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-        expect(same, "the second run gave another answer")
+        expect(same, "the second run gave another result")
     _check_task(architecture, config, network)
 
 
 def check_head(head: Any, *, channels: int = 5) -> None:
-    """See that a head turns features into a task's answer.
+    """Check that a head turns features into what its task needs.
 
-    Of kind `occupancy`, `head(channels, threshold)` must give logits (N,) and what is kept, (N,)
-    bool, less of it for a higher threshold. Of kind `labels`, `head(channels, classes)` must give
-    logits (N, classes). Of no voxels it gives none.
+    For kind `occupancy`, `head(channels, threshold)` must map features to logits (N,) and to bool
+    (N,), the voxels to keep, of which there are fewer for a higher threshold. For kind `labels`,
+    `head(channels, classes)` must map them to logits (N, classes). It must accept empty input.
+
+    Args:
+        head: the class, with `kind`.
+        channels: number of features per voxel to test it with.
 
     Raises:
-        AssertionError: another kind, shape or type; a parameter without gradient.
+        AssertionError: the kind, a shape or a type is wrong, or a parameter has no gradient.
     """
     kind = getattr(head, "kind", None)
     expect(kind in ("occupancy", "labels"), f"wanted kind occupancy or labels, got {kind!r}")
-    (engine,) = _engines(["torch"])
-    x = SparseTensor.from_coordinates(_points()[0], backend=engine)
+    (backend,) = _working(["torch"])
+    x = SparseTensor.from_coordinates(_points()[0], backend=backend)
     features = torch.randn(len(x), channels, generator=torch.Generator().manual_seed(0))
     x = x.with_features(features)
-    none = sparse.prune(x, torch.zeros(len(x), dtype=torch.bool))
+    empty = sparse.prune(x, torch.zeros(len(x), dtype=torch.bool))
     if kind == "labels":
         made = head(channels, 4)
         logits = made(x)
         expect(logits.shape == (len(x), 4), f"wanted ({len(x)}, 4) logits, got {logits.shape}")
-        expect(made(none).shape == (0, 4), "wanted nothing of nothing")
+        expect(made(empty).shape == (0, 4), "wanted empty output for empty input")
     else:
         made = head(channels, 0.0)
         logits, kept = made(x)
         expect(logits.shape == (len(x),), f"wanted ({len(x)},) logits, got {tuple(logits.shape)}")
-        expect(kept.shape == logits.shape and kept.dtype == torch.bool, "wanted (N,) bool kept")
+        expect(
+            kept.shape == logits.shape and kept.dtype == torch.bool,
+            "wanted bool (N,) for the voxels to keep",
+        )
         few = head(channels, 1e6)(x)[1]
         many = head(channels, -1e6)(x)[1]
-        expect(many.all() and not few.any(), "wanted a threshold that keeps all, or nothing")
-        expect(len(made(none)[0]) == 0, "wanted nothing of nothing")
+        expect(
+            many.all() and not few.any(),
+            "wanted a low threshold to keep all voxels and a high one to keep none",
+        )
+        expect(len(made(empty)[0]) == 0, "wanted empty output for empty input")
     _check_gradients(made, logits.square().sum())
 
 
 def _network(architecture: Any, config: BaseModel) -> nn.Module:
-    """With random weights that make every logit depend on the input."""
+    """Make a network whose random weights let every logit depend on the input."""
     torch.manual_seed(0)
     network: nn.Module = architecture(config)
     with torch.no_grad():
@@ -113,28 +120,28 @@ def _check_tensors(architecture: Any, config: BaseModel, network: nn.Module) -> 
             expect(len(shape) == 3, f"{name}: wanted (K, C_in, C_out), got {shape}")
 
 
-def _answer(
-    network: nn.Module, engine: Backend, points: list[Tensor], *, train: bool = False
+def _outputs(
+    network: nn.Module, backend: Backend, points: list[Tensor], *, train: bool = False
 ) -> list[np.ndarray]:
-    """What a network answers in raster order, and with `train` the gradients of its parameters.
+    """The output of a network in raster order, and with `train` the gradients of its parameters.
 
-    One that can be told its target is trained to copy its input, so that no level is pruned away.
+    A network that takes a target is trained to copy its input, so that no level is pruned away.
     """
     network.train(train)
-    x = SparseTensor.from_coordinates(points, backend=engine)
+    x = SparseTensor.from_coordinates(points, backend=backend)
     trained = train and "target" in signature(network.forward).parameters
     with torch.set_grad_enabled(train):
         found = network(x, x.index) if trained else network(x)
-        answer = getattr(found, "answer", None)
-        if answer is None:
+        occupancy = getattr(found, "occupancy", None)
+        if occupancy is None:
             expect(
                 isinstance(found, Tensor) and found.ndim == 2 and len(found) == len(x),
-                "wanted logits (N, classes), or something with an `answer`",
+                "wanted logits (N, classes), or something with an `occupancy`",
             )
             order, values = x.coordinates, found
         else:
-            expect(answer.stride == 1, f"wanted an answer at stride 1, got {answer.stride}")
-            order, values = answer.coordinates, answer.features
+            expect(occupancy.stride == 1, f"wanted a tensor stride of 1, got {occupancy.stride}")
+            order, values = occupancy.coordinates, occupancy.features
         if train:
             levels = getattr(found, "levels", ())
             _check_gradients(
@@ -155,33 +162,32 @@ def _check_gradients(module: nn.Module, loss: Tensor) -> None:
 
 
 def _check_task(architecture: Any, config: BaseModel, network: nn.Module) -> None:
-    """The way of `Model.predict`, on the golden input of its task."""
+    """Check `Model.predict` on the input of the task's reference case."""
     card = new_card("checked", architecture.task, config)
-    (engine,) = _engines(["torch"])
-    model = Model(network, card, engine, torch.device("cpu"))
-    given = golden_input(card)
-    answer = model.predict(given).volume
-    finer = 2 if card.task == "super-resolution" else 1
-    wanted = tuple(finer * n for n in given.shape)
-    expect(answer.shape == wanted, f"wanted an answer of shape {wanted}, got {answer.shape}")
+    (backend,) = _working(["torch"])
+    model = Model(network, card, backend, torch.device("cpu"))
+    given = reference_input(card)
+    volume = model.predict(given).volume
+    wanted, got = (np.multiply(each.shape, each.spacing) for each in (given, volume))
+    expect_close(got, wanted, 1e-6, "field of view of the prediction in mm")
 
 
-def _engines(names: Sequence[str]) -> list[Backend]:
-    """Those that work here."""
+def _working(names: Sequence[str]) -> list[Backend]:
+    """The backends that work here."""
     found = []
     for name in names:
         try:
-            engine: Backend = registries.backends.get(name)()
-            engine.check_device(torch.device("cpu"))
+            backend: Backend = registries.backends.get(name)()
+            backend.check_device(torch.device("cpu"))
         except (MissingDependency, BackendError):
             continue
-        found.append(engine)
+        found.append(backend)
     expect(found, f"wanted a backend that works here, got none of {', '.join(names)}")
     return found
 
 
 def _points() -> list[Tensor]:
-    """A batch of two shapes: a hollow ball with a hole, and the half of a full one."""
+    """A batch of two shapes: a hollow ball with a hole, and half a solid ball."""
     grid = np.indices((24,) * 3) - 12
     distance = np.sqrt((grid**2).sum(0))
     hollow = (distance < 10) & (distance > 7) & ~((grid[0] > 0) & (abs(grid[1]) < 4))

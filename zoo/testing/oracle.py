@@ -1,6 +1,7 @@
-"""A slow ground truth for the sparse operations, in NumPy; imports nothing from the package.
+"""A slow ground truth for the sparse operations, in NumPy; it imports nothing from the package.
 
-A sparse tensor is a dict from (batch, i, j, k) to a feature vector. Every function is the equation.
+A sparse tensor is a dict from (batch, i, j, k) to a feature vector. Every function spells out the
+equation.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +16,7 @@ Kernel = np.ndarray  # (K, C_in, C_out)
 
 
 def offsets(size: int) -> list[tuple[int, int, int]]:
-    """Row r of a kernel reads offset offsets(size)[r]; the first axis is fastest."""
+    """The offset that each row of a kernel reads; the first axis is fastest."""
     span = range(-1, 2) if size == 3 else range(size)
     return [(i, j, k) for k in span for j in span for i in span]
 
@@ -32,7 +33,7 @@ def coarse(points: Iterable[Point], stride: int) -> set[Point]:
 def terms(
     source: Rows, target: Iterable[Point], size: int, step: int, sign: int
 ) -> Iterator[tuple[Point, int, Point]]:
-    """All (target point, row of the kernel, source point) that take part in a convolution."""
+    """All triples (target point, row of the kernel, source point) of a convolution."""
     for point, (row, offset) in product(target, enumerate(offsets(size))):
         other = moved(point, offset, sign * step)
         if other in source:

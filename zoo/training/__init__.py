@@ -1,1 +1,46 @@
-"""Training: a typed config in, checkpoints that resume and safetensors out."""
+"""Training: turns a typed config into checkpoints that resume and a model's folder.
+
+It is generic: samples, loss and validation scores come from the architecture's task.
+"""
+
+from zoo.training.augmentation import augment
+from zoo.training.cache import GridCache, Grids, generator_digest
+from zoo.training.config import (
+    EVALUATION_SEEDS,
+    VALIDATION_SEEDS,
+    AugmentationConfig,
+    DatasetConfig,
+    PlacementConfig,
+    Section,
+    TrainingConfig,
+)
+from zoo.training.losses import deep_supervision
+from zoo.training.run import train
+from zoo.training.samples import Batch, Sample, Shape, place_pair, sparse_input
+from zoo.training.task import Scores, Training, check_config, read_config, training_class
+
+__all__ = [
+    "EVALUATION_SEEDS",
+    "VALIDATION_SEEDS",
+    "AugmentationConfig",
+    "Batch",
+    "DatasetConfig",
+    "GridCache",
+    "Grids",
+    "PlacementConfig",
+    "Sample",
+    "Scores",
+    "Section",
+    "Shape",
+    "Training",
+    "TrainingConfig",
+    "augment",
+    "check_config",
+    "deep_supervision",
+    "generator_digest",
+    "place_pair",
+    "read_config",
+    "sparse_input",
+    "train",
+    "training_class",
+]

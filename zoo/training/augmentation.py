@@ -1,7 +1,7 @@
-"""Augmentation of a pair of shapes: flips, small rotations and scalings, noise at the surface.
+"""Augments a pair of shapes: flips, small rotations and scalings, noise at the surface.
 
-Shapes are bool (I, J, K), axes RAS. What is computed voxel by voxel is computed for occupied voxels
-and their neighbours alone; of the grid around them only bits are moved.
+Shapes are bool (I, J, K), axes RAS. Only occupied voxels and their neighbours are transformed, not
+the whole grid.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.training.config import AugmentationConfig
-from zoo.voxels import bounds
+from zoo.volumes import bounds
 
 Bools = NDArray[np.bool_]
 Doubles = NDArray[np.float64]
@@ -22,7 +22,17 @@ Shapes = tuple[Bools, Bools]
 def augment(
     defective: Bools, complete: Bools, config: AugmentationConfig, rng: np.random.Generator
 ) -> Shapes:
-    """The defective and the complete shape, which contains it, moved alike, on another grid."""
+    """Augment a defective shape and the complete one, which contains it, in the same way.
+
+    Args:
+        defective: bool (I, J, K).
+        complete: bool (I, J, K).
+        config: what to draw.
+        rng: the generator to draw with.
+
+    Returns:
+        Both shapes on a new grid that fits them; noise is only added to the defective one.
+    """
     matrix = draw_matrix(config, rng)
     if (matrix != np.eye(3)).any():
         labels = transformed(complete.astype(np.uint8) + defective, matrix)
@@ -34,7 +44,7 @@ def augment(
 
 
 def draw_matrix(config: AugmentationConfig, rng: np.random.Generator) -> Doubles:
-    """A random (3, 3) matrix for coordinates: flip, then scale, then rotate about every axis."""
+    """Draw a (3, 3) matrix for coordinates: flip, then scale, then rotate about every axis."""
     flip = -1.0 if rng.random() < config.flip else 1.0
     matrix = np.diag([flip, 1.0, 1.0]) * rng.uniform(*config.scale)
     for axis, degrees in enumerate(rng.uniform(-config.degrees, config.degrees, 3)):
@@ -43,11 +53,12 @@ def draw_matrix(config: AugmentationConfig, rng: np.random.Generator) -> Doubles
 
 
 def transformed(labels: NDArray[np.uint8], matrix: Doubles) -> NDArray[np.uint8]:
-    """Labels (I, J, K), 0 being empty, mapped by (3, 3) about their middle; the grid fits them.
+    """Map labels (I, J, K), 0 being empty, by a (3, 3) matrix about their middle.
 
-    Every voxel takes the label of the voxel that its centre comes from, so enlarging makes no
-    holes. Shrinking would, as walls fall between centres: then an empty voxel takes the label of
-    one whose centre goes there, as in any-pooling.
+    Every voxel takes the label of the voxel that its centre comes from, so enlarging leaves no
+    holes. Shrinking would, as thin walls fall between centres; so then an empty voxel takes the
+    label of a voxel whose centre is mapped into it, as in any-pooling. The returned grid fits the
+    labels.
     """
     points = np.argwhere(labels)
     middle = np.add(*bounds(labels)) / 2
@@ -55,9 +66,9 @@ def transformed(labels: NDArray[np.uint8], matrix: Doubles) -> NDArray[np.uint8]
     # Half the diagonal of a mapped voxel, and half a voxel for rounding.
     reach = math.floor(np.linalg.norm(matrix, 2) * math.sqrt(3) / 2 + 0.5)
     low = np.floor(targets.min(axis=0)).astype(int) - reach
-    places = tuple((np.rint(targets).astype(int) - low).T)
+    indices = tuple((np.rint(targets).astype(int) - low).T)
     near = np.zeros(np.ceil(targets.max(axis=0)).astype(int) + reach + 1 - low, bool)
-    near[places] = True
+    near[indices] = True
     candidates = np.argwhere(_dilated(near, reach))
     sources = (candidates + low - middle) @ np.linalg.inv(matrix).T + middle
     origins = np.rint(sources).astype(int)
@@ -66,13 +77,13 @@ def transformed(labels: NDArray[np.uint8], matrix: Doubles) -> NDArray[np.uint8]
     mapped[tuple(candidates[inside].T)] = labels[tuple(origins[inside].T)]
     if abs(np.linalg.det(matrix)) < 1 - 1e-6:
         shrunk = np.zeros_like(mapped)
-        shrunk[places] = labels[tuple(points.T)]
+        shrunk[indices] = labels[tuple(points.T)]
         mapped = np.where(mapped, mapped, shrunk)
     return mapped
 
 
 def roughened(grid: Bools, probability: float, rng: np.random.Generator) -> Bools:
-    """Drop voxels that have an empty neighbour, add empty ones that have an occupied neighbour.
+    """Add noise at the surface: drop and add voxels on either side of it at random.
 
     The outermost voxels must be empty. Neighbours are the 6 that share a face.
     """
@@ -84,7 +95,7 @@ def roughened(grid: Bools, probability: float, rng: np.random.Generator) -> Bool
 
 
 def _beside(grid: Bools) -> Bools:
-    """Which voxels have one of the 6 neighbours in the grid."""
+    """Mark the voxels that have an occupied neighbour among the 6 that share a face."""
     beside = np.zeros_like(grid)
     for axis in range(3):
         ahead, behind = _slices(axis, slice(1, None)), _slices(axis, slice(None, -1))
@@ -94,7 +105,7 @@ def _beside(grid: Bools) -> Bools:
 
 
 def _dilated(grid: Bools, reach: int) -> Bools:
-    """Which voxels have one of the grid in the cube of that reach around them."""
+    """Mark the voxels with an occupied voxel in the cube around them that reaches so far."""
     for axis in range(3):
         for _ in range(reach):
             ahead, behind = _slices(axis, slice(1, None)), _slices(axis, slice(None, -1))
@@ -110,7 +121,7 @@ def _slices(axis: int, part: slice) -> tuple[slice, ...]:
 
 
 def _rotation(axis: int, angle: float) -> Doubles:
-    """(3, 3), by an angle about an axis."""
+    """A (3, 3) matrix that rotates by an angle, in radians, about an axis."""
     one, other = (axis + 1) % 3, (axis + 2) % 3
     matrix = np.eye(3)
     matrix[[one, other], [one, other]] = math.cos(angle)

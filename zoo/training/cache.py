@@ -1,37 +1,55 @@
-"""Grids that are costly to make, kept on disk as packed bits and shared by processes."""
+"""A cache on disk for grids that are expensive to make, shared by processes."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.files import atomic_path, make_folder
+from zoo.volumes import atomic_path, make_folder
 
 Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Grids:
-    """Bool grids (n, I, J, K) of one shape, axes RAS, and their spacing (3,) in mm."""
+    """Grids of one case.
+
+    Attributes:
+        grids: bool (n, I, J, K), axes RAS.
+        spacing: voxel size along each axis, in mm.
+    """
 
     grids: Bools
     spacing: tuple[float, float, float]
 
 
 class GridCache:
-    """A folder of compressed bitmaps, one .npz file per name: n I J K / 8 bytes at most."""
+    """A folder of compressed bitmaps, one .npz file per name, of at most n I J K / 8 bytes.
+
+    Args:
+        folder: the folder, which is created when the first grids are kept.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def get(self, name: str, make: Callable[[], Grids]) -> Grids:
-        """What is kept under the name; made and kept if there is nothing, or nothing whole.
+        """Return the grids under a name; if they are missing or damaged, make and keep them.
 
-        Several processes may ask at once: the file appears whole, and each makes the same.
+        Several processes may ask at once: files are written atomically, and each makes the same.
+
+        Args:
+            name: name of the grids; slashes in it make subfolders.
+            make: makes the grids.
+
+        Raises:
+            WriteError: the grids cannot be kept.
         """
         path = self.folder / f"{name}.npz"
         try:
@@ -51,3 +69,17 @@ def _read(path: Path) -> Grids:
     grids = np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).view(np.bool_)
     i, j, k = spacing.tolist()
     return Grids(grids, (i, j, k))
+
+
+def generator_digest(*modules: ModuleType) -> str:
+    """A digest of the code that generates phantoms, so that a cache is not used after it changes.
+
+    A package stands for all its modules.
+    """
+    code = b"".join(path.read_bytes() for module in modules for path in _sources(module))
+    return hashlib.sha256(code).hexdigest()[:12]
+
+
+def _sources(module: ModuleType) -> list[Path]:
+    file = Path(str(module.__file__))
+    return sorted(file.parent.glob("*.py")) if file.name == "__init__.py" else [file]

@@ -1,12 +1,11 @@
-"""The typed config of a training run, read from YAML."""
+"""The typed config of a training run, which is read from YAML."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, ClassVar, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -18,46 +17,47 @@ from pydantic import (
     field_validator,
 )
 
-from zoo.cards import Windows
-from zoo.errors import ConfigError
-from zoo.validation import validate
-
 EVALUATION_SEEDS = 1_000_000  # phantoms from here on are never trained on
 VALIDATION_SEEDS = 900_000
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PhantomConfig(_Frozen):
-    """Training pairs made on the fly: generated skulls, endless defects.
+class Section(BaseModel):
+    """A section of a training config.
 
     Attributes:
-        resolution: voxels along an edge of the grid, 204.8 mm; it decides the model's spacing, also
-            for a data set's volumes.
-        skulls: how many different skulls, seeds 0 to skulls - 1; every sample cuts a new defect.
-        jitter: largest shift of a sample off the centre of its grid, in voxels per axis, whatever
-            its source.
+        private: names of fields that are neither published nor part of the run's identity, such as
+            paths.
     """
 
-    resolution: PositiveInt = 64
-    skulls: PositiveInt = Field(default=2000, le=VALIDATION_SEEDS)
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    private: ClassVar[frozenset[str]] = frozenset()
+
+
+class PlacementConfig(Section):
+    """The position of samples.
+
+    Attributes:
+        jitter: largest shift of a sample from the centre of its grid, in voxels along each axis.
+    """
+
     jitter: NonNegativeInt = 3
 
 
-class DatasetConfig(_Frozen):
+class DatasetConfig(Section):
     """Training pairs from volumes on disk; cases without a defect get a new one every time.
 
     Attributes:
-        folder: of the data set.
-        layout: name of its layout; found out if left out.
+        folder: folder of the data set.
+        layout: name of its layout; recognised if left out.
         split: file that lists the cases to train on; all if left out.
-        validation_split: file that lists the cases to validate on; phantoms if left out. Their
-            skulls are not trained on, whatever the defect.
+        validation_split: file that lists the cases to validate on; phantoms if left out. Skulls in
+            it are not trained on, whatever the defect.
         threshold: voxels above it are bone; needed for volumes that are not binary.
-        share: of the samples that come from here; the rest are phantoms.
+        share: share of the samples that come from here; the others are phantoms.
     """
+
+    private = frozenset({"folder", "split", "validation_split"})
 
     folder: Path
     layout: str | None = None
@@ -67,15 +67,15 @@ class DatasetConfig(_Frozen):
     share: float = Field(default=1, gt=0, le=1)
 
 
-class AugmentationConfig(_Frozen):
-    """What every sample undergoes, its defective and its complete shape alike. Off by default.
+class AugmentationConfig(Section):
+    """Augmentation of every sample, the same for both of its shapes; switched off by default.
 
     Attributes:
         flip: probability of swapping left and right.
-        degrees: largest rotation about each axis.
-        scale: smallest and largest factor of size.
-        noise: probability with which a voxel on either side of the surface of the defective shape,
-            and of it alone, is dropped or added.
+        degrees: largest rotation about each axis, in degrees.
+        scale: smallest and largest scale factor.
+        noise: probability that a voxel on either side of the surface is dropped or added; this only
+            applies to the defective shape.
     """
 
     flip: float = Field(default=0, ge=0, le=1)
@@ -91,79 +91,35 @@ class AugmentationConfig(_Frozen):
         return scale
 
 
-class RefinementConfig(_Frozen):
-    """How a coarse shape is made from a fine one, for super-resolution.
+class TrainingConfig(Section):
+    """Everything that decides a run's weights; where it runs is up to the command line.
 
-    Attributes:
-        factor: voxels of the fine grid along an edge of a coarse voxel.
-        slices: share of the samples whose voxels are coarse along one axis alone, as in scans of
-            thick slices.
-        thickest: of such slices, in voxels of the fine grid; the thinnest have 2.
-        crop: edge of the part of the fine grid that a sample shows, in voxels; all if left out. It
-            takes a network of few levels, which looks no farther.
-    """
-
-    factor: int = Field(default=2, ge=2)
-    slices: float = Field(default=0.2, ge=0, le=1)
-    thickest: int = Field(default=8, ge=2)
-    crop: PositiveInt | None = None
-
-
-WINDOWS = ((-1100.0, -890.0), (-750.0, -140.0), (-50.0, 1000.0))  # all but lung and fat, in HU
-EXTERIOR = -400.0  # HU
-
-
-class ThoraxConfig(_Frozen):
-    """Generated chest CTs, for segmentation.
-
-    Attributes:
-        resolution: voxels along an edge of the grid, of 384 mm.
-        chests: how many different ones; every sample has a contrast and a noise of its own.
-        windows: of Hounsfield units; a voxel in any of them is occupied.
-        exterior: Hounsfield units below which what reaches the border of its axial slice is air
-            outside the body.
-        labels: of the generated structures, those to segment.
-    """
-
-    resolution: PositiveInt = 128
-    chests: PositiveInt = Field(default=200, le=VALIDATION_SEEDS)
-    windows: Windows = WINDOWS
-    exterior: float | None = EXTERIOR
-    labels: tuple[str, ...] = ("oesophagus", "heart", "trachea", "aorta")
-
-
-class TrainingConfig(_Frozen):
-    """Everything that decides a run's weights; where and on what it runs is left to the command.
+    The training of a task adds its own sections in a subclass.
 
     Attributes:
         architecture: name in the architectures registry.
         config: the architecture's own config.
         initial: model to start from, by name or as `local-dir:PATH`; random weights if left out.
-            A network for a coarser grid becomes the last levels of this one, which keep their
-            BatchNorm statistics. A run that is resumed needs it again.
-        initial_pass_on: whether new levels in front of `initial` begin with its features, and not
-            at random.
-        initial_rate: factor of the learning rate for the levels that `initial` became.
-        phantoms: generated data, and the grid.
-        dataset: data on disk.
-        augmentation: of both.
-        refinement: for super-resolution, what is coarse.
-        thorax: for segmentation, the data.
-        steps: optimiser steps.
-        batch_size: skulls per step, those of all processes and passes together.
-        accumulate: passes that a step's skulls are split over, one after the other, each of which
-            takes its share of memory.
-        precision: `bfloat16` multiplies matrices in it, on backends that can.
-        loss_weights: of the levels' losses, from tensor stride 1 up; all 1 if left out.
-        forcing: share of the steps, the first ones, in which the target's voxels survive pruning
-            whatever the network says. In the others it meets its own omissions, as in a prediction.
+            A network for a coarser grid becomes the coarsest levels of this one, which keep their
+            BatchNorm statistics. It is needed again to resume the run.
+        initial_pass_on: whether the new, finer levels start by passing on the features of
+            `initial`, rather than with random weights.
+        initial_rate: factor of the learning rate for the levels that come from `initial`.
+        steps: number of optimiser steps.
+        batch_size: samples per step, over all processes and passes.
+        accumulate: number of passes per step, over which the gradients are accumulated; more passes
+            need less memory.
+        precision: `bfloat16` multiplies matrices in bfloat16, on backends that support it.
+        forcing: share of the steps, from the first one on, in which the target's voxels survive
+            pruning whatever the network predicts. In the other steps the network has to deal with
+            its own omissions, as in a prediction.
         learning_rate: peak of the schedule: linear warm-up, then half a cosine down to zero.
-        warmup: share of the steps that warm up.
-        average: decay of the exponential moving average of weights, which is what is exported.
-        seed: of the initial weights and of the order of the data.
-        validate_every: steps between validations, which also write a checkpoint.
-        validation_cases: cases in a validation, at most.
-        statistics_batches: batches that the final BatchNorm statistics are measured on.
+        warmup: share of the steps that are used to warm up.
+        average: decay of the exponential moving average of the weights, which is what is exported.
+        seed: seed of the initial weights and of the samples.
+        validate_every: steps between validations, each of which also writes a checkpoint.
+        validation_cases: largest number of cases in a validation.
+        statistics_batches: number of batches that the final BatchNorm statistics are computed from.
     """
 
     architecture: str
@@ -171,16 +127,10 @@ class TrainingConfig(_Frozen):
     initial: str | None = None
     initial_pass_on: bool = False
     initial_rate: NonNegativeFloat = 1
-    phantoms: PhantomConfig = PhantomConfig()
-    dataset: DatasetConfig | None = None
-    augmentation: AugmentationConfig = AugmentationConfig()
-    refinement: RefinementConfig = RefinementConfig()
-    thorax: ThoraxConfig = ThoraxConfig()
     steps: PositiveInt = 4000
     batch_size: PositiveInt = 8
     accumulate: PositiveInt = 1
     precision: Literal["float32", "bfloat16"] = "float32"
-    loss_weights: Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)] | None = None
     forcing: float = Field(default=1, ge=0, le=1)
     learning_rate: PositiveFloat = 1e-3
     warmup: float = Field(default=0.1, ge=0, le=1)
@@ -191,27 +141,14 @@ class TrainingConfig(_Frozen):
     statistics_batches: PositiveInt = 50
 
     def public(self) -> str:
-        """As JSON, without the author's folders: they are nobody's business."""
-        private = {"dataset": {"folder", "split", "validation_split"}}
+        """The config as JSON, without its private fields."""
+        private = {
+            name: set(section.private)
+            for name in type(self).model_fields
+            if isinstance(section := getattr(self, name), Section) and section.private
+        }
         return self.model_dump_json(exclude=private)
 
     def sha256(self) -> str:
-        """Hex digest of what decides a run's weights, folders apart."""
+        """Hex digest of the config without its private fields."""
         return hashlib.sha256(self.public().encode()).hexdigest()
-
-
-def read_config(path: str | Path) -> TrainingConfig:
-    """Read and check a training config.
-
-    Raises:
-        ConfigError: the file is missing, not YAML, or a key does not fit; the message names it.
-    """
-    try:
-        content = yaml.safe_load(Path(path).read_text())
-    except FileNotFoundError as error:
-        raise ConfigError(f"no training config at {path}: give the path of a YAML file") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"{path} is not readable as YAML: {' '.join(str(error).split())}"
-        ) from error
-    return validate(TrainingConfig, content, source=str(path))

@@ -1,20 +1,18 @@
-"""Losses."""
+"""Losses of training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from zoo.architectures.generative import LevelOutput
 from zoo.errors import ConfigError
+from zoo.networks import LevelOutput
 from zoo.sparse import SparseTensor
-
-if TYPE_CHECKING:
-    from zoo.training.tasks import TrainingTask
+from zoo.training.task import Training
 
 
 def deep_supervision(
@@ -23,12 +21,15 @@ def deep_supervision(
     """Sum over levels of the mean binary cross-entropy of occupancy (Li et al. 2023).
 
     Args:
-        levels: from coarse to fine. Every level needs its target: whether the ground truth,
-            coarsened to its stride, has the voxel.
-        weights: of the levels' terms, from fine to coarse; all 1 if left out.
+        levels: the decoder's levels, from coarse to fine, with logits (N,) and target (N,): whether
+            the ground truth, coarsened to the level's stride, contains the voxel.
+        weights: weights of the levels' terms, from fine to coarse; all 1 if left out.
+
+    Returns:
+        The loss, a tensor of shape ().
 
     Raises:
-        ConfigError: not one weight per level.
+        ConfigError: there is not exactly one weight per level.
     """
     if weights is not None and len(weights) != len(levels):
         raise ConfigError(f"loss_weights: wanted {len(levels)}, one per level, got {len(weights)}")
@@ -42,17 +43,17 @@ def deep_supervision(
 
 
 class Supervised(nn.Module):
-    """A network with its loss behind it: what processes train on must end in what is derived.
+    """A network together with its loss, as distributed training needs one module for both.
 
-    A level that is left without voxels takes no part in a process's loss, nor do its parameters.
+    A level without any voxels left does not contribute to a process's loss; nor do its parameters.
     """
 
-    def __init__(self, network: nn.Module, task: TrainingTask, *, mixed: bool = False) -> None:
-        """`mixed`: multiply matrices in bfloat16."""
+    def __init__(self, network: nn.Module, task: Training, *, mixed: bool = False) -> None:
+        """Wrap a network; with `mixed`, matrices are multiplied in bfloat16."""
         super().__init__()
         self.network, self.task, self.mixed = network, task, mixed
 
     def forward(self, x: SparseTensor, target: Any, *, forced: bool) -> Tensor:
-        """The loss () of what the network makes of x."""
+        """The loss, a tensor of shape (), of the network's prediction for x."""
         with torch.autocast(x.features.device.type, torch.bfloat16, enabled=self.mixed):
             return self.task.loss(self.network, x, target, forced=forced)

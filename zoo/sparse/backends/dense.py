@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv3d, conv_transpose3d, max_pool3d, pad
+from torch.nn.grad import conv3d_weight
 
 from zoo.errors import BackendError
-from zoo.sparse.backend import Fallbacks
+from zoo.sparse.backend import Backend, Triple
 from zoo.sparse.memory import free_memory
-from zoo.sparse.relation import kernel_size
-from zoo.sparse.tensor import Index, SparseTensor
+from zoo.sparse.relation import SAME, Relation, kernel_size
+from zoo.sparse.tensor import Index
 
-Box = tuple[int, int, int]
+Bounds = tuple[Sequence[int], Sequence[int]]  # of a grid: the first voxel and the first beyond it
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,7 @@ class BoxIndex:
 
     backend: DenseBackend
     mask: Tensor
-    origin: Box
+    origin: Triple
     stride: int
 
     @property
@@ -51,22 +53,19 @@ class BoxIndex:
         grid[self.mask] = features
         return torch.einsum("b i j k c -> b c i j k", grid)
 
-    def gather(self, grid: Tensor) -> SparseTensor:
-        """Grid (B, C, I, J, K) -> rows of the occupied voxels."""
-        return SparseTensor(torch.einsum("b c i j k -> b i j k c", grid)[self.mask], self)
+    def gather(self, grid: Tensor) -> Tensor:
+        """Grid (B, C, I, J, K) -> rows (N, C) of the occupied voxels."""
+        return torch.einsum("b c i j k -> b i j k c", grid)[self.mask]
 
-    def padded(self, low: Sequence[int], high: Sequence[int]) -> BoxIndex:
+    def padded(self, before: Sequence[int], after: Sequence[int]) -> BoxIndex:
         """The same voxels in a box that has so many more on either side."""
-        origin = tuple(o - n for o, n in zip(self.origin, low, strict=True))
-        mask = pad(self.mask, _pads(low, high))
-        return BoxIndex(self.backend, mask, origin, self.stride)  # type: ignore[arg-type]
+        i, j, k = (o - n for o, n in zip(self.origin, before, strict=True))
+        return BoxIndex(self.backend, pad(self.mask, _pads(before, after)), (i, j, k), self.stride)
 
 
-class DenseBackend(Fallbacks):
+class DenseBackend(Backend):
     name = "dense"
-
-    def check_device(self, device: torch.device) -> None:
-        """Every device that PyTorch has will do."""
+    dense = True
 
     def index(self, coordinates: Tensor, *, batch_size: int, stride: int) -> tuple[Index, Tensor]:
         points = coordinates.clone()
@@ -80,59 +79,75 @@ class DenseBackend(Fallbacks):
         rows = torch.arange(len(points), device=points.device)
         return BoxIndex(self, mask, tuple(low.tolist()), stride), rows
 
-    def convolution(self, x: SparseTensor, kernel: Tensor, stride: int) -> SparseTensor:
-        weight = _weight(kernel, "k j i n m -> m n i j k")
-        if stride == 1:
-            source = _box(x.index)
-            _check_memory(source.mask.shape, kernel.shape[1] + kernel.shape[2], kernel.device)
-            return source.gather(conv3d(source.spread(x.features), weight, padding=1))
-        source = _even(_box(x.index))
-        _check_memory(source.mask.shape, kernel.shape[1] + kernel.shape[2], kernel.device)
-        return _coarse(source).gather(conv3d(source.spread(x.features), weight, stride=2))
+    def coarsen(self, index: Index) -> Index:
+        even = _even(_box(index))
+        mask = max_pool3d(even.mask.unsqueeze(1).float(), 2).squeeze(1) > 0
+        i, j, k = (origin // 2 for origin in even.origin)
+        return BoxIndex(self, mask, (i, j, k), 2 * even.stride)
 
-    def generative_transposed_convolution(self, x: SparseTensor, kernel: Tensor) -> SparseTensor:
-        source = _box(x.index)
-        _check_memory(source.mask.shape, 8 * (kernel.shape[1] + kernel.shape[2]), kernel.device)
-        ones = torch.ones_like(kernel[:, :1, :1])
-        reach = conv_transpose3d(
-            source.spread(x.features.new_ones(len(x), 1)),
-            _weight(ones, "k j i n m -> n m i j k"),
-            stride=2,
-        )
-        i, j, k = (2 * o for o in source.origin)
-        target = BoxIndex(self, reach[:, 0] > 0.5, (i, j, k), x.stride // 2)
-        weight = _weight(kernel, "k j i n m -> n m i j k")
-        return target.gather(conv_transpose3d(source.spread(x.features), weight, stride=2))
+    def refine(self, index: Index, size: int) -> Index:
+        source = _box(index)
+        _check_memory(source.mask.shape, 8, source.mask.device)
+        ones = torch.ones(1, 1, size, size, size, device=source.mask.device)
+        reached = conv_transpose3d(source.mask.unsqueeze(1).float(), ones, stride=2)
+        i, j, k = (2 * origin for origin in source.origin)
+        return BoxIndex(self, reached[:, 0] > 0.5, (i, j, k), source.stride // 2)
 
-    def transposed_convolution(self, x: SparseTensor, kernel: Tensor, index: Index) -> SparseTensor:
-        source, target = _box(x.index), _box(index)
-        _check_memory(source.mask.shape, 8 * (kernel.shape[1] + kernel.shape[2]), kernel.device)
-        weight = _weight(kernel, "k j i n m -> n m i j k")
-        grid = conv_transpose3d(source.spread(x.features), weight, stride=2)
-        # Cut to the target's box, or padded: a negative pad cuts.
-        first = [2 * o for o in source.origin]
-        end = [o + n for o, n in zip(first, grid.shape[2:], strict=True)]
-        low = [o - t for o, t in zip(first, target.origin, strict=True)]
-        high = [t - e for t, e in zip(_end(target), end, strict=True)]
-        return target.gather(pad(grid, _pads(low, high)))
+    def unite(self, a: Index, b: Index) -> Index:
+        one, other = _common(_box(a), _box(b))
+        return BoxIndex(self, one.mask | other.mask, one.origin, one.stride)
 
-    def prune(self, x: SparseTensor, keep: Tensor) -> SparseTensor:
-        source = _box(x.index)
+    def select(self, index: Index, keep: Tensor) -> Index:
+        source = _box(index)
         mask = source.mask.clone()
         mask[source.mask] = keep
-        return SparseTensor(x.features[keep], BoxIndex(self, mask, source.origin, source.stride))
-
-    def add(self, x: SparseTensor, y: SparseTensor, *, overwrite: bool) -> SparseTensor:
-        a, b = _common(_box(x.index), _box(y.index))
-        union = BoxIndex(self, a.mask | b.mask, a.origin, a.stride)
-        return union.gather(a.spread(x.features) + b.spread(y.features))
-
-    def coarsen(self, index: Index) -> Index:
-        return _coarse(_even(_box(index)))
+        return BoxIndex(self, mask, source.origin, source.stride)
 
     def contains(self, index: Index, other: Index) -> Tensor:
         a, b = _common(_box(index), _box(other))
         return b.mask[a.mask]
+
+    def transfer(
+        self, features: Tensor, source: Index, target: Index, onto: Tensor | None = None
+    ) -> Tensor:
+        here, there = _box(source), _box(target)
+        moved = there.gather(_fit(here.spread(features), _bounds(here), _bounds(there)))
+        return moved if onto is None else onto.add_(moved)
+
+    def convolve(
+        self, features: Tensor, kernel: Tensor, relation: Relation, source: Index, target: Index
+    ) -> Tensor:
+        """At stride 2 the finer grid is cut or padded to what kernels of the coarser one reach."""
+        here, there = _box(source), _box(target)
+        finer = there if relation.scale < 0 else here
+        _check_memory(finer.mask.shape, kernel.shape[1] + kernel.shape[2], kernel.device)
+        grid = here.spread(features)
+        if relation.scale < 0:
+            made = conv_transpose3d(grid, _weight(kernel, "k j i n m -> n m i j k"), stride=2)
+            return there.gather(_fit(made, _reach(here, relation.size), _bounds(there)))
+        weight = _weight(kernel, "k j i n m -> m n i j k")
+        if relation == SAME:
+            return there.gather(conv3d(grid, weight, padding=1))
+        grid = _fit(grid, _bounds(here), _reach(there, relation.size))
+        return there.gather(conv3d(grid, weight, stride=2))
+
+    def correlate(
+        self, features: Tensor, gradient: Tensor, relation: Relation, source: Index, target: Index
+    ) -> Tensor:
+        """A transposed convolution is the gradient of one the other way: the grids change roles."""
+        here, there = _box(source), _box(target)
+        coarse, fine, axes = (there, here, "m n i j k -> k j i n m")
+        to_coarse, to_fine = there.spread(gradient), here.spread(features)
+        if relation.scale < 0:
+            coarse, fine, axes = (here, there, "n m i j k -> k j i n m")
+            to_coarse, to_fine = to_fine, to_coarse
+        options: dict[str, Any] = {"padding": 1}
+        if relation != SAME:
+            to_fine = _fit(to_fine, _bounds(fine), _reach(coarse, relation.size))
+            options = {"stride": 2}
+        size = (to_coarse.shape[1], to_fine.shape[1], *[relation.size] * 3)
+        weight = conv3d_weight(to_fine, size, to_coarse, **options)
+        return torch.einsum(axes, weight).flatten(0, 2)
 
 
 def _box(index: Index) -> BoxIndex:
@@ -148,15 +163,9 @@ def _weight(kernel: Tensor, axes: str) -> Tensor:
 
 def _even(index: BoxIndex) -> BoxIndex:
     """Padded so that the origin and the lengths are even: halving it cuts no coarse voxel."""
-    low = [origin % 2 for origin in index.origin]
-    high = [(n + extra) % 2 for n, extra in zip(index.mask.shape[1:], low, strict=True)]
-    return index.padded(low, high)
-
-
-def _coarse(even: BoxIndex) -> BoxIndex:
-    mask = max_pool3d(even.mask.unsqueeze(1).float(), 2).squeeze(1) > 0
-    i, j, k = (origin // 2 for origin in even.origin)
-    return BoxIndex(even.backend, mask, (i, j, k), 2 * even.stride)
+    before = [origin % 2 for origin in index.origin]
+    after = [(n + extra) % 2 for n, extra in zip(index.mask.shape[1:], before, strict=True)]
+    return index.padded(before, after)
 
 
 def _common(a: BoxIndex, b: BoxIndex) -> tuple[BoxIndex, BoxIndex]:
@@ -172,13 +181,29 @@ def _common(a: BoxIndex, b: BoxIndex) -> tuple[BoxIndex, BoxIndex]:
     return fit(a), fit(b)
 
 
+def _bounds(index: BoxIndex) -> Bounds:
+    return index.origin, _end(index)
+
+
+def _reach(coarse: BoxIndex, size: int) -> Bounds:
+    """What kernels of that size reach from a box, in units of half its stride."""
+    return [2 * n for n in coarse.origin], [2 * n - 2 + size for n in _end(coarse)]
+
+
+def _fit(grid: Tensor, given: Bounds, wanted: Bounds) -> Tensor:
+    """A grid (B, C, I, J, K) that has some bounds, cut or padded to others."""
+    before = [a - b for a, b in zip(given[0], wanted[0], strict=True)]
+    after = [b - a for a, b in zip(given[1], wanted[1], strict=True)]
+    return pad(grid, _pads(before, after))
+
+
 def _end(index: BoxIndex) -> list[int]:
     return [o + n for o, n in zip(index.origin, index.mask.shape[1:], strict=True)]
 
 
-def _pads(low: Sequence[int], high: Sequence[int]) -> list[int]:
-    """What torch's pad takes: the last axis first."""
-    return [n for pair in zip(reversed(low), reversed(high), strict=True) for n in pair]
+def _pads(before: Sequence[int], after: Sequence[int]) -> list[int]:
+    """What torch's pad takes: the last axis first; what is negative cuts."""
+    return [n for pair in zip(reversed(before), reversed(after), strict=True) for n in pair]
 
 
 def _check_memory(shape: Sequence[int], channels: int, device: torch.device) -> None:

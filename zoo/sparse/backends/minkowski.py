@@ -11,7 +11,7 @@ import collections.abc
 import os
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from zoo.errors import BackendError, MissingDependency
-from zoo.sparse.backend import Fallbacks
-from zoo.sparse.relation import kernel_size
-from zoo.sparse.tensor import Index, SparseTensor, pack
+from zoo.sparse.backend import Backend
+from zoo.sparse.relation import SAME, Relation, up
+from zoo.sparse.tensor import Index
 
 HOW_TO_INSTALL = (
     "MinkowskiEngine is not installed: it has to be compiled, see README, section 'MinkowskiEngine'"
@@ -58,14 +58,26 @@ def import_minkowski() -> Any:
     return MinkowskiEngine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ManagedIndex:
-    """A coordinate map of a MinkowskiEngine coordinate manager."""
+    """A coordinate map of a MinkowskiEngine coordinate manager.
+
+    Attributes:
+        backend: what made it.
+        manager: of all maps that come from one input.
+        key: names the map.
+        batch_size: how many items the batch has.
+        device: where the map lies.
+        shared: the key of every index that this one was made of, and which rows (M,) of that are
+            which rows (M,) of this one.
+    """
 
     backend: MinkowskiBackend
     manager: Any
     key: Any
     batch_size: int
+    device: torch.device
+    shared: tuple[tuple[Any, Tensor, Tensor], ...] = ()
 
     @property
     def stride(self) -> int:
@@ -83,15 +95,29 @@ class ManagedIndex:
         return self.backend.engine.CoordinateMapKey(4)
 
     def at(self, key: Any) -> ManagedIndex:
-        return ManagedIndex(self.backend, self.manager, key, self.batch_size)
+        return ManagedIndex(self.backend, self.manager, key, self.batch_size, self.device)
+
+    def rows_in(self, other: ManagedIndex) -> tuple[Tensor, Tensor]:
+        """The rows (M,) here and those (M,) in another index of the coordinates in both."""
+        for key, there, here in self.shared:
+            if key is other.key:
+                return here, there
+        for key, here, there in other.shared:
+            if key is self.key:
+                return here, there
+        pairs = self.manager.kernel_map(self.key, other.key, stride=1, kernel_size=1)
+        here, there = pairs[0].long() if 0 in pairs else torch.empty(2, 0, dtype=torch.int64)
+        return here, there
 
 
-class MinkowskiBackend(Fallbacks):
+class MinkowskiBackend(Backend):
     name = "minkowski"
+    index_bytes = 1200
+    preferred_on = ("cuda",)
 
     def __init__(self) -> None:
         self.engine = import_minkowski()
-        self.mode = import_module("MinkowskiEngineBackend._C").ConvolutionMode.DEFAULT
+        self.compiled = import_module("MinkowskiEngineBackend._C")
 
     def check_device(self, device: torch.device) -> None:
         if device.type != "cpu" and not (device.type == "cuda" and self.engine.is_cuda_available()):
@@ -107,67 +133,142 @@ class MinkowskiBackend(Fallbacks):
             coordinate_map_type=kinds.CUDA if coordinates.is_cuda else kinds.CPU,
         )
         key, (rows, _) = manager.insert_and_map(coordinates.int().contiguous(), stride)
-        return ManagedIndex(self, manager, key, batch_size), rows.long()
-
-    def convolution(self, x: SparseTensor, kernel: Tensor, stride: int) -> SparseTensor:
-        index = _managed(x.index)
-        key = index.key if stride == 1 else index.new_key()
-        return self._convolve("MinkowskiConvolutionFunction", x, kernel, stride, key, False)
-
-    def generative_transposed_convolution(self, x: SparseTensor, kernel: Tensor) -> SparseTensor:
-        key = _managed(x.index).new_key()
-        return self._convolve("MinkowskiConvolutionTransposeFunction", x, kernel, 2, key, True)
-
-    def transposed_convolution(self, x: SparseTensor, kernel: Tensor, index: Index) -> SparseTensor:
-        source, target = _managed(x.index), _managed(index)
-        if source.manager is not target.manager:
-            raise BackendError("backend minkowski upsamples only within what comes from one input")
-        function = "MinkowskiConvolutionTransposeFunction"
-        y = self._convolve(function, x, kernel, 2, target.key, False)
-        return SparseTensor(y.features, index)
-
-    def prune(self, x: SparseTensor, keep: Tensor) -> SparseTensor:
-        index = _managed(x.index)
-        key = index.new_key()
-        function = self.engine.MinkowskiPruningFunction
-        features = function.apply(x.features, keep, index.key, key, index.manager)
-        return SparseTensor(features, index.at(key))
-
-    def add(self, x: SparseTensor, y: SparseTensor, *, overwrite: bool) -> SparseTensor:
-        a, b = _managed(x.index), _managed(y.index)
-        if a.manager is not b.manager:
-            raise BackendError("backend minkowski adds only tensors that come from one input")
-        if a.key == b.key:
-            return x.with_features(x.features + y.features)
-        key = a.new_key()
-        function = self.engine.MinkowskiUnionFunction
-        features = function.apply([a.key, b.key], key, a.manager, x.features, y.features)
-        return SparseTensor(features, a.at(key))
+        return ManagedIndex(self, manager, key, batch_size, coordinates.device), rows.long()
 
     def coarsen(self, index: Index) -> Index:
-        index = _managed(index)
-        return index.at(index.manager.stride(index.key, 2))
+        fine = _managed(index)
+        return fine.at(fine.manager.stride(fine.key, 2))
 
-    def contains(self, index: Index, other: Index) -> Tensor:
-        return torch.isin(pack(index.coordinates), pack(other.coordinates))
+    def refine(self, index: Index, size: int) -> Index:
+        """By a convolution to no channels: it makes the coordinates and keeps the kernel map."""
+        coarse = _managed(index)
+        key = coarse.new_key()
+        features = torch.zeros(len(coarse), 1, device=coarse.device)
+        kernel = features.new_zeros(size**3, 1, 0)
+        self._forward(features, kernel, up(size), coarse, key, expand=True)
+        return coarse.at(key)
 
-    def _convolve(
-        self, function: str, x: SparseTensor, kernel: Tensor, stride: int, key: Any, expand: bool
-    ) -> SparseTensor:
-        engine, index = self.engine, _managed(x.index)
-        generator = engine.KernelGenerator(
-            kernel_size=kernel_size(len(kernel)),
-            stride=stride,
-            expand_coordinates=expand,
-            dimension=3,
+    def unite(self, a: Index, b: Index) -> Index:
+        one, other = _of_one_input(a, b)
+        key = one.new_key()
+        rows = one.manager.union_map([one.key, other.key], key)
+        (of_one, to_one), (of_other, to_other) = rows
+        shared = (one.key, of_one, to_one), (other.key, of_other, to_other)
+        return replace(one.at(key), shared=shared)
+
+    def select(self, index: Index, keep: Tensor) -> Index:
+        """By pruning the numbers of the rows: MinkowskiEngine does not keep their order."""
+        whole = _managed(index)
+        key = whole.new_key()
+        numbers = torch.arange(len(whole), dtype=torch.float64, device=keep.device).unsqueeze(1)
+        prune = self._function("PruningForward", numbers)
+        kept = prune(numbers, keep, whole.key, key, whole.manager._manager).squeeze(1).long()
+        here = torch.arange(len(kept), device=kept.device)
+        return replace(whole.at(key), shared=((whole.key, kept, here),))
+
+    def transfer(
+        self, features: Tensor, source: Index, target: Index, onto: Tensor | None = None
+    ) -> Tensor:
+        rows, to = _managed(source).rows_in(_managed(target))
+        if onto is None:
+            out = features.new_zeros(len(target), features.shape[1])
+            return out.index_copy_(0, to, features[rows])
+        return onto.index_add_(0, to, features[rows])
+
+    def convolve(
+        self, features: Tensor, kernel: Tensor, relation: Relation, source: Index, target: Index
+    ) -> Tensor:
+        here, there = _of_one_input(source, target)
+        return self._forward(features, kernel, relation, here, there.key)
+
+    def correlate(
+        self, features: Tensor, gradient: Tensor, relation: Relation, source: Index, target: Index
+    ) -> Tensor:
+        kernel = features.new_zeros(relation.size**3, features.shape[1], gradient.shape[1])
+        return self._backward(features, kernel, gradient, relation, source, target)[1]
+
+    def differentiate(
+        self,
+        features: Tensor,
+        kernel: Tensor,
+        gradient: Tensor,
+        relation: Relation,
+        source: Index,
+        target: Index,
+        wanted: tuple[bool, bool],
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """MinkowskiEngine computes both at once."""
+        return self._backward(features, kernel, gradient, relation, source, target)
+
+    def _forward(
+        self,
+        features: Tensor,
+        kernel: Tensor,
+        relation: Relation,
+        source: ManagedIndex,
+        key: Any,
+        *,
+        expand: bool = False,
+    ) -> Tensor:
+        """`expand` makes the coordinates that are reached, under a new key."""
+        apply = self._function(f"Convolution{_kind(relation)}Forward", features)
+        region = self._region(relation)
+        out: Tensor = apply(
+            features.contiguous(),
+            kernel.contiguous(),
+            *region,
+            expand,
+            self.compiled.ConvolutionMode.DEFAULT,
+            source.key,
+            key,
+            source.manager._manager,
         )
-        apply = getattr(engine, function).apply
-        features = apply(
-            x.features, kernel.contiguous(), generator, self.mode, index.key, key, index.manager
+        return out
+
+    def _backward(
+        self,
+        features: Tensor,
+        kernel: Tensor,
+        gradient: Tensor,
+        relation: Relation,
+        source: Index,
+        target: Index,
+    ) -> tuple[Tensor, Tensor]:
+        here, there = _of_one_input(source, target)
+        apply = self._function(f"Convolution{_kind(relation)}Backward", features)
+        to_features, to_kernel = apply(
+            features.contiguous(),
+            gradient.contiguous(),
+            kernel.contiguous(),
+            *self._region(relation),
+            self.compiled.ConvolutionMode.DEFAULT,
+            here.key,
+            there.key,
+            here.manager._manager,
         )
-        return SparseTensor(features, index.at(key))
+        return to_features, to_kernel
+
+    def _region(self, relation: Relation) -> tuple[Any, ...]:
+        """Size, stride, dilation, shape and offsets of a kernel."""
+        stride = 1 if relation == SAME else 2
+        cube = self.engine.RegionType.HYPER_CUBE
+        return [relation.size] * 3, [stride] * 3, [1] * 3, cube, torch.IntTensor()
+
+    def _function(self, name: str, features: Tensor) -> Any:
+        return getattr(self.compiled, name + ("GPU" if features.is_cuda else "CPU"))
+
+
+def _kind(relation: Relation) -> str:
+    return "Transpose" if relation.scale < 0 else ""
 
 
 def _managed(index: Index) -> ManagedIndex:
     assert isinstance(index, ManagedIndex)
     return index
+
+
+def _of_one_input(*indices: Index) -> tuple[ManagedIndex, ManagedIndex]:
+    one, other = map(_managed, indices)
+    if one.manager is not other.manager:
+        raise BackendError("backend minkowski combines only tensors that come from one input")
+    return one, other

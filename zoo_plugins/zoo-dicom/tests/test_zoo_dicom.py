@@ -32,9 +32,8 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
     RLELossless,
 )
-from zoo.cli import main
-from zoo.errors import MissingDependency, ReadError, VolumeError
-from zoo.files import read_volume
+from zoo.plugins import MissingDependency, ReadError, VolumeError, read_volume
+from zoo.testing import command
 
 from zoo_dicom import read_folder, read_zip
 
@@ -153,7 +152,7 @@ def test_the_way_back_is_nifti_on_the_same_millimetres(series, tmp_path):
     zoo.create("sparse-completion", settings, backend="torch").save(tmp_path / "model")
     output = tmp_path / "out.nii.gz"
     words = ["predict", f"local-dir:{tmp_path}/model", "-i", series, "-o", output]
-    assert main([*map(str, words), "--threshold", "2900", "-q"]) == 0
+    assert command(*words, "--threshold", "2900", "-q") == 0
     answer, affine = itk(sitk.ReadImage(output))
     scan, wanted = itk_series(series)
     np.testing.assert_allclose(affine, wanted, atol=1e-5)

@@ -4,4 +4,4 @@ from zoo_dicom.readers import read_file, read_folder, read_zip
 
 __all__ = ["read_file", "read_folder", "read_zip"]
 
-zoo_plugin_api_version = 1
+zoo_plugin_api_version = 2

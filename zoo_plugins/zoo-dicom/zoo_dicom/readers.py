@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from zipfile import ZipFile
 
-from zoo.errors import VolumeError
-from zoo.volume import Volume
+from zoo.plugins import Volume, VolumeError
 
 from zoo_dicom.slices import Slice, slices_of
 from zoo_dicom.sources import Source, of_folder, of_zip

@@ -12,7 +12,7 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
-from zoo.errors import VolumeError
+from zoo.plugins import VolumeError
 
 from zoo_dicom.sources import Source
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NoReturn
 from zipfile import ZipFile
 
-from zoo.errors import VolumeError, ZooError
+from zoo.plugins import VolumeError, ZooError
 
 MOST_BYTES = 4 << 30  # of an archive's files, unpacked
 

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.pixels.decoders.base import get_decoder
 from scipy.ndimage import affine_transform
-from zoo.errors import MissingDependency, VolumeError
-from zoo.volume import Volume
+from zoo.plugins import MissingDependency, Volume, VolumeError
 
 from zoo_dicom.slices import Floats, Slice
 from zoo_dicom.sources import Source

@@ -11,7 +11,7 @@ from zoo_mesh.__main__ import main
 from zoo_mesh.surfaces import REACH
 
 from zoo import Volume, registries
-from zoo.errors import VolumeError
+from zoo.plugins import VolumeError
 
 SUFFIXES = ["stl", "ply", "obj"]
 GRID = (48, 44, 40)

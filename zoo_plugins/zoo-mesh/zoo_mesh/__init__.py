@@ -8,5 +8,5 @@ zoo.Volume.of("implant.nii.gz").save("implant.stl")
 from zoo_mesh.files import write
 from zoo_mesh.surfaces import surface
 
-zoo_plugin_api_version = 1
+zoo_plugin_api_version = 2
 __all__ = ["surface", "write"]

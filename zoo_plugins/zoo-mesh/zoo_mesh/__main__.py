@@ -9,8 +9,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from zoo.errors import ConfigError, VolumeError, ZooError
-from zoo.files import atomic_path, check_output, read_volume
+from zoo.plugins import ConfigError, VolumeError, ZooError, atomic_path, check_output, read_volume
 from zoo_mesh.files import encoder
 from zoo_mesh.surfaces import SMOOTH, occupied_voxels, surface
 

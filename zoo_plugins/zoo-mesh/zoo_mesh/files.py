@@ -11,8 +11,7 @@ from typing import Any
 
 from trimesh import Trimesh
 
-from zoo.errors import WriteError
-from zoo.volume import Volume
+from zoo.plugins import Volume, WriteError
 from zoo_mesh.surfaces import SMOOTH, surface
 
 SPACE = b"SPACE=RAS"

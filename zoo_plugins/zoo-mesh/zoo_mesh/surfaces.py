@@ -10,8 +10,7 @@ from scipy.sparse import csr_array, diags_array
 from skimage.measure import marching_cubes
 from trimesh import Trimesh
 
-from zoo.errors import VolumeError
-from zoo.volume import Volume
+from zoo.plugins import Volume, VolumeError
 
 Bools = NDArray[np.bool_]
 Points = NDArray[np.float64]  # (V, 3): voxel indices, or RAS millimetres

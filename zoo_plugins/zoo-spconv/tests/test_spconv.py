@@ -9,13 +9,16 @@ from zoo_spconv import SpconvBackend, pairs
 from zoo_spconv.engine import spconv_ops
 
 import zoo
-from zoo import Volume, registries, sparse
-from zoo.errors import BackendError, MissingDependency
-from zoo.golden import golden_input
-from zoo.sparse import SparseTensor
-from zoo.testing import check_backend
-from zoo.testing.backends import CASES, Bench, check_transposed_convolution
-from zoo.verifying import verify
+from zoo import Volume, registries
+from zoo.plugins import (
+    BackendError,
+    MissingDependency,
+    SparseTensor,
+    reference_input,
+    sparse,
+    verify,
+)
+from zoo.testing import CASES, Bench, check_backend, check_transposed_convolution
 
 SKULL = "skull-completion-64"
 NETWORKS = {
@@ -76,7 +79,7 @@ def test_a_second_run_is_the_same_to_the_last_bit():
 
 
 def test_a_model_that_ships_answers_as_on_the_zoos_own_engine():
-    volume = golden_input(zoo.info(SKULL))
+    volume = reference_input(zoo.info(SKULL))
     found, wanted = (
         zoo.load(SKULL, backend=backend, device="cpu").predict(volume).volume.array
         for backend in ("spconv", "cpu")

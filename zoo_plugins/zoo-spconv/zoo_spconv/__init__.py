@@ -7,5 +7,5 @@ zoo.load("skull-completion-64", backend="spconv")
 
 from zoo_spconv.backend import SpconvBackend
 
-zoo_plugin_api_version = 1
+zoo_plugin_api_version = 2
 __all__ = ["SpconvBackend"]

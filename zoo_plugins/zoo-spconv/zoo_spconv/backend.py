@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from zoo.errors import BackendError
-from zoo.sparse.backends.torch import KeyIndex, TorchBackend
-from zoo.sparse.memory import check_growth
-from zoo.sparse.relation import kernel_size
-from zoo.sparse.tensor import Index, SparseTensor
-from zoo_spconv.convolution import DTYPES, convolve
+from zoo.plugins import SAME, BackendError, Index, KeyIndex, Relation, TorchBackend
+from zoo_spconv.convolution import DTYPES, check_type, convolve, correlate
 from zoo_spconv.engine import spconv_ops
-from zoo_spconv.pairs import Pairs, pairs_to_coarser, pairs_to_finer, pairs_within
+from zoo_spconv.pairs import Pairs, pairs_to_coarser, pairs_within
 
 
 class SpconvBackend(TorchBackend):
@@ -28,6 +23,8 @@ class SpconvBackend(TorchBackend):
     """
 
     name = "spconv"
+    bfloat16 = False
+    index_bytes = 400
 
     def __init__(self) -> None:
         self.cpu_only: bool = spconv_ops().CPU_ONLY_BUILD
@@ -41,40 +38,52 @@ class SpconvBackend(TorchBackend):
                 " spconv and cumm and install the wheel of your CUDA, such as spconv-cu126"
             )
 
-    def convolution(self, x: SparseTensor, kernel: Tensor, stride: int) -> SparseTensor:
-        index = _keyed(x.index)
-        if stride == 1:
-            pairs, target = pairs_within(index), index
-        else:
-            target, pairs = self._level(*pairs_to_coarser(index, 2), 2 * x.stride, index)
-        return _convolved(x.features, kernel, pairs, target)
+    def convolve(
+        self, features: Tensor, kernel: Tensor, relation: Relation, source: Index, target: Index
+    ) -> Tensor:
+        check_type(features)
+        return convolve(features, kernel, _pairs(relation, source, target), len(target))
 
-    def generative_transposed_convolution(self, x: SparseTensor, kernel: Tensor) -> SparseTensor:
-        index, size = _keyed(x.index), kernel_size(len(kernel))
-        target, pairs = self._level(*pairs_to_finer(index, size), x.stride // 2, index)
-        check_growth(len(target), kernel.shape[2], target.stride, kernel.dtype)
-        return _convolved(x.features, kernel, pairs, target)
+    def correlate(
+        self, features: Tensor, gradient: Tensor, relation: Relation, source: Index, target: Index
+    ) -> Tensor:
+        return correlate(features, gradient, _pairs(relation, source, target))
 
-    def transposed_convolution(self, x: SparseTensor, kernel: Tensor, index: Index) -> SparseTensor:
-        """By the kernel map of the convolution from `index`, the other way round."""
-        target = _keyed(index)
-        pairs, keys = pairs_to_coarser(target, kernel_size(len(kernel)))
-        found, rows = _keyed(x.index).find(keys)
-        lacking = torch.full_like(keys, len(x))  # a row of zeros, behind those of x
-        pairs = pairs.to_rows(lacking.masked_scatter(found, rows)).reversed()
-        return _convolved(pad(x.features, (0, 0, 0, 1)), kernel, pairs, target)
+    def differentiate(
+        self,
+        features: Tensor,
+        kernel: Tensor,
+        gradient: Tensor,
+        relation: Relation,
+        source: Index,
+        target: Index,
+        wanted: tuple[bool, bool],
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Both over one kernel map."""
+        pairs = _pairs(relation, source, target)
+        to_features = to_kernel = None
+        if wanted[0]:
+            back = kernel.transpose(1, 2)
+            to_features = convolve(gradient, back, pairs.reversed(), len(source))
+        if wanted[1]:
+            to_kernel = correlate(features, gradient, pairs)
+        return to_features, to_kernel
 
-    def _level(
-        self, pairs: Pairs, keys: Tensor, stride: int, source: KeyIndex
-    ) -> tuple[KeyIndex, Pairs]:
-        """The index of keys (M,) in any order, and the pairs with its rows as targets."""
-        keys, order = keys.sort()
-        index = KeyIndex(self, keys, stride, source.batch_size)
-        return index, pairs.to_rows(order.argsort())
 
+def _pairs(relation: Relation, source: Index, target: Index) -> Pairs:
+    """The kernel map: between two levels that of the finer one's convolution to the coarser.
 
-def _convolved(features: Tensor, kernel: Tensor, pairs: Pairs, target: KeyIndex) -> SparseTensor:
-    return SparseTensor(convolve(features, kernel, pairs, len(target)), target)
+    What is no pair of rows in it, because a coordinate is missing, points behind the last row.
+    """
+    here, there = _keyed(source), _keyed(target)
+    if relation == SAME:
+        return pairs_within(here)
+    fine, coarse = (there, here) if relation.scale < 0 else (here, there)
+    pairs, keys = pairs_to_coarser(fine, relation.size)
+    found, rows = coarse.find(keys)
+    lacking = torch.full_like(keys, len(coarse))
+    pairs = pairs.to_rows(lacking.masked_scatter(found, rows))
+    return pairs.reversed() if relation.scale < 0 else pairs
 
 
 def _keyed(index: Index) -> KeyIndex:

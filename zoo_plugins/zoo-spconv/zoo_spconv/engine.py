@@ -6,7 +6,7 @@ import warnings
 from functools import cache
 from typing import Any
 
-from zoo.errors import MissingDependency
+from zoo.plugins import MissingDependency
 
 HOW_TO_INSTALL = (
     "spconv is not installed: pip install spconv for the CPU, or the wheel of your CUDA, such as"

@@ -13,9 +13,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from zoo.errors import BackendError
-from zoo.sparse.backends.torch import KeyIndex
-from zoo.sparse.tensor import pack
+from zoo.plugins import BackendError, KeyIndex, pack
 from zoo_spconv.engine import spconv_ops
 
 MOST_VOXELS = 2**31 - 1  # of a batch of boxes: spconv's hash tables on the CPU have 32-bit keys
@@ -63,18 +61,12 @@ def pairs_within(index: KeyIndex) -> Pairs:
 def pairs_to_coarser(index: KeyIndex, size: int) -> tuple[Pairs, Tensor]:
     """To every voxel at twice the stride whose kernel reaches here; also its (M,) key."""
     pairs, points, low = _kernel_map(index, size, stride=2)
-    return pairs, _keys(points + low // 2, 2 * index.stride)
+    points += low // 2
+    points[:, 1:] *= 2 * index.stride
+    return pairs, pack(points)
 
 
-def pairs_to_finer(index: KeyIndex, size: int) -> tuple[Pairs, Tensor]:
-    """To every voxel at half the stride that a kernel reaches from here; also its (M,) key."""
-    pairs, points, low = _kernel_map(index, size, stride=2, transposed=True)
-    return pairs, _keys(points + low * 2, index.stride // 2)
-
-
-def _kernel_map(
-    index: KeyIndex, size: int, *, stride: int, transposed: bool = False
-) -> tuple[Pairs, Tensor, Tensor]:
+def _kernel_map(index: KeyIndex, size: int, *, stride: int) -> tuple[Pairs, Tensor, Tensor]:
     """Pairs, the targets' (M, 4) coordinates in their box, and the corner (4,) of the source's box.
 
     Both are in voxels of their level.
@@ -84,7 +76,7 @@ def _kernel_map(
     low = points.amin(0) // 2 * 2 - MARGIN
     low[0] = 0
     shape: list[int] = ((points.amax(0) - low) // 2 * 2 + 2 + MARGIN)[1:].tolist()
-    _check_box(index.batch_size, [2 * n + 2 for n in shape] if transposed else shape)
+    _check_box(index.batch_size, shape)
     ops = spconv_ops()
     targets, table, counts = ops.get_indice_pairs(
         (points - low)[:, SWAPPED].int().contiguous(),
@@ -97,7 +89,7 @@ def _kernel_map(
         dilation=[1] * 3,
         out_padding=[0] * 3,
         subm=stride == 1,
-        transpose=transposed,
+        transpose=False,
     )
     return Pairs(table, counts), targets[:, SWAPPED].long(), low
 
@@ -108,8 +100,3 @@ def _check_box(batch: int, shape: list[int]) -> None:
             f"backend spconv wants a box of at most {MOST_VOXELS:,} voxels, empty ones too; got"
             f" {' x '.join(map(str, (*shape, batch)))}: crop the volume, or take another backend"
         )
-
-
-def _keys(points: Tensor, stride: int) -> Tensor:
-    points[:, 1:] *= stride
-    return pack(points)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from zoo.files import read_volume
+from zoo.plugins import read_volume
 from zoo_vessels.__main__ import write
 from zoo_vessels.anatomy import NUMBER, VESSELS, head
 from zoo_vessels.scans import WINDOW, labels_of, measures, vessel_case

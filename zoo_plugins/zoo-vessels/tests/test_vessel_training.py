@@ -4,25 +4,22 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.errors import ConfigError
-from zoo.loading import select_backend
-from zoo.training.config import TrainingConfig, read_config
-from zoo.training.tasks import make_task
+from zoo.plugins import ConfigError, check_config, read_config, select_backend, training_class
 from zoo_vessels import CARD, training
 from zoo_vessels.network import VesselConfig, VesselSegmentation
-from zoo_vessels.training import VesselTraining, turned
+from zoo_vessels.training import VesselRun, VesselTraining, turned
 
 
 @pytest.fixture
 def task(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "RESOLUTION", 32)
     monkeypatch.setattr(training, "HEADS", 2)
-    config = TrainingConfig(architecture="vessel-segmentation", validation_cases=1)
-    return make_task(config, tmp_path, 16)
+    config = VesselRun(architecture="vessel-segmentation", validation_cases=1)
+    return VesselTraining(config, tmp_path, 16)
 
 
 def test_the_architecture_names_its_task(task):
-    assert type(task) is VesselTraining
+    assert training_class("vessel-segmentation") is VesselTraining
     assert task.facts()["labels"] == ("vessel",)
 
 
@@ -55,10 +52,10 @@ def test_turning_moves_tissues_and_makes_none():
         assert sorted(turned(tissues, np.random.default_rng(seed)).ravel()) == list(range(8))
 
 
-def test_what_is_for_other_tasks_is_refused(tmp_path):
-    config = TrainingConfig(architecture="vessel-segmentation", thorax={"chests": 3})
-    with pytest.raises(ConfigError, match="thorax: vessel-segmentation is trained on"):
-        make_task(config, tmp_path, 16)
+def test_what_is_for_other_tasks_is_refused():
+    config = {"architecture": "vessel-segmentation", "thorax": {"chests": 3}}
+    with pytest.raises(ConfigError, match="thorax: Extra inputs are not permitted"):
+        check_config(config, source="mine.yaml")
 
 
 def test_the_recipe_is_the_one_of_the_weights():

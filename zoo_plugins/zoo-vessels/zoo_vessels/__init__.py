@@ -2,5 +2,5 @@
 
 from pathlib import Path
 
-zoo_plugin_api_version = 1
+zoo_plugin_api_version = 2
 CARD = Path(__file__).parent / "cards" / "vessel-segmentation-128.md"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import zoo
-from zoo.files import make_folder
+from zoo.plugins import make_folder
 from zoo_vessels.scans import WINDOW, measures, vessel_case, volume_of
 
 HELD_OUT = 1_000_000  # seeds from here on are neither trained on nor validated on
@@ -29,9 +29,9 @@ def score(name: str, seeds: range) -> None:
     model, found = zoo.load(name), {}
     for seed in seeds:
         case = vessel_case(seed)
-        answer = model.predict(volume_of(case, case.hu)).volume.array
+        predicted = model.predict(volume_of(case, case.hu)).volume.array
         window = ((case.hu >= WINDOW[0]) & (case.hu <= WINDOW[1])).astype(np.uint8)
-        found[seed] = (*measures(answer, case), measures(window, case)[0])
+        found[seed] = (*measures(predicted, case), measures(window, case)[0])
         _say(f"seed {seed}", [found[seed]])
     _say("mean", list(found.values()))
     _say("median", list(found.values()), np.median)

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data import solids
-from zoo.data.solids import Floats, Noise
+from zoo.plugins import solids
 from zoo_vessels.trees import Segment, Skull, Vector, trees
 
 Tissues = NDArray[np.uint8]
 Spacing = tuple[float, float, float]  # mm
 
-TISSUES = (  # a tissue's number is its place; every tree has a contrast of its own
+TISSUES = (  # a tissue's number is its index; every tree has a contrast of its own
     *("background", "artery", "thin artery", "sinus", "thin sinus", "vein", "thin vein"),
     *("spongy bone", "cortical bone", "film"),
 )
@@ -90,7 +89,7 @@ def _films(tissues: Tissues, skull: Skull, spacing: Spacing, rng: np.random.Gene
 def _bone(tissues: Tissues, skull: Skull, spacing: Spacing, rng: np.random.Generator) -> None:
     """A shell around the brain, with lumps below; spongy within."""
     (x, y, z), outwards, noise = _around(tissues, skull, spacing, rng)
-    bone: Floats = np.maximum(outwards - rng.uniform(3, 6), -outwards)
+    bone: solids.Floats = np.maximum(outwards - rng.uniform(3, 6), -outwards)
     for _ in range(rng.integers(5, 20)):
         point = skull.on_surface(rng)
         point[2] = min(point[2], 2 * skull.middle[2] - point[2])
@@ -104,19 +103,19 @@ def _bone(tissues: Tissues, skull: Skull, spacing: Spacing, rng: np.random.Gener
 
 def _around(
     tissues: Tissues, skull: Skull, spacing: Spacing, rng: np.random.Generator
-) -> tuple[tuple[Floats, Floats, Floats], Floats, Floats]:
+) -> tuple[tuple[solids.Floats, solids.Floats, solids.Floats], solids.Floats, solids.Floats]:
     """Coordinates of all voxels, distances outwards from the brain, mm, and noise within +-1."""
     shape, voxel = np.array(tissues.shape), np.array(spacing)
     x, y, z = _centres(0 * shape, shape, shape / 2 - 0.5, voxel)
     extent = float((shape * voxel).max())
-    noise = Noise.draw(rng, extent, 18, 1).on_grid(x.ravel(), y.ravel(), z.ravel())
+    noise = solids.Noise.draw(rng, extent, 18, 1).on_grid(x.ravel(), y.ravel(), z.ravel())
     (a, b, c), (d, e, f) = skull.middle.tolist(), skull.radii.tolist()
     return (x, y, z), solids.ellipsoid(x, y, z, (a, b, c), (d, e, f)) + 2.5 * noise, noise
 
 
 def _centres(
     low: NDArray[np.intp], high: NDArray[np.intp], middle: Vector, voxel: Vector
-) -> tuple[Floats, Floats, Floats]:
+) -> tuple[solids.Floats, solids.Floats, solids.Floats]:
     """Of the voxels low to high: x (I, 1, 1), y (1, J, 1) and z (1, 1, K), mm."""
     x, y, z = (
         ((np.arange(first, last) - origin) * size).astype(np.float32)

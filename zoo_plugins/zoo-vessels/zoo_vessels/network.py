@@ -6,8 +6,7 @@ from typing import Literal
 
 from torch import nn
 
-from zoo.architectures.segmentation import SegmentationConfig, SparseSegmentation
-from zoo.layers import Residual
+from zoo.plugins import Residual, SegmentationConfig, SparseSegmentation
 
 
 class VesselConfig(SegmentationConfig):
@@ -20,11 +19,11 @@ class VesselSegmentation(SparseSegmentation):
     """Two more convolutions at tensor stride 1, where alone a tube two voxels wide is a tube.
 
     Attributes:
-        training_task: the class that trains it, for `zoo train`.
+        training: the class that trains it, for `zoo train`.
     """
 
     config_class: type[SegmentationConfig] = VesselConfig
-    training_task = "zoo_vessels.training:VesselTraining"
+    training = "zoo_vessels.training:VesselTraining"
 
     def __init__(self, config: VesselConfig) -> None:
         super().__init__(config)

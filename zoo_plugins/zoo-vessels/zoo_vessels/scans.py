@@ -1,4 +1,4 @@
-"""CT angiograms of generated heads, and how well an answer fits one."""
+"""CT angiograms of generated heads, and how well a prediction fits one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from zoo.data.solids import Floats
-from zoo.metrics import dice
-from zoo.volume import Volume
+from zoo import Volume
+from zoo.plugins import dice, solids
 from zoo_vessels.anatomy import TISSUES, VESSELS, Head, Tissues, head
 
 FILLING = 150.0, 600.0  # HU of contrast medium
@@ -43,9 +42,9 @@ def volume_of(case: VesselCase, array: NDArray[Any]) -> Volume:
     return Volume(array, affine)
 
 
-def measures(answer: NDArray[np.uint8], case: VesselCase) -> tuple[float, float]:
-    """Dice, and the share of the centrelines' voxels that an answer (R, R, R) has."""
-    return dice(answer, case.labels), float((answer[tuple(case.centrelines.T)] > 0).mean())
+def measures(predicted: NDArray[np.uint8], case: VesselCase) -> tuple[float, float]:
+    """Dice, and the share of the centrelines' voxels that a prediction (R, R, R) has."""
+    return dice(predicted, case.labels), float((predicted[tuple(case.centrelines.T)] > 0).mean())
 
 
 def labels_of(tissues: Tissues) -> Tissues:
@@ -53,7 +52,7 @@ def labels_of(tissues: Tissues) -> Tissues:
     return ((tissues >= VESSELS[0]) & (tissues <= VESSELS[-1])).astype(np.uint8)
 
 
-def intensities(tissues: Tissues, rng: np.random.Generator) -> Floats:
+def intensities(tissues: Tissues, rng: np.random.Generator) -> solids.Floats:
     """HU float32 of the same shape: a scan, in most of which what is faint was set to zero."""
     background = rng.uniform(-60, 20)
     hu = _means(background, rng)[tissues]
@@ -72,7 +71,7 @@ def intensities(tissues: Tissues, rng: np.random.Generator) -> Floats:
     return hu
 
 
-def _means(background: float, rng: np.random.Generator) -> Floats:
+def _means(background: float, rng: np.random.Generator) -> solids.Floats:
     """HU of every tissue in this scan; thin vessels fill their voxels in part."""
     means = {"background": background, "film": rng.uniform(60, 250)}
     means |= {"spongy bone": rng.uniform(200, 700), "cortical bone": rng.uniform(700, 1500)}

@@ -1,0 +1,102 @@
+"""Measurements: real ones on a tiny grid, each in its own process."""
+
+import json
+
+import numpy as np
+import pytest
+
+from zoo.benchmark._measure import Spec
+from zoo.benchmark._suite import Row, machine, plot, run_measurement
+from zoo.benchmark.command import table
+from zoo.cli import main
+
+SMALL = (2, 2, 4, 4, 4, 4, 16)
+
+
+@pytest.fixture
+def spec(tmp_path):
+    grid = np.zeros((20, 20, 20), dtype=bool)
+    grid[3:17, 3:17, 3:17] = True
+    grid[5:15, 5:15, 5:15] = False
+    np.save(tmp_path / "grid.npy", grid)
+    facts = {"volume": str(tmp_path / "grid.npy"), "backend": "torch", "threads": 1}
+    return lambda **change: Spec(**({"work": "forward", "channels": SMALL} | facts | change))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("work", "channels"),
+    [("forward", SMALL), ("train", SMALL), ("convolution", (1, 2)), ("index", (1, 1))],
+)
+def test_a_measurement_has_seconds_memory_and_voxels(spec, work, channels):
+    result = run_measurement(spec(work=work, channels=channels))
+    assert result["seconds"] > 0 and result["repeats"] >= 1 and result["peak_memory"] > 0
+    assert result["voxels"] == 14**3 - 10**3
+
+
+@pytest.mark.slow
+def test_a_measurement_that_fails_says_why(spec):
+    assert "unknown backend" in run_measurement(spec(backend="tohrc"))["error"]
+    assert "error" in run_measurement(spec(work="no such work"))
+
+
+@pytest.mark.slow
+def test_command_prints_ratios(tmp_path, capsys):
+    path = tmp_path / "result.json"
+    words = ["bench", "--resolutions", "16", "--backends", "cpu,torch", "-o", str(path), "--json"]
+    assert main(words) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result == json.loads(path.read_text())
+    assert result["machine"]["cores"] >= 1 and "torch" in result["machine"]["versions"]
+    rows = {(row["work"], row["channels"], row["backend"]): row for row in result["rows"]}
+    own, other = (rows["forward", "2,2,4,4,4,4,16", name] for name in ("cpu", "torch"))
+    assert own["time_ratio"] == own["memory_ratio"] == 1
+    assert other["time_ratio"] == pytest.approx(other["seconds"] / own["seconds"])
+    cold, warm = (rows[f"{start} start", "2,2,4,4,4,4,16", "cpu"] for start in ("cold", "warm"))
+    assert all(start["seconds"] > 0 and start["first"] > 0 for start in (cold, warm))
+    assert table(result)[0]["backend"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--resolutions", "a"], "--resolutions takes numbers"),
+        (["--channels", "1,2"], "--channels: channels"),
+        (["--backends", "tohrc"], "torch"),
+        (["--volume", "nothing.nii.gz"], "no such file"),
+        (["--plot", "no/such/folder.png"], "mkdir"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_measured(words, message, capsys):
+    assert main(["bench", *words]) == 2
+    complaint = capsys.readouterr().err
+    assert message in complaint and complaint.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_chest_is_measured_in_a_u_net(capsys):
+    words = "--task segmentation --channels 2,4,4 --resolutions 16 --backends torch,dense --train"
+    assert main(["bench", *words.split(), "--json"]) == 0
+    rows = {
+        (row["work"], row["backend"]): row for row in json.loads(capsys.readouterr().out)["rows"]
+    }
+    assert all(row["error"] is None for row in rows.values())
+    assert {work for work, _ in rows} == {"index", "forward", "train"}
+    assert 0 < rows["forward", "torch"]["voxels"] < 16**3
+    assert main(["bench", "--task", "magic"]) == 2
+
+
+@pytest.mark.slow
+def test_plot_is_written(tmp_path):
+    pytest.importorskip("matplotlib")
+    rows = [
+        Row(work="forward", resolution=r, channels="2", backend=b, seconds=r, peak_memory=10**8)
+        for b in ("cpu", "dense")
+        for r in (64, 128)
+    ]
+    plot(rows, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_machine_is_described():
+    assert machine()["processor"] and machine()["memory"] > 1e8

@@ -1,0 +1,250 @@
+"""The command line on good input: what is written, what is printed, what is skipped."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from command_line import KEEP_ALL, contents, hollow_box, save_model, start
+
+import zoo
+from zoo import registries
+from zoo.cli import main
+
+pytestmark = pytest.mark.slow
+
+COMMANDS = ["list", "info", "predict", "evaluate", "train", "phantom", "doctor"]
+COMMANDS += ["bench", "convert", "download", "push", "verify"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def filling_model(tmp_path_factory):
+    """Its answer is the whole grid."""
+    return save_model(tmp_path_factory.mktemp("filling"), thresholds=KEEP_ALL)
+
+
+@pytest.fixture
+def run(capfd):
+    """Run a command that must succeed in silence; returns what it printed."""
+
+    def run(*words):
+        status = main(list(map(str, words)))
+        printed, complaints = capfd.readouterr()
+        assert (status, complaints) == (0, "")
+        return printed
+
+    return run
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """A folder of three volumes; the second is damaged."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name in ("a.nii.gz", "b.nii.gz", "c.d.nrrd"):
+        hollow_box().save(folder / name)
+    (folder / "b.nii.gz").write_bytes((folder / "b.nii.gz").read_bytes()[:90])
+    (folder / "notes.txt").write_text("no volume")
+    return folder
+
+
+def test_every_command_has_help_that_fits_80_columns():
+    processes = {command: start(*command.split(), "--help") for command in ("", *COMMANDS)}
+    helps = {command: process.communicate(timeout=60) for command, process in processes.items()}
+    for command, (printed, complaints) in helps.items():
+        assert (processes[command].returncode, complaints) == (0, "")
+        assert f"Usage: zoo {command}" in printed
+        assert max(map(len, printed.splitlines())) <= 80
+    assert all(f" {command} " in helps[""][0] for command in COMMANDS)
+
+
+def test_predict_writes_everything_on_the_grid_of_the_input(filling_model, run, tmp_path):
+    given = hollow_box()
+    given.save(tmp_path / "in.nii.gz")
+    names = {"-i": "in.nii.gz", "-o": "out.nii.gz", "--implant": "implant.nii.gz"}
+    names |= {"--report": "report.json", "--preview": "preview.png"}
+    words = [word for key, name in names.items() for word in (key, tmp_path / name)]
+    printed = run("predict", filling_model, *words)
+    assert "712 occupied voxels" in printed and printed.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names.values())
+    answer, implant = (zoo.Volume.of(tmp_path / names[key]) for key in ("-o", "--implant"))
+    assert answer.shape == implant.shape == given.shape
+    for volume in (answer, implant):
+        np.testing.assert_allclose(volume.affine, given.affine, atol=1e-5)
+    outside = np.ones(given.shape)
+    outside[4:15, 4:14, 4:12] = 0  # the hollow is a speck beside it
+    assert answer.array.all() and np.array_equal(implant.array, outside)
+    assert (tmp_path / "preview.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_report_states_the_facts(filling_model, run, tmp_path):
+    hollow_box().save(tmp_path / "in.nii.gz")
+    words = ["-i", tmp_path / "in.nii.gz", "-o", tmp_path / "out.nii", "--backend", "cpu"]
+    run("predict", filling_model, *words, "--report", tmp_path / "report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["voxels_in"], report["voxels_out"]) == (712, 20 * 18 * 16)
+    assert report["backend"] == "cpu" and report["versions"]["zoo"] == zoo.__version__
+    assert report["peak_memory"] > 1e6
+    assert all(seconds >= 0 for seconds in report["timings"].values())
+    for digest in (report["sha256"]["weights"], report["sha256"]["input"]):
+        assert re.fullmatch("[0-9a-f]{64}", digest)
+
+
+@pytest.mark.parametrize("suffix", ["nrrd", "npz"])
+def test_predict_reads_and_writes_other_formats(suffix, model, run, tmp_path):
+    hollow_box().save(tmp_path / f"in.{suffix}")
+    run("predict", model, "-i", tmp_path / f"in.{suffix}", "-o", tmp_path / f"out.{suffix}")
+    answer = zoo.Volume.of(tmp_path / f"out.{suffix}")
+    np.testing.assert_allclose(answer.affine, hollow_box().affine)
+    assert answer.array[hollow_box().array != 0].all()
+
+
+def test_threshold_makes_a_scan_binary(model, run, tmp_path):
+    scan = np.where(hollow_box().array, 900, -1000).astype(np.int16)
+    scan[0, 0, 0] = 199
+    zoo.Volume(scan).save(tmp_path / "in.nii.gz")
+    words = ["-i", tmp_path / "in.nii.gz", "-o", tmp_path / "out.nii.gz"]
+    assert "712 occupied" in run("predict", model, *words, "--threshold", "200")
+    assert "713 occupied" in run("predict", model, *words, "--threshold", "198.5")
+
+
+def test_quiet_prints_nothing(model, run, tmp_path):
+    hollow_box().save(tmp_path / "in.nii.gz")
+    words = ["-i", tmp_path / "in.nii.gz", "-o", tmp_path / "out.nii.gz"]
+    assert run("predict", model, *words, "-q") == ""
+    assert (tmp_path / "out.nii.gz").exists()
+
+
+def test_names_are_printed_as_they_are(model, run, tmp_path):
+    """Neither wrapped nor read as markup."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    hollow_box().save(folder / "a [red] :skull:.npz")
+    words = ["-i", folder / "a [red] :skull:.npz", "-o", folder / "out.npz"]
+    assert run("predict", model, *words).startswith(f"{folder}/a [red] :skull:.npz: 712")
+
+
+def test_folder_goes_on_after_a_failure_and_loads_the_model_once(
+    model, scans, tmp_path, capfd, monkeypatch
+):
+    loads = []
+    monkeypatch.setattr("zoo.models.loading.fill", lambda *given: loads.append(given))
+    out, facts = tmp_path / "out", tmp_path / "facts"
+    assert main(["predict", model, "-i", f"{scans}", "-o", f"{out}", "--report", f"{facts}"]) == 2
+    printed, complaints = capfd.readouterr()
+    assert len(loads) == 1
+    assert printed.count("712 occupied voxels") == 2
+    first, last = complaints.splitlines()
+    assert f"{scans}/b.nii.gz" in first and "1 of 3 inputs failed" in last
+    assert sorted(path.name for path in out.iterdir()) == ["a.nii.gz", "c.d.nrrd"]
+    assert sorted(path.name for path in facts.iterdir()) == ["a.json", "c.d.json"]
+
+
+def test_debug_shows_where_a_case_of_several_failed(model, scans, capfd, tmp_path, monkeypatch):
+    def predict(self, volume, **options):
+        raise TypeError("a plugin's own mistake")
+
+    monkeypatch.setattr(zoo.Model, "predict", predict)
+    words = ["predict", model, "-i", str(scans), "-o", str(tmp_path / "out")]
+    assert main(words) == 2
+    complaint = capfd.readouterr().err
+    assert "unexpected TypeError: a plugin's own mistake; --debug" in complaint
+    assert "Traceback" not in complaint
+    assert main([*words, "--debug"]) == 2
+    assert "in predict\n    raise TypeError" in capfd.readouterr().err
+
+
+def test_resume_skips_what_is_done(model, scans, run, tmp_path):
+    (scans / "b.nii.gz").unlink()
+    out = tmp_path / "out"
+    words = ["predict", model, "-i", scans, "-o", out, "--resume"]
+    assert "skipped, its outputs exist" not in run(*words)
+    (out / "c.d.nrrd").unlink()
+    before = contents(out)
+    assert run(*words).count("skipped, its outputs exist") == 1
+    after = contents(out)
+    assert after[out / "a.nii.gz"] == before[out / "a.nii.gz"]
+    assert out / "c.d.nrrd" in after
+
+
+def test_several_inputs_go_to_a_folder(model, scans, run, tmp_path):
+    words = ["-i", scans / "a.nii.gz", "-i", scans / "c.d.nrrd", "-o", tmp_path / "out"]
+    run("predict", model, *words)
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_list_shows_and_filters_models(run, monkeypatch):
+    card = zoo.Card(
+        name="a-model",
+        task="completion",
+        architecture="sparse-completion",
+        input={"spacing": [1] * 3, "finest": [1] * 3, "coarsest": [1] * 3},
+    )
+    monkeypatch.setattr(registries.cards, "own", {"a-model": card})
+    assert re.search(r"a-model +completion +sparse-completion +zoo", run("list"))
+    (row,) = json.loads(run("list", "a-*", "--task", "completion", "--json"))
+    assert row["name"] == "a-model"
+    assert json.loads(run("list", "--task", "segmentation", "--json")) == []
+    assert "no model matches 'b*'" in run("list", "b*")
+
+
+def test_info_states_the_card(model, run):
+    card = json.loads(run("info", model, "--json"))
+    assert card["config"]["channels"] == [2, 2, 4, 4, 4, 4, 16]
+    lines = run("info", model).splitlines()
+    assert "  channels    2, 2, 4, 4, 4, 4, 16" in lines
+    assert f"  sha256      {card['weights']['sha256']}" in lines
+    assert max(map(len, lines)) <= 80
+
+
+def test_doctor_tries_every_backend(run):
+    checks = json.loads(run("doctor", "--json"))["backends"]
+    assert {"torch", "cpu", "minkowski"} <= {check["name"] for check in checks}
+    assert all(check["works"] or len(check["detail"]) > 20 for check in checks)
+    assert next(check for check in checks if check["name"] == "torch")["works"]
+    assert re.search(r"torch +zoo +yes", run("doctor"))
+
+
+def test_phantoms_of_a_seed_have_the_same_bytes(run, tmp_path):
+    for folder, seed in (("one", 5), ("two", 5), ("other", 6)):
+        words = ["--resolution", 16, "--seed", seed, "--count", 1]
+        run("phantom", "skull", "-o", tmp_path / folder, *words)
+    one, two, other = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in files(tmp_path / name)}
+        for name in ("one", "two", "other")
+    )
+    names = {f"{part}/000.nii.gz" for part in ("complete_skull", "defective_skull", "implant")}
+    assert {str(path) for path in one} == names
+    assert one == two and one != other
+
+
+def files(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_broken_card_of_a_plugin_leaves_the_others_listed(tmp_path, monkeypatch, capsys):
+    from importlib import metadata
+
+    import catalogue
+
+    info = tmp_path / "plug_cards-3.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plug_cards\nVersion: 3.1\n")
+    (info / "entry_points.txt").write_text("[zoo_cards]\nbroken-model = plug_cards:card\n")
+    (tmp_path / "plug_cards.py").write_text("card = '/no/such/card.md'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(catalogue, "AVAILABLE_ENTRY_POINTS", metadata.entry_points())
+    assert main(["list"]) == 0
+    printed = capsys.readouterr()
+    assert "skull-completion-64" in printed.out and "broken-model" in printed.out
+    assert "plug_cards 3.1" in printed.out and "plug_cards 3.1 is not usable" in printed.err
+    assert main(["list", "--task", "completion", "--json"]) == 0
+    assert "broken-model" not in capsys.readouterr().out
+    assert main(["doctor"]) == 0
+    assert "plug_cards 3.1 is not usable" in capsys.readouterr().out
+    assert main(["info", "broken-model"]) == 2

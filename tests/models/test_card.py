@@ -1,0 +1,75 @@
+"""Cards: the schema, and every card that ships."""
+
+import pytest
+import yaml
+
+import zoo
+from zoo import registries
+from zoo.errors import ConfigError
+from zoo.models.card import parse_card
+from zoo.models.hub import sha256_of
+from zoo.models.loading import build_network
+from zoo.registries import shipped_cards
+
+BLOCK = {
+    "name": "some-model",
+    "task": "completion",
+    "architecture": "sparse-completion",
+    "config": {"channels": [2, 2, 4, 4, 4, 4, 16]},
+    "input": {"spacing": [3, 3, 3], "finest": [2, 2, 2], "coarsest": [4, 4, 4]},
+    "weights": {"repo": "org/repo", "file": "model.safetensors", "sha256": "0" * 64},
+}
+
+
+def text_of(block, **front):
+    return f"---\n{yaml.safe_dump({'license': 'mit', 'zoo': block, **front})}---\n\n# Prose\n"
+
+
+def test_a_card_reads_and_writes_back():
+    card = parse_card(text_of(BLOCK), source="here")
+    assert card.name == "some-model" and card.text == "# Prose\n"
+    assert card.metadata == {"license": "mit"}
+    assert parse_card(card.to_markdown(), source="there") == card
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("# no front matter", "front matter"),
+        ("---\na: [\n---\n", "not YAML"),
+        ("---\nlicense: mit\n---\n", "block `zoo:`"),
+        ("---\nzoo: !!python/object/apply:os.system ['true']\n---\n", "not YAML"),
+        (text_of(BLOCK | {"task": "magic"}), "task: .*got 'magic'"),
+        (text_of(BLOCK | {"tsk": "x"}), "tsk: "),
+        (text_of(BLOCK | {"weights": BLOCK["weights"] | {"sha256": "12"}}), "weights.sha256: "),
+        (text_of(BLOCK | {"weights": BLOCK["weights"] | {"file": "../x"}}), "weights.file: "),
+        (text_of(BLOCK | {"name": "../../x"}), "name: "),
+    ],
+)
+def test_bad_cards_are_refused_in_one_line(content, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        parse_card(content, source="here.md")
+    assert str(caught.value).startswith("here.md: ") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", registries.cards.names())
+def test_shipped_card_has_its_weights_and_says_what_must_be_said(name):
+    card = zoo.info(name)
+    assert card.name == name
+    assert sha256_of(shipped_cards() / f"{name}.safetensors") == card.weights.sha256
+    assert (shipped_cards() / f"{name}.yaml").is_file()
+    assert "zoo evaluate" in card.text and "zoo train" in card.text
+    assert "phantom" in card.text and "esearch use" in card.text
+    assert card.metadata["license"] and card.metadata["library_name"] == "sparse-volume-zoo"
+    network = build_network(card)
+    assert sum(p.numel() for p in network.parameters()) > 0
+
+
+def test_models_are_listed():
+    assert "skull-completion-64" in zoo.list_models()
+    assert zoo.list_models("skull-*-64", task="completion") == ["skull-completion-64"]
+    assert zoo.list_models("nothing*") == []
+    assert zoo.list_models(task="segmentation") == ["thorax-segmentation-128"]
+    finer = [f"skull-superres-{n}" for n in (128, 256, 512)]
+    assert zoo.list_models(task="super-resolution") == finer
+    assert [zoo.info(name).after for name in finer] == [None, *finer[:2]]

@@ -1,0 +1,67 @@
+"""Plans against what predictions really take."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import zoo
+from zoo.cli import main
+from zoo.errors import VolumeError
+from zoo.volumes.volume import Volume
+from zoo.volumes.voxels import pooled
+
+
+@pytest.fixture(scope="module")
+def model():
+    return zoo.create("sparse-completion", {"channels": [2, 2, 4, 4, 4, 4, 16]}, backend="cpu")
+
+
+def hollow(size):
+    grid = np.zeros((size,) * 3, dtype=bool)
+    grid[2:-2, 2:-2, 2:-2] = True
+    grid[4:-4, 4:-4, 4:-4] = False
+    return grid
+
+
+def test_plan_counts_and_is_in_proportion(model):
+    small, large = (model.plan(hollow(size)) for size in (40, 160))
+    assert small.voxels == hollow(40).sum() and small.shape == (40, 40, 40)
+    assert large.voxels == hollow(160).sum()
+    assert all(plan.seconds > 0 and plan.free_memory > 0 for plan in (small, large))
+
+
+def test_a_plan_is_in_proportion(model, monkeypatch):
+    """By a clock and a process that are held still."""
+    ticks = iter(range(100))
+    monkeypatch.setattr("zoo.models.plan.perf_counter", lambda: next(ticks))  # a second a run
+    process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=10**8))
+    monkeypatch.setattr("zoo.models.plan.psutil.Process", lambda: process)
+    small, large = (model.plan(hollow(size)) for size in (40, 160))
+    assert small.seconds == 1  # the whole of it is the trial
+    assert large.seconds > 2
+    needed = [plan.peak_memory - 10**8 for plan in (small, large)]
+    assert needed[1] / needed[0] == pytest.approx(large.voxels / small.voxels, rel=0.3)
+
+
+def test_plan_refuses_what_predict_refuses(model):
+    with pytest.raises(VolumeError, match="more than two values"):
+        model.plan(np.arange(27.0).reshape(3, 3, 3))
+
+
+def test_pooling_keeps_any():
+    grid = np.zeros((5, 4, 3), dtype=bool)
+    grid[4, 1, 2] = True
+    assert pooled(grid, 2).shape == (3, 2, 2)
+    assert np.argwhere(pooled(grid, 2)).tolist() == [[2, 0, 1]]
+
+
+def test_command_line_plan_writes_nothing(tmp_path, capsys):
+    Volume(hollow(20), np.diag([3.2, 3.2, 3.2, 1])).save(tmp_path / "in.nii.gz")
+    assert (
+        main(["predict", "skull-completion-64", "-i", str(tmp_path / "in.nii.gz"), "--plan"]) == 0
+    )
+    printed = capsys.readouterr().out
+    assert f"{hollow(20).sum():,} occupied voxels in 20 x 20 x 20" in printed
+    assert " s and a peak of " in printed and " GB on cpu" in printed
+    assert [path.name for path in tmp_path.iterdir()] == ["in.nii.gz"]

@@ -1,0 +1,182 @@
+"""What is saved, pushed and pulled again, with the real client and a Hub on loopback."""
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from command_line import KEEP_ALL, hollow_box
+from hub_server import Refuse, Reset
+from safetensors import safe_open
+
+import zoo
+from zoo import cli
+from zoo.errors import ConfigError, HubError
+
+CHANNELS = [2, 2, 4, 4, 4, 4, 16]
+FILES = {
+    *("README.md", "config.json", "model.safetensors"),
+    *("golden-input.nii.gz", "golden-answer.nii.gz"),
+}
+
+
+@pytest.fixture
+def model():
+    torch_seed(0)
+    config = {"channels": CHANNELS, "thresholds": [-1.05] * 6}
+    return zoo.create("sparse-completion", config)
+
+
+def torch_seed(seed):
+    import torch
+
+    torch.manual_seed(seed)
+
+
+@pytest.fixture
+def writer(hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_write")
+    return hub
+
+
+def contents(hub, repo, revision="main"):
+    repository = hub.repositories[repo]
+    files = repository.commits[repository.resolve(revision)]
+    return {name: file.content for name, file in files.items() if name != ".gitattributes"}
+
+
+@pytest.mark.slow
+def test_what_was_pushed_loads_back_and_predicts_the_same(writer, model):
+    published = model.push_to_hub("lab/mine")
+    assert set(contents(writer, "lab/mine")) == FILES
+    pulled = zoo.load("hf-hub:lab/mine")
+    assert pulled.card.weights.sha256 == published.sha256
+    assert pulled.card.weights.repo == "lab/mine"
+    assert published.name == f"hf-hub:lab/mine@{writer.repositories['lab/mine'].branches['main']}"
+    volume = hollow_box()
+    wanted, got = (each.predict(volume) for each in (model, pulled))
+    assert (got.volume.array == wanted.volume.array).all()
+    assert np.count_nonzero(got.volume.array) > np.count_nonzero(volume.array)
+    again = zoo.load(published.name).push_to_hub("lab/other")
+    assert again.sha256 == published.sha256
+
+
+@pytest.mark.slow
+def test_the_same_model_gives_the_same_bytes_in_every_process(tmp_path):
+    code = (
+        "import sys, torch, zoo; torch.manual_seed(0);"
+        "zoo.create('sparse-completion', backend='torch').save(sys.argv[1])"
+    )
+    for name in "ab":
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=True)
+    one, other = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in "ab"
+    )
+    assert one == other and set(one) == FILES
+
+
+def test_the_weights_say_what_they_are(model, tmp_path):
+    model.save(tmp_path / "made")
+    with safe_open(tmp_path / "made/model.safetensors", "np") as file:
+        assert file.metadata() == {
+            "architecture": "sparse-completion",
+            "format": "pt",
+            "zoo_version": zoo.__version__,
+        }
+    card = zoo.info(f"local-dir:{tmp_path}/made")
+    assert card.metadata["library_name"] == "sparse-volume-zoo"
+    assert "completion" in card.metadata["tags"]
+
+
+def test_branches_and_private_repositories(writer, model, monkeypatch):
+    model.push_to_hub("lab/mine", private=True, revision="trial")
+    assert writer.repositories["lab/mine"].private
+    assert set(contents(writer, "lab/mine", "trial")) == FILES
+    assert not contents(writer, "lab/mine")
+    assert zoo.info("hf-hub:lab/mine@trial").task == "completion"
+    model.push_to_hub("lab/mine", revision="trial")  # again: it is all there
+
+
+def test_nothing_private_goes_to_a_public_repository(writer, model):
+    model.push_to_hub("lab/mine")
+    writer.requests.clear()
+    with pytest.raises(HubError, match="lab/mine is public"):
+        model.push_to_hub("lab/mine", private=True)
+    assert not any("commit" in line for line in writer.requests)
+
+
+@pytest.mark.parametrize(
+    ("token", "said"), [("hf_read", "needs write access"), ("hf_wrong", "hf auth login")]
+)
+def test_a_token_that_may_not_write_is_told_so(hub, model, monkeypatch, token, said):
+    hub.publish("lab/mine", {"README.md": b""})
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(HubError, match=said) as caught:
+        model.push_to_hub("lab/mine")
+    assert "\n" not in str(caught.value) and "lab/mine was not pushed" in str(caught.value)
+    assert set(contents(hub, "lab/mine")) == {"README.md"}
+
+
+@pytest.mark.parametrize(
+    ("where", "fault"),
+    [
+        ("POST /api/repos/create", Refuse(500)),
+        ("PUT /objects", Refuse(403)),
+        ("POST .*/commit/main", Refuse(500)),
+        ("POST .*/commit/main", Reset()),
+    ],
+)
+def test_a_push_that_fails_leaves_the_repository_as_it_was(writer, model, where, fault):
+    before = writer.publish("lab/mine", {"README.md": b"as it was"})
+    writer.fault(where, fault)
+    with pytest.raises(HubError, match="lab/mine was not pushed"):
+        model.push_to_hub("lab/mine")
+    assert writer.repositories["lab/mine"].branches == {"main": before}
+    writer.traps.clear()
+    model.push_to_hub("lab/mine")
+    assert set(contents(writer, "lab/mine")) == FILES
+
+
+def test_only_a_repositorys_name_is_pushed_to(model):
+    for repo in ("mine", "lab/mine@main", "../mine", "a/b/c"):
+        with pytest.raises(ConfigError, match="ORG/REPO"):
+            model.push_to_hub(repo)
+
+
+def test_the_command(writer, tmp_path, capsys):
+    words = ["push", "skull-completion-64", "lab/skulls", "--json"]
+    assert cli.main(words) == 0
+    said = json.loads(capsys.readouterr().out)
+    shipped = zoo.info("skull-completion-64").weights.sha256
+    pushed = contents(writer, "lab/skulls")
+    assert said["sha256"] == shipped == hashlib.sha256(pushed["model.safetensors"]).hexdigest()
+    assert zoo.info(said["name"]).text == zoo.info("skull-completion-64").text
+    assert cli.main(["push", "skull-completion-64", "lab/skulls"]) == 0
+    assert "load it as hf-hub:lab/skulls@" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_train_push_load_predict(writer, tmp_path, capsys, monkeypatch):
+    """The whole way of a lab that publishes, and of another that has an empty cache."""
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(
+        f"architecture: sparse-completion\nconfig: {{channels: {CHANNELS},"
+        f" thresholds: {KEEP_ALL}}}\nphantoms: {{resolution: 24, skulls: 2, jitter: 0}}\n"
+        "steps: 2\nbatch_size: 2\nvalidation_cases: 1\nstatistics_batches: 1\n"
+    )
+    out = tmp_path / "run"
+    assert cli.main(["train", str(recipe), "-o", str(out), "--workers", "0"]) == 0
+    made = f"local-dir:{out}/model"
+    assert cli.main(["push", made, "lab/trained"]) == 0
+    volume = tmp_path / "skull.nii.gz"
+    hollow_box().save(volume)
+    answers = []
+    for name in (made, "hf-hub:lab/trained"):
+        answer = tmp_path / f"{len(answers)}.nii.gz"
+        assert cli.main(["predict", name, "-i", str(volume), "-o", str(answer), "-q"]) == 0
+        answers.append(zoo.Volume.of(answer).array)
+    assert (answers[0] == answers[1]).all() and answers[0].sum() > hollow_box().array.sum()
+    facts = zoo.load("hf-hub:lab/trained").origin.facts
+    assert len(facts["training_config_sha256"]) == 64

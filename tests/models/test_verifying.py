@@ -1,0 +1,91 @@
+"""Golden cases: what a model must answer on every backend."""
+
+import json
+
+import numpy as np
+import pytest
+from command_line import save_model
+
+import zoo
+from zoo import cli
+from zoo.models.reference_case import INPUT, PREDICTION, differing, reference_input
+from zoo.models.verifying import verify
+from zoo.registries import shipped_cards
+from zoo.tasks._reference_inputs import EDGE
+from zoo.volumes.files import read_volume, write_volume
+
+MODELS = [path.stem for path in sorted(shipped_cards().glob("*.md"))]
+
+
+def test_a_golden_input_is_tiny_and_has_something_to_do():
+    for name in MODELS:
+        card = zoo.info(name)
+        volume = reference_input(card)
+        assert volume.shape == (EDGE,) * 3
+        finer = 2 if card.task == "super-resolution" else 1
+        assert np.allclose(volume.spacing, finer * np.array(card.input.spacing))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_of_the_zoo_answers_as_it_should(name):
+    """On the zoo's own engine and on MinkowskiEngine, which share no code."""
+    verdicts = {verdict.backend: verdict for verdict in verify(name, ["cpu", "minkowski"])}
+    assert verdicts["cpu"].works and verdicts["cpu"].agrees
+    assert verdicts["cpu"].voxels > 100
+    assert verdicts["minkowski"].agrees or "not installed" in verdicts["minkowski"].detail
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_golden_answer_is_more_than_the_input(name):
+    paths = [shipped_cards() / f"{name}.{file}" for file in (INPUT, PREDICTION)]
+    given, answer = map(read_volume, paths)
+    assert sum(path.stat().st_size for path in paths) < 40_000
+    if zoo.info(name).labels:
+        assert len(np.unique(answer.array)) > 3
+    else:
+        assert np.count_nonzero(answer.array) > 1.01 * np.count_nonzero(given.array)
+
+
+def test_another_answer_is_found_out(tmp_path, capsys):
+    name = save_model(tmp_path / "made")
+    words = ["verify", name, "--backends", "torch,cpu"]
+    assert cli.main([*words, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["backend"] for row in rows] == ["torch", "cpu"]
+    assert all(row["agrees"] and not row["differing"] for row in rows)
+    path = tmp_path / "made" / PREDICTION
+    answer = read_volume(path)
+    changed = answer.array.copy()
+    changed[:4] ^= 1
+    write_volume(answer.with_array(changed), path)
+    assert cli.main(words) == 2
+    streams = capsys.readouterr()
+    assert f"{4 * EDGE**2:,} of" in streams.err and "2 checks failed" in streams.err
+    assert f"{4 * EDGE**2:,} of" in streams.out
+
+
+def test_what_does_not_work_here_is_no_disagreement(tmp_path, capsys, monkeypatch):
+    from zoo.sparse.backends.reference import TorchBackend
+
+    def refuse(*_):
+        raise zoo.errors.BackendError("not on this machine")
+
+    name = save_model(tmp_path / "made")
+    monkeypatch.setattr(TorchBackend, "index_from_grids", refuse, raising=False)
+    monkeypatch.setattr(TorchBackend, "index", refuse)
+    assert cli.main(["verify", name, "--backends", "torch"]) == 0
+    assert "not on this machine" in capsys.readouterr().out
+
+
+def test_a_model_without_a_golden_case_says_so(tmp_path, capsys):
+    name = save_model(tmp_path / "made")
+    (tmp_path / "made" / INPUT).unlink()
+    assert cli.main(["verify", name]) == 2
+    assert "has no reference case" in capsys.readouterr().err
+
+
+def test_volumes_of_other_shapes_differ_everywhere():
+    one = zoo.Volume(np.zeros((2, 2, 2), np.uint8), np.eye(4))
+    other = zoo.Volume(np.zeros((2, 2, 3), np.uint8), np.eye(4))
+    assert differing(one, one) == 0 and differing(one, other) == 12

@@ -1,0 +1,149 @@
+"""How super-resolution and segmentation are scored, and `zoo evaluate` for both."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import zoo
+from zoo.cli import main
+from zoo.errors import ConfigError, VolumeError
+from zoo.evaluation import Settings, evaluate_cases
+from zoo.models.card import Card
+from zoo.models.loading import build_network
+from zoo.models.model import Model
+from zoo.models.prediction import Prediction
+from zoo.sparse import select_backend, torch_device
+from zoo.tasks.segmentation._scoring import SegmentationScoring
+from zoo.tasks.super_resolution._scoring import coarsened, super_resolution_score
+from zoo.volumes.contract import InputContract
+
+REPORT = {"timings": {"network": 1.5}, "peak_memory": 7}
+
+
+def answered(volume):
+    return Prediction(volume, None, volume, REPORT)
+
+
+def test_coarse_voxels_hold_whole_fine_ones():
+    fine = zoo.Volume(np.zeros((5, 4, 6), np.uint8), np.diag([1.0, 2, 3, 1]))
+    array = fine.array.copy()
+    array[3, 0, 0] = array[4, 3, 5] = 1
+    coarse, whole = coarsened(fine.with_array(array), 2)
+    assert coarse.shape == (2, 2, 3) and whole.shape == (4, 4, 6)
+    assert np.argwhere(coarse.array).tolist() == [[1, 0, 0]]
+    np.testing.assert_allclose(coarse.spacing, (2, 4, 6))
+    for volume in (coarse, whole):
+        np.testing.assert_allclose(volume.affine @ [-0.5, -0.5, -0.5, 1], [-0.5, -1, -1.5, 1])
+    with pytest.raises(VolumeError, match="wanted 8 voxels or more"):
+        coarsened(fine, 8)
+
+
+def test_super_resolution_is_compared_with_interpolation():
+    truth = np.zeros((4, 4, 4), bool)
+    truth[0, 0, 0] = truth[2:, 2:, 2:] = True
+    coarse, fine = coarsened(zoo.Volume(truth), 2)
+    answer = truth.copy()
+    answer[0, 0, 1] = True  # one of 64 voxels is wrong
+    score = super_resolution_score("a", answered(zoo.Volume(answer * 1)), coarse, fine)
+    assert score.dice == pytest.approx(2 * 9 / (10 + 9))
+    assert score.reconstruction_error == pytest.approx(100 / 64)
+    assert score.nearest_error == pytest.approx(100 * 7 / 64)  # the rest of the first block
+    # Each of the two coarse voxels spreads over its block and fades at its corner towards others.
+    assert 0 < score.linear_error <= score.nearest_error and score.voxels == 10
+    best = min(score.nearest_error, score.linear_error)
+    assert score.error_ratio == pytest.approx(score.reconstruction_error / best)
+    assert (score.seconds, score.peak_memory) == (1.5, 7)
+    with pytest.raises(VolumeError, match="wanted a prediction on the ground truth's grid"):
+        super_resolution_score("a", answered(zoo.Volume(answer[:2] * 1)), coarse, fine)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("skull-completion-64", {"chain": True}, "skull-completion-64: chain: "),
+        ("thorax-segmentation-128", {"factor": 3}, "thorax-segmentation-128: factor: "),
+        ("thorax-segmentation-128", {"threshold": 3.0}, "leave --threshold out"),
+    ],
+)
+def test_settings_of_another_task_are_refused(name, settings, said, tmp_path):
+    with pytest.raises(ConfigError, match=said):
+        evaluate_cases(name, tmp_path, settings=settings)
+
+
+def card():
+    contract = InputContract.around(12.0, kind="intensity", windows=[[-200, 1000]])
+    return Card(
+        name="mine",
+        task="segmentation",
+        architecture="sparse-segmentation",
+        config={"channels": [2, 2], "classes": 3},
+        input=contract,
+        labels=["left atrium", "aorta"],
+    )
+
+
+def test_structures_are_scored_one_by_one():
+    truth, answer = np.zeros((2, 6, 6, 6), np.uint8)
+    truth[1:3, 1:3, 1:3] = 1
+    truth[4, 4, 4] = 2
+    answer[1:3, 1:3, 1:2] = 1
+    answer[4, 4, 4] = 2
+    scoring = SegmentationScoring(card(), Settings(model="mine", weights=None))
+    score = scoring.compare("a", answered(zoo.Volume(answer)), zoo.Volume(truth))
+    facts = score.model_dump()
+    assert facts["dice_left_atrium"] == pytest.approx(2 * 4 / 12) and facts["dice_aorta"] == 1
+    assert facts["mean_dice"] == pytest.approx((2 / 3 + 1) / 2)
+    assert facts["hd95"] == pytest.approx(0.5)  # 1 mm, and none
+    assert facts["voxels"] == 5 and not scoring.is_empty(score)
+    assert list(scoring.measures)[:3] == ["mean_dice", "dice_left_atrium", "dice_aorta"]
+
+
+@pytest.mark.slow
+def test_evaluate_scores_a_segmentation(tmp_path, capsys):
+    place = torch_device("cpu")
+    organs = ("oesophagus", "heart", "trachea", "aorta")
+    made = card().model_copy(
+        update={"labels": organs, "config": {"channels": [2, 2], "classes": 5}}
+    )
+    model = Model(build_network(made), made, select_backend("torch", place), place)
+    model.save(tmp_path / "model")
+    data = tmp_path / "data"
+    words = f"phantom thorax -o {data} --resolution 32 --count 2"
+    assert main(words.split()) == 0
+    words = f"evaluate local-dir:{tmp_path / 'model'} --data {data} -o {tmp_path / 'out'} --json"
+    capsys.readouterr()
+    assert main(words.split()) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert [case["case"] for case in facts["cases"]] == ["Patient_01", "Patient_02"]
+    assert set(facts["summary"]) >= {"mean_dice", "dice_heart", "hd95", "seconds"}
+    (picture,) = (tmp_path / "out").glob("worst-1-Patient*.png")
+    with Image.open(picture) as image:
+        assert image.width == 1200
+    assert main([*words.split()[:-1], "--resume"]) == 0
+    assert "mean Dice" in capsys.readouterr().out
+
+
+def test_evaluate_scores_super_resolution(tmp_path, capsys):
+    place = torch_device("cpu")
+    contract = InputContract.around(204.8 / 32, 0.66, 1.34)
+    made = Card(
+        name="finer",
+        task="super-resolution",
+        architecture="sparse-super-resolution",
+        config={"channels": [2, 2, 4, 4], "thresholds": [-9] * 3},
+        input=contract,
+    )
+    model = Model(build_network(made), made, select_backend("torch", place), place)
+    model.save(tmp_path / "model")
+    assert main(f"phantom skull -o {tmp_path / 'data'} --resolution 32".split()) == 0
+    words = f"evaluate local-dir:{tmp_path / 'model'} --data {tmp_path / 'data'}"
+    capsys.readouterr()
+    assert main([*words.split(), "--json"]) == 0
+    (case,) = json.loads(capsys.readouterr().out)["cases"]
+    # It keeps all of every voxel that it makes: the blocks of nearest interpolation, or more.
+    assert case["reconstruction_error"] >= case["nearest_error"] > 0
+    assert case["error_ratio"] >= 1
+    assert main([*words.split(), "--factor", "4"]) == 0  # straight to the fine grid
+    assert "ratio" in capsys.readouterr().out

@@ -1,0 +1,48 @@
+import numpy as np
+
+from zoo.volumes.components import largest_component, without_specks
+
+
+def grid(*boxes):
+    made = np.zeros((30, 30, 30), dtype=bool)
+    for box in boxes:
+        made[tuple(slice(*span) for span in box)] = True
+    return made
+
+
+LARGE = ((2, 12), (2, 12), (2, 5))
+SECOND = ((20, 26), (20, 26), (20, 23))
+SPECK = ((20, 23), (2, 5), (27, 29))
+
+
+def test_specks_go_and_component_of_stay():
+    assert (without_specks(grid(LARGE, SECOND, SPECK)) == grid(LARGE, SECOND)).all()
+
+
+def test_one_component_or_none_stays_as_it_is():
+    assert (without_specks(grid(SPECK)) == grid(SPECK)).all()
+    assert not without_specks(grid()).any()
+
+
+def test_component_of_that_touch_at_a_corner_are_one():
+    corner = ((12, 13), (12, 13), (5, 6))
+    assert without_specks(grid(LARGE, corner))[12, 12, 5]
+
+
+def test_component_of_are_those_of_a_second_library():
+    from scipy.ndimage import label
+
+    from zoo.volumes.components import _component_of
+
+    for share in (0.02, 0.06, 0.1):
+        random = np.random.default_rng(4).random((20, 23, 19)) < share
+        points = np.argwhere(random)
+        wanted = label(random, np.ones((3, 3, 3)))[0][random]
+        got = _component_of(points, random.shape)
+        assert len(set(zip(got, wanted, strict=True))) == len(set(wanted)) == len(set(got)) > 1
+
+
+def test_the_largest_component_alone():
+    assert (largest_component(grid(SPECK, SECOND, LARGE)) == grid(LARGE)).all()
+    corner = ((12, 13), (12, 13), (5, 6))
+    assert (largest_component(grid(LARGE, corner, SPECK)) == grid(LARGE, corner)).all()

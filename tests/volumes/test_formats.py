@@ -1,0 +1,392 @@
+"""File formats: geometry and values survive, and agree with other libraries."""
+
+import builtins
+import gzip
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+from test_volume import AFFINES, numbered, oblique, orientation_id
+
+from zoo.errors import MissingDependency, ReadError, VolumeError
+from zoo.volumes.files import read_volume, write_volume
+from zoo.volumes.volume import Volume
+
+FORMATS = ["nii", "nii.gz", "nrrd", "nhdr", "npz"]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("affine", AFFINES, ids=orientation_id)
+def test_round_trip(affine, suffix, tmp_path):
+    volume = Volume(numbered(), affine)
+    write_volume(volume, tmp_path / f"v.{suffix}")
+    back = read_volume(tmp_path / f"v.{suffix}")
+    assert back.array.dtype == volume.array.dtype
+    assert back.array.tobytes() == volume.array.tobytes()
+    assert np.allclose(back.affine, affine, rtol=0, atol=1e-5)
+    assert back.orientation == volume.orientation
+
+
+@pytest.mark.parametrize("suffix", [*FORMATS, "npy"])
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, np.flip])
+def test_memory_layout_does_not_matter(suffix, layout, tmp_path):
+    array = layout(numbered())
+    write_volume(Volume.of(array), tmp_path / f"v.{suffix}")
+    assert np.array_equal(read_volume(tmp_path / f"v.{suffix}").array, array)
+
+
+@pytest.mark.parametrize("suffix", ["nii.gz", "nrrd", "npz"])
+def test_same_volume_gives_same_bytes(suffix, tmp_path):
+    for name in ("a", "b"):
+        write_volume(Volume.of(numbered()), tmp_path / f"{name}.{suffix}")
+    first, second = ((tmp_path / f"{name}.{suffix}").read_bytes() for name in ("a", "b"))
+    assert first == second
+    if suffix == "nii.gz":
+        assert first[4:8] == bytes(4), "no time stamp in the gzip header"
+
+
+def shifted(affine, millimetres):
+    moved = affine.copy()
+    moved[:3, 3] += millimetres
+    return moved
+
+
+def save_nifti(path, *, qform_code, sform_code, unit="mm", image_type=nib.Nifti1Image):
+    affine = oblique() @ np.diag([-1, 1, 1, 1])
+    image = image_type(numbered(), affine)
+    image.set_qform(shifted(affine, 5), qform_code)
+    image.set_sform(shifted(affine, -7), sform_code)
+    image.header.set_xyzt_units(unit)
+    image.to_filename(path)
+    return nib.load(path)
+
+
+@pytest.mark.parametrize("unit", ["mm", "meter", "micron", "unknown"])
+@pytest.mark.parametrize(("qform_code", "sform_code"), [(1, 4), (1, 0), (0, 2), (0, 0), (3, 3)])
+def test_nifti_header_survives(qform_code, sform_code, unit, tmp_path):
+    path, copy = tmp_path / "in.nii", tmp_path / "out.nii"
+    before = save_nifti(path, qform_code=qform_code, sform_code=sform_code, unit=unit)
+    volume = read_volume(path)
+    write_volume(volume.with_array(volume.array + 1), copy)
+    after = nib.load(copy)
+    assert after.header.get_xyzt_units()[0] == unit
+    assert np.allclose(after.affine, before.affine, atol=1e-5)
+    for form in ("get_qform", "get_sform"):
+        (matrix, code), (expected, expected_code) = (
+            getattr(image, form)(coded=True) for image in (after, before)
+        )
+        assert code == expected_code
+        assert (matrix is None) == (expected is None)
+        assert matrix is None or np.allclose(matrix, expected, atol=1e-5)
+    millimetres = {"mm": 1, "unknown": 1, "meter": 1000, "micron": 0.001}[unit]
+    assert np.allclose(volume.spacing, np.array(before.header.get_zooms()) * millimetres)
+
+
+@pytest.mark.parametrize(("qform_code", "sform_code"), [(1, 4), (1, 0), (0, 0)])
+def test_nifti_frame_follows_canonical(qform_code, sform_code, tmp_path):
+    save_nifti(tmp_path / "in.nii", qform_code=qform_code, sform_code=sform_code)
+    volume = read_volume(tmp_path / "in.nii")
+    canonical = volume.canonical()
+    write_volume(canonical, tmp_path / "out.nii")
+    back = read_volume(tmp_path / "out.nii")
+    assert np.allclose(back.affine, canonical.affine, atol=1e-5)
+    assert (volume.orientation, back.orientation) == ("LAS", "RAS")
+    if qform_code:
+        assert (back.frame.qform_code, back.frame.sform_code) == (qform_code, sform_code)
+        assert np.allclose(back.frame.qform, canonical.frame.qform, atol=1e-5)
+
+
+def test_affine_wins_over_a_frame_that_contradicts_it(tmp_path):
+    save_nifti(tmp_path / "in.nii", qform_code=1, sform_code=1)
+    frame = read_volume(tmp_path / "in.nii").frame
+    write_volume(Volume(numbered(), AFFINES[7], frame), tmp_path / "out.nii")
+    assert np.allclose(nib.load(tmp_path / "out.nii").affine, AFFINES[7])
+
+
+def test_reads_nifti_2(tmp_path):
+    image = save_nifti(
+        tmp_path / "v.nii.gz", qform_code=1, sform_code=1, image_type=nib.Nifti2Image
+    )
+    assert isinstance(image, nib.Nifti2Image)
+    volume = read_volume(tmp_path / "v.nii.gz")
+    assert np.array_equal(volume.array, numbered())
+    assert np.allclose(volume.affine, image.affine)
+
+
+def test_reads_big_endian_and_scaled_nifti(tmp_path):
+    image = nib.Nifti1Image(numbered(), np.eye(4), nib.Nifti1Header(endianness=">"))
+    image.header.set_slope_inter(2, -1024)
+    image.to_filename(tmp_path / "v.nii")
+    volume = read_volume(tmp_path / "v.nii")
+    assert volume.array.dtype.isnative
+    assert np.array_equal(volume.array, nib.load(tmp_path / "v.nii").get_fdata())
+
+
+@pytest.mark.parametrize("suffix", ["nii", "npy"])
+def test_a_volume_does_not_follow_its_file(suffix, tmp_path):
+    path = tmp_path / f"v.{suffix}"
+    write_volume(Volume.of(numbered()), path)
+    volume = read_volume(path)
+    path.write_bytes(bytes(path.stat().st_size))
+    assert np.array_equal(volume.array, numbered())
+
+
+def test_plain_integers_stay_integers(tmp_path):
+    nib.Nifti1Image(numbered(), np.eye(4)).to_filename(tmp_path / "v.nii")
+    assert read_volume(tmp_path / "v.nii").array.dtype == np.int16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["nii", "nii.gz", "nrrd", "npy"])
+def test_reading_makes_no_float_copy(suffix, tmp_path):
+    path = tmp_path / f"v.{suffix}"
+    voxels = 192**3
+    write_volume(Volume.of(np.zeros((192, 192, 192), np.uint8)), path)
+    code = f"""
+import tracemalloc
+from zoo.volumes.files import read_volume
+import zoo.volumes.formats.nifti, zoo.volumes.formats.nrrd, zoo.volumes.formats.numpy, nrrd
+tracemalloc.start()
+volume = read_volume({str(path)!r})
+print(tracemalloc.get_traced_memory()[1])
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    copies = int(run.stdout) / voxels
+    assert copies < (5 if suffix == "nrrd" else 1.3)  # pynrrd makes copies of its own
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stored"),
+    [
+        (bool, np.uint8),
+        (np.float16, np.float32),
+        (np.longdouble, np.float64),
+        (np.int64, np.uint8),
+        (np.uint64, np.uint8),
+        (np.float32, np.float32),
+        (np.uint16, np.uint16),
+    ],
+)
+def test_nifti_dtypes(dtype, stored, tmp_path):
+    array = numbered().astype(dtype)
+    write_volume(Volume.of(array), tmp_path / "v.nii")
+    back = read_volume(tmp_path / "v.nii").array
+    assert back.dtype == stored
+    assert np.array_equal(back, array)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "stored"),
+    [(-1, 255, np.int16), (0, 2**15, np.int32), (0, 2**32 - 1, np.uint32)],
+)
+def test_nifti_narrows_wide_integers(low, high, stored, tmp_path):
+    array = np.array([low, high]).reshape(1, 1, 2)
+    write_volume(Volume.of(array), tmp_path / "v.nii")
+    back = read_volume(tmp_path / "v.nii").array
+    assert back.dtype == stored
+    assert np.array_equal(back, array)
+
+
+def test_nifti_refuses_integers_beyond_32_bits(tmp_path):
+    with pytest.raises(VolumeError, match=r"v\.nii: wanted integers that fit 32 bits, got -1 to"):
+        write_volume(Volume.of(np.array([-1, 2**32]).reshape(1, 1, 2)), tmp_path / "v.nii")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nrrd_stores_bool_and_half(tmp_path):
+    for dtype, stored in [(bool, np.uint8), (np.float16, np.float32), (np.int64, np.int64)]:
+        write_volume(Volume.of(numbered().astype(dtype)), tmp_path / "v.nrrd")
+        assert read_volume(tmp_path / "v.nrrd").array.dtype == stored
+
+
+@pytest.mark.parametrize("suffix", ["nii", "nrrd", "nhdr"])
+@pytest.mark.parametrize("affine", [oblique(), AFFINES[13]], ids=orientation_id)
+def test_physical_points_agree_with_simpleitk(affine, suffix, tmp_path):
+    sitk = pytest.importorskip("SimpleITK")
+    index = (1, 0, 3)
+    array = np.zeros((2, 3, 4), np.uint8)
+    array[index] = 9
+    expected = (affine @ [*index, 1])[:3]
+
+    write_volume(Volume(array, affine), tmp_path / f"ours.{suffix}")
+    image = sitk.ReadImage(str(tmp_path / f"ours.{suffix}"))
+    assert image[index] == 9
+    assert np.allclose(lps_point(image, index), expected, atol=1e-4)
+
+    sitk.WriteImage(image, str(tmp_path / f"theirs.{suffix}"))
+    volume = read_volume(tmp_path / f"theirs.{suffix}")
+    assert volume.array[index] == 9
+    assert np.allclose((volume.affine @ [*index, 1])[:3], expected, atol=1e-4)
+
+
+def lps_point(image, index):
+    x, y, z = image.TransformIndexToPhysicalPoint(index)
+    return -x, -y, z
+
+
+def write_nrrd_text(path, geometry):
+    """A raw 2x3x4 uint8 NRRD whose geometry fields are given as text."""
+    header = f"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 3 4\nencoding: raw\n{geometry}\n\n"
+    path.write_bytes(header.encode() + numbered(dtype=np.uint8).tobytes(order="F"))
+    return path
+
+
+GEOMETRY = "space: {}\nspace directions: (2,0,0) (0,3,0) (0,0,4)\nspace origin: (10,20,30)"
+
+
+@pytest.mark.parametrize(
+    ("space", "signs"),
+    [
+        ("left-posterior-superior", (-1, -1, 1)),
+        ("LPS", (-1, -1, 1)),
+        ("right-anterior-superior", (1, 1, 1)),
+        ("RAS", (1, 1, 1)),
+        ("left-anterior-superior", (-1, 1, 1)),
+        ("LAS", (-1, 1, 1)),
+    ],
+)
+def test_nrrd_spaces(space, signs, tmp_path):
+    volume = read_volume(write_nrrd_text(tmp_path / "v.nrrd", GEOMETRY.format(space)))
+    assert np.array_equal(volume.array, numbered())
+    assert np.array_equal(volume.affine[:3, :3], np.diag([2, 3, 4]) * signs)
+    assert np.array_equal(volume.affine[:3, 3], np.array([10, 20, 30]) * signs)
+
+
+@pytest.mark.parametrize("geometry", ["spacings: 2 3 4", "kinds: domain domain domain", "#"])
+def test_nrrd_without_directions_is_read_as_simpleitk_does(geometry, tmp_path):
+    sitk = pytest.importorskip("SimpleITK")
+    path = write_nrrd_text(tmp_path / "v.nrrd", geometry)
+    point = lps_point(sitk.ReadImage(str(path)), (1, 2, 3))
+    assert np.allclose((read_volume(path).affine @ [1, 2, 3, 1])[:3], point)
+
+
+def test_nrrd_units(tmp_path):
+    units = GEOMETRY.format("RAS") + '\nspace units: "{0}" "{0}" "{0}"'
+    volume = read_volume(write_nrrd_text(tmp_path / "v.nrrd", units.format("cm")))
+    assert volume.spacing == (20, 30, 40)
+    with pytest.raises(VolumeError, match=r"wanted space units of mm, got .*inch"):
+        read_volume(write_nrrd_text(tmp_path / "v.nrrd", units.format("inch")))
+
+
+def test_nrrd_refuses_an_unknown_space(tmp_path):
+    with pytest.raises(VolumeError, match=r"wanted a space of .*, got 'scanner-xyz'"):
+        read_volume(write_nrrd_text(tmp_path / "v.nrrd", GEOMETRY.format("scanner-xyz")))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_nrrd_with_a_channel_axis(channels, tmp_path):
+    header = f"NRRD0004\ntype: uint8\ndimension: 4\nsizes: {channels} 2 3 4\nencoding: raw\n"
+    header += "space: RAS\nspace directions: none (2,0,0) (0,3,0) (0,0,4)\n\n"
+    array = numbered((channels, 2, 3, 4), np.uint8)
+    path = tmp_path / "v.nrrd"
+    path.write_bytes(header.encode() + array.tobytes(order="F"))
+    if channels == 1:
+        assert np.array_equal(read_volume(path).array, array[0])
+    else:
+        with pytest.raises(VolumeError, match=r"one number per voxel, got shape \(3, 2, 3, 4\)"):
+            read_volume(path)
+
+
+def test_nhdr_names_the_data_file_that_is_missing(tmp_path):
+    write_volume(Volume.of(numbered()), tmp_path / "v.nhdr")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["v.nhdr", "v.raw.gz"]
+    (tmp_path / "v.raw.gz").unlink()
+    with pytest.raises(ReadError, match=r"v\.nhdr: .*v\.raw\.gz"):
+        read_volume(tmp_path / "v.nhdr")
+
+
+def test_nrrd_without_pynrrd_names_the_extra(tmp_path, monkeypatch):
+    write_volume(Volume.of(numbered()), tmp_path / "v.nrrd")
+    real_import = builtins.__import__
+
+    def no_nrrd(name, *args, **kwargs):
+        if name == "nrrd":
+            raise ImportError(name)
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", no_nrrd)
+    with pytest.raises(MissingDependency, match=r"pip install 'sparse-volume-zoo\[nrrd\]'"):
+        read_volume(tmp_path / "v.nrrd")
+
+
+def test_npy_and_npz(tmp_path):
+    np.save(tmp_path / "v.npy", numbered())
+    assert np.array_equal(read_volume(tmp_path / "v.npy").affine, np.eye(4))
+    np.savez(tmp_path / "v.npz", array=numbered(), affine=oblique())
+    assert np.array_equal(read_volume(tmp_path / "v.npz").affine, oblique())
+    np.savez(tmp_path / "w.npz", mask=numbered())
+    with pytest.raises(ReadError, match=r"w\.npz: .*no entry named 'array' among \['mask'\]"):
+        read_volume(tmp_path / "w.npz")
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz"])
+def test_pickles_are_refused(suffix, tmp_path):
+    pickled = np.array([[[{}]]], dtype=object)
+    path = tmp_path / f"v.{suffix}"
+    np.save(path, pickled) if suffix == "npy" else np.savez(path, array=pickled)
+    with pytest.raises(ReadError, match="allow_pickle=False"):
+        read_volume(path)
+
+
+def test_damaged_gzip_is_noticed(tmp_path):
+    path = tmp_path / "v.nii.gz"
+    noise = np.random.default_rng(0).integers(0, 255, (16, 16, 16), np.uint8)
+    write_volume(Volume.of(noise), path)
+    with gzip.open(path, "wb", compresslevel=0) as stream:
+        stream.write(nib.Nifti1Image(noise, np.eye(4)).to_bytes())
+    damaged = bytearray(path.read_bytes())
+    damaged[-1000] ^= 1  # a stored voxel; the checksum no longer fits
+    path.write_bytes(damaged)
+    with pytest.raises(ReadError, match=r"v\.nii\.gz: .*CRC"):
+        read_volume(path)
+
+
+def test_nifti_without_any_spacing_is_refused(tmp_path):
+    """The reader's library would silently take 1 mm."""
+    image = nib.Nifti1Image(np.zeros((2, 3, 4), np.uint8), None)
+    image.header["pixdim"][2] = 0
+    path = tmp_path / "no_spacing.nii"
+    path.write_bytes(image.header.binaryblock + bytes(4 + 24))
+    with pytest.raises(VolumeError, match=r"no_spacing.nii: wanted voxels of some size"):
+        read_volume(path)
+
+
+HOSTILE = "\x1b]0;owned\x07"  # a terminal would change its title
+
+
+def hostile_nifti(path):
+    """A header with control characters for a magic string."""
+    nib.Nifti1Image(numbered(), np.eye(4)).to_filename(path)
+    content = bytearray(path.read_bytes())
+    content[344:348] = b"\x1b]\x9b\x07"
+    path.write_bytes(content)
+
+
+def hostile_nrrd(path):
+    write_volume(Volume.of(numbered()), path)
+    path.write_bytes(path.read_bytes().replace(b"encoding: gzip", f"encoding: {HOSTILE}".encode()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "make"), [("v.nii", hostile_nifti), ("v.nrrd", hostile_nrrd)])
+def test_what_a_hostile_file_says_reaches_no_terminal(name, make, tmp_path):
+    make(tmp_path / name)
+    code = f"import zoo; zoo.Volume.of({str(tmp_path / name)!r})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stderr.startswith("Traceback")  # nothing was printed before
+    assert "zoo.errors.ReadError: " in run.stderr
+    assert not set(run.stderr) & set("\x1b\x07\x9b")
+
+
+def test_a_header_is_mended_without_a_word_and_nibabels_logger_stays(tmp_path, caplog):
+    path = tmp_path / "v.nii"
+    nib.Nifti1Image(numbered(), np.eye(4)).to_filename(path)
+    content = bytearray(path.read_bytes())
+    content[80:84] = np.float32(-1).tobytes()  # a spacing, which nibabel makes positive
+    path.write_bytes(content)
+    assert np.array_equal(read_volume(path).array, numbered())
+    assert not caplog.records
+    nib.Nifti1Image.from_filename(path)
+    assert "pixdim" in caplog.text

@@ -1,1 +1,0 @@
-"""Architectures: one file each, a typed config and a network."""

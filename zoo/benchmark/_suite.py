@@ -1,0 +1,240 @@
+"""A series of measurements: which backends on which work, ratios between them, and a figure."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from pydantic import BaseModel
+
+from zoo import registries
+from zoo.benchmark._measure import Spec
+from zoo.errors import MissingDependency
+from zoo.models import versions
+from zoo.volumes import atomic_path, pooled, read_volume
+
+CONVOLUTIONS = {"cpu": ((1, 2), (8, 8), (32, 32)), "cuda": ((2, 2), (8, 8), (32, 32))}
+TIMEOUT = 900.0  # seconds for one measurement
+COLD, WARM = "cold start", "warm start"
+PEERS = {"cpu": ("cpu", "torch", "dense", "minkowski"), "cuda": ("gpu", "torch", "dense")}
+OWN = {"cpu": "cpu", "cuda": "gpu"}  # the backend that the others are compared with
+
+
+class Row(BaseModel):
+    """One measurement.
+
+    Attributes:
+        work: the work, as in `Spec`; or "cold start" and "warm start", a whole process that imports
+            the zoo and makes one forward pass, the first time ever and the second time.
+        resolution: voxels along the longest edge of the grid.
+        voxels: number of occupied voxels.
+        channels: channels, comma-separated.
+        backend: name of the backend.
+        seconds: the median time.
+        first: the time of the first run, in seconds.
+        peak_memory: peak memory in bytes, of the process or of the GPU.
+        time_ratio, memory_ratio: this backend's time and memory divided by those of the zoo's own
+            backend for the device, in the same series.
+        bytes, operations: what the work takes at least.
+        floor: the seconds that these take at rates measured on the device.
+        error: why there is no measurement, if so.
+    """
+
+    work: str
+    resolution: int
+    voxels: int | None = None
+    channels: str
+    backend: str
+    seconds: float | None = None
+    first: float | None = None
+    peak_memory: int | None = None
+    time_ratio: float | None = None
+    memory_ratio: float | None = None
+    bytes: int | None = None
+    operations: int | None = None
+    floor: float | None = None
+    error: str | None = None
+
+
+def machine(device: str = "cpu") -> dict[str, Any]:
+    """Facts about the machine that the figures are measured on."""
+    gpu = {} if kind(device) == "cpu" else {"device": torch.cuda.get_device_name(device)}
+    return gpu | {
+        "processor": _processor(),
+        "cores": psutil.cpu_count(),
+        "memory": psutil.virtual_memory().total,
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": versions(),
+    }
+
+
+def kind(device: str) -> str:
+    """The type of a device, such as "cuda" for "cuda:1"."""
+    return torch.device(device).type
+
+
+def run_suite(
+    resolutions: list[int],
+    channels: list[tuple[int, ...]],
+    backends: list[str],
+    *,
+    device: str = "cpu",
+    task: str = "completion",
+    volume: Path | None,
+    train: bool,
+    threads: int,
+    timeout: float = TIMEOUT,
+) -> Iterator[Row]:
+    """Measure a task's workload on one backend after another, each in a process of its own."""
+    with TemporaryDirectory() as folder:
+        for resolution in resolutions:
+            path, grid = Path(folder, f"{resolution}.npy"), _grid(task, resolution, volume)
+            np.save(path, grid)
+            with_parts = registries.tasks.get(task).benchmark(task).with_parts
+            starts = with_parts and resolution == resolutions[0]
+            for work, width in _works(channels, train, device, with_parts, starts):
+                peers = [*backends, "spconv"] if work == "convolution" else backends
+                spec = Spec(
+                    work=work,
+                    task=task,
+                    backend=backends[0],
+                    device=device,
+                    volume=str(path),
+                    channels=width,
+                    threads=threads,
+                    roofline=kind(device) != "cpu",
+                )
+                yield from _compare(spec, max(grid.shape), peers, timeout)
+
+
+def _works(
+    channels: list[tuple[int, ...]], train: bool, device: str, with_parts: bool, starts: bool
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    if starts:
+        yield COLD, channels[0]
+        yield WARM, channels[0]
+    yield "index", (1, 1)
+    one = "convolution" if kind(device) == "cpu" else "convolution alone"
+    if with_parts:
+        yield from ((one, width) for width in CONVOLUTIONS[kind(device)])
+    for width in channels:
+        yield "forward", width
+        if train:
+            yield "train", width
+
+
+def _compare(spec: Spec, resolution: int, peers: list[str], timeout: float) -> Iterator[Row]:
+    own: Row | None = None
+    for peer in peers:
+        spec = spec.model_copy(update={"backend": peer})
+        if spec.work in (COLD, WARM):
+            folder = Path(spec.volume).parent
+            facts = measure_start(spec, timeout, cache=folder / f"compiled-by-{peer}")
+        else:
+            facts = run_measurement(spec, timeout)
+        row = Row(
+            work=spec.work,
+            resolution=resolution,
+            channels=",".join(map(str, spec.channels)),
+            backend=peer,
+            **{key: value for key, value in facts.items() if key in Row.model_fields},
+        )
+        own = row if peer == OWN[kind(spec.device)] else own
+        if own and row.seconds and own.seconds and row.peak_memory and own.peak_memory:
+            row.time_ratio = row.seconds / own.seconds
+            row.memory_ratio = row.peak_memory / own.peak_memory
+        yield row
+
+
+def measure_start(spec: Spec, timeout: float, cache: Path) -> dict[str, Any]:
+    """Measure a whole process that makes one forward pass, and compiles to the folder `cache`."""
+    once = spec.model_copy(update={"work": "forward", "once": True, "roofline": False})
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "TRITON_CACHE_DIR": str(cache)}
+    started = perf_counter()
+    facts = run_measurement(once, timeout, environment)
+    return facts if "error" in facts else facts | {"seconds": perf_counter() - started}
+
+
+def run_measurement(
+    spec: Spec, timeout: float = TIMEOUT, environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Run one measurement in a child process; if it fails, the result is its `error`."""
+    command = [sys.executable, "-m", "zoo.benchmark._measure", spec.model_dump_json()]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, env=environment
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"took longer than {timeout:g} s"}
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        return {"error": lines[-1][:200]}
+    result: dict[str, Any] = _json_line(done.stdout)
+    return result
+
+
+def _json_line(output: str) -> Any:
+    return json.loads(output.strip().splitlines()[-1])
+
+
+def _grid(task: str, resolution: int, volume: Path | None) -> np.ndarray:
+    """The grid of a task's workload, or a file's non-zero voxels any-pooled to the resolution."""
+    if volume is None:
+        made: np.ndarray = registries.tasks.get(task).benchmark(task).occupied(resolution)
+        return made
+    grid: np.ndarray = np.asarray(read_volume(volume).canonical().array, dtype=bool)
+    return pooled(grid, max(1, max(grid.shape) // resolution))
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def plot(rows: list[Row], path: Path) -> None:
+    """Plot time and memory of the network's forward pass against resolution, a line per backend.
+
+    Raises:
+        MissingDependency: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator
+    except ImportError as error:
+        raise MissingDependency(
+            "--plot needs matplotlib: pip install 'sparse-volume-zoo[bench]'"
+        ) from error
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    axes = figure.subplots(1, 2)
+    forward = [row for row in rows if row.work == "forward" and row.seconds and row.peak_memory]
+    for backend, channels in dict.fromkeys((row.backend, row.channels) for row in forward):
+        line = [row for row in forward if (row.backend, row.channels) == (backend, channels)]
+        resolutions = [row.resolution for row in line]
+        label = f"{backend} ({channels})"
+        axes[0].plot(resolutions, [row.seconds for row in line], "o-", label=label)
+        axes[1].plot(resolutions, [(row.peak_memory or 0) / 1e9 for row in line], "o-", label=label)
+    for axis, title in zip(axes, ("seconds", "peak memory, GB"), strict=True):
+        axis.set(xscale="log", yscale="log", xlabel="voxels along an edge", title=title)
+        axis.set_xticks(sorted({row.resolution for row in forward}))
+        axis.xaxis.set_major_formatter("{x:.0f}")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+    axes[0].legend(fontsize=8)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)

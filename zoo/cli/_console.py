@@ -1,0 +1,82 @@
+"""Printing for the command line: lines, facts, tables and JSON on stdout, errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import re
+import traceback
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+out, err = Console(), Console(stderr=True)
+
+
+def printable(text: str) -> str:
+    """Replace control characters, which a terminal would obey and an untrusted file may contain."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text)
+
+
+def say(line: str) -> None:
+    """Print one line as it is: never wrapped, coloured or parsed as markup."""
+    out.print(Text(printable(line)), soft_wrap=True)
+
+
+def complain(message: str) -> None:
+    """Print a message to stderr, always on one line."""
+    err.print(Text(printable(f"zoo: {' '.join(message.splitlines())}")), soft_wrap=True)
+
+
+class Report:
+    """Prints an error to stderr on one line, after its traceback if tracebacks are switched on.
+
+    Attributes:
+        tracebacks: whether tracebacks are printed.
+    """
+
+    def __init__(self) -> None:
+        self.tracebacks = False
+
+    def __call__(self, message: str, error: BaseException) -> None:
+        if self.tracebacks:
+            traceback.print_exception(error)
+        complain(message)
+
+
+report_error = Report()
+
+
+def print_json(value: Any) -> None:
+    """Print plain data as JSON."""
+    print(json.dumps(value, indent=2))
+
+
+def print_facts(facts: dict[str, Any], indent: str = "") -> None:
+    """Print names and values, one pair per line; nested facts are indented below their name."""
+    for name, value in facts.items():
+        line = Text(f"{indent}{name}".ljust(13) + " ", style="bold")
+        if not isinstance(value, dict):
+            values = value if isinstance(value, list) else [value]
+            line.append(printable(", ".join(map(str, values))), style="not bold")
+        line.rstrip()
+        out.print(line, soft_wrap=True)
+        if isinstance(value, dict):
+            print_facts(value, indent + "  ")
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Print rows, which all have the same keys, below a header."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*map(_cell, row.values()))
+    out.print(table)
+
+
+def _cell(value: Any) -> Text:
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
+    return Text(f"{value:.4f}" if isinstance(value, float) else printable(str(value)))

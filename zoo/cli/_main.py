@@ -1,0 +1,134 @@
+"""Parses the command line, runs the command and returns its exit status."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from zoo.cli import (
+    bench,
+    convert,
+    doctor,
+    download,
+    evaluate,
+    info,
+    list_models,
+    phantom,
+    plugin,
+    predict,
+    push,
+    train,
+    verify,
+)
+from zoo.cli._console import complain, report_error
+from zoo.errors import ZooError, one_line
+
+INTERRUPTED = 130  # the exit status that typer and shells use for Ctrl-C
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "list": list_models.list_models,
+    "info": info.info,
+    "predict": predict.predict,
+    "evaluate": evaluate.evaluate,
+    "train": train.train,
+    "phantom": phantom.phantom,
+    "download": download.download,
+    "push": push.push,
+    "convert": convert.convert,
+    "verify": verify.verify,
+    "doctor": doctor.doctor,
+    "bench": bench.bench,
+}
+EXTENDED = {"predict": predict.extended, "evaluate": evaluate.extended}  # with tasks' options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Args:
+        arguments: the words after `zoo`; those of this process if left out.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in words
+    logging.disable(logging.NOTSET if debug else logging.CRITICAL)  # what libraries log
+    report_error.tracebacks = debug
+    try:
+        status = _run([word for word in words if word != "--debug"])
+        _flush()
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        report_error(_reason(error), error)
+        return 2
+    finally:
+        logging.disable(logging.NOTSET)
+        report_error.tracebacks = False
+    if status == INTERRUPTED:
+        complain("interrupted; unfinished outputs were not written")
+    return status or 0
+
+
+def _run(words: list[str]) -> Any:
+    """Run the command; the tasks of plugins are only loaded for an option that is unknown."""
+    if not EXTENDED.keys() & set(words):
+        return _called(_app({}), words)
+    from zoo import registries
+
+    own = sorted(registries.tasks.own)
+    try:
+        return _called(_app(EXTENDED, own), words)
+    except Exception as error:
+        every = registries.tasks.names()
+        if "No such option" not in getattr(error, "message", "") or every == own:
+            raise
+        return _called(_app(EXTENDED, every), words)
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:  # the reader has gone, or the disk is full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ZooError):
+        return str(error)
+    if hasattr(error, "format_message"):  # a usage error from typer
+        return f"{error.format_message() or 'wanted a command'} (see --help)"
+    return f"unexpected {type(error).__name__}: {one_line(error)}; --debug shows where"
+
+
+def _common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Take the option that every command has besides --help."""
+
+
+def _called(app: typer.Typer, words: list[str]) -> Any:
+    return app(words, "zoo", standalone_mode=False)
+
+
+def _app(extended: dict[str, Any], tasks: list[str] | None = None) -> typer.Typer:
+    """Build the application; `extended` are the commands that also take the options of tasks."""
+    app = typer.Typer(
+        help="A plug-in model zoo of sparse CNNs for medical volumes.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    app.callback()(_common)
+    for name, command in COMMANDS.items():
+        function: Callable[..., None] = extended[name](tasks) if name in extended else command
+        app.command(name)(function)
+    plugins = typer.Typer(no_args_is_help=True, help="Create a plugin.")
+    plugins.command("new")(plugin.new)
+    app.add_typer(plugins, name="plugin")
+    return app

@@ -1,0 +1,168 @@
+"""The command `zoo evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import track
+
+from zoo.cli._console import complain, err, print_json, print_table, report_error, say
+from zoo.cli._options import AsJson, BackendName, DeviceName, Name
+from zoo.cli._task_options import TaskOptions, with_task_options
+
+if TYPE_CHECKING:
+    from zoo.evaluation import Measure, Result
+
+MOST_ROWS = 20  # cases that the terminal shows
+
+
+def evaluate(
+    name: Name,
+    data: Annotated[Path, typer.Option(help="Folder of a data set, or a CSV file of cases.")],
+    layout: Annotated[
+        str | None, typer.Option(help="Layout of the data set; recognised if left out.")
+    ] = None,
+    split: Annotated[
+        Path | None,
+        typer.Option(help="Only score the cases that this text file names, one per line."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="For scans: voxels above it are occupied.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the defects that are cut.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUTDIR",
+            help="Write cases.csv, summary.json and pictures to this folder.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Skip cases that already have scores in OUTDIR.")
+    ] = False,
+    pictures: Annotated[
+        int | None,
+        typer.Option(min=0, help="How many of the worst cases to draw. Default: 1 with -o."),
+    ] = None,
+    options: TaskOptions = MappingProxyType({}),
+    backend: BackendName = "auto",
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Score a model on cases with ground truth.
+
+    zoo evaluate NAME --data SkullBreak -o scores
+
+    Completion: for the implant, Dice, border Dice (within 10 mm of the input)
+    and Hausdorff distances in mm; for the complete shape, Dice and the share of
+    the grid's voxels that are wrong. Without an implant the distances are
+    infinite: null in JSON, and left out of mean and median.
+
+    Super-resolution: complete skulls are made coarse and refined again; Dice and
+    the share of wrong voxels, also that of interpolation.
+
+    Segmentation: Dice and 95th percentile Hausdorff distance, averaged over the
+    structures, and the Dice of each.
+
+    A case that fails is reported and the others are still scored: the exit
+    status is 0 if any case was scored, and 2 if none was. --resume tries failed
+    cases again; weights, threshold and seed must be the same as before.
+    """
+    from zoo.evaluation import evaluate_cases
+
+    result = evaluate_cases(
+        name,
+        data,
+        layout=layout,
+        split=split,
+        settings={"threshold": threshold, "seed": seed, **options},
+        output=output,
+        resume=resume,
+        pictures=pictures,
+        backend=backend,
+        device=device,
+        track=_tracked,
+    )
+    if as_json:
+        print_json(result.facts)
+    else:
+        print_table(case_table(result))
+        print()
+        print_table(summary_table(result))
+        for line in remarks(result):
+            say(line)
+    failures, scored = result.failures, len(result.facts["cases"])
+    for case, error in failures.items():
+        report_error(f"{case}: {error}", error)
+    if failures:
+        complain(f"{len(failures)} of {len(failures) + scored} cases failed; the others are scored")
+
+
+def extended(tasks: list[str]) -> Callable[..., None]:
+    """The command `zoo evaluate` with the options of these tasks."""
+    from zoo.evaluation import Settings
+
+    return with_task_options(evaluate, Settings, lambda task: task.settings_class, tasks)
+
+
+def _tracked(outcomes: Iterator[Any], count: int) -> Iterable[Any]:
+    return track(outcomes, "scoring", count, console=err, disable=not err.is_terminal)
+
+
+def case_table(result: Result) -> list[dict[str, str]]:
+    """The scores of cases for the terminal: all in order, or only the worst if there are many."""
+    cases, measures = result.facts["cases"], result.measures
+    if len(cases) > MOST_ROWS:
+        first = next(iter(measures))
+        cases = sorted(cases, key=lambda case: float(case[first]))[:MOST_ROWS]
+    return [
+        {"case": case["case"]}
+        | {
+            measure.heading: _cell(measure, case[key])
+            for key, measure in measures.items()
+            if key != "peak_memory"
+        }
+        for case in cases
+    ]
+
+
+def summary_table(result: Result) -> list[dict[str, str]]:
+    """The summary for the terminal."""
+    return [
+        {"measure": measure.heading}
+        | {
+            column: _cell(measure, result.facts["summary"][key][column])
+            for column in ("mean", "median", "worst")
+        }
+        for key, measure in result.measures.items()
+    ]
+
+
+def remarks(result: Result) -> list[str]:
+    """Remarks on what the tables do not show, one per line."""
+    facts = result.facts
+    lines, count = [], len(facts["cases"])
+    if count > MOST_ROWS:
+        lines.append(
+            f"the {MOST_ROWS} worst of {count} cases; --json prints them all, -o writes them all"
+        )
+    if without := facts["without_prediction"]:
+        lines.append(f"the prediction is empty for {without} of {count} cases")
+    left_out = count - facts["summary"].get("hd95", {"cases": count})["cases"]
+    if left_out:
+        lines.append(f"mean and median leave out the infinite distances of {left_out} cases")
+    return lines
+
+
+def _cell(measure: Measure, value: float | None) -> str:
+    if value is None:
+        return "-" if measure.unit == "bytes" else "inf"
+    if measure.unit == "bytes":
+        return f"{value / 1e9:.2f}"
+    return f"{value:.2f}" if measure.unit in ("mm", "s") else f"{value:.4f}"

@@ -1,0 +1,27 @@
+"""The command `zoo info`."""
+
+from __future__ import annotations
+
+from rich.markdown import Markdown
+
+from zoo.cli._console import out, print_facts, print_json
+from zoo.cli._options import AsJson, Name
+
+
+def info(name: Name, as_json: AsJson = False) -> None:
+    """Show a model's card and where it comes from."""
+    from zoo import registries
+    from zoo.models import info as card_of
+    from zoo.models import is_remote
+
+    card = card_of(name)
+    origin = {"origin": name if is_remote(name) else registries.cards.origin(name)}
+    if as_json:
+        return print_json(card.model_dump(mode="json") | origin)
+    facts = card.model_dump(mode="json", exclude={"metadata", "text"}, exclude_none=True)
+    print_facts(facts | origin)
+    print()
+    if out.is_terminal:
+        out.print(Markdown(card.text))
+    else:
+        print(card.text)

@@ -1,0 +1,35 @@
+"""The command `zoo push`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from zoo.cli._console import print_json, say
+from zoo.cli._options import AsJson, Name
+
+
+def push(
+    name: Name,
+    repo: Annotated[str, typer.Argument(help="ORG/REPO on the Hub; created if it does not exist.")],
+    private: Annotated[bool, typer.Option("--private", help="Create it as private.")] = False,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch; created if it does not exist.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish a model on the Hugging Face Hub, or on the server at HF_ENDPOINT.
+
+    zoo push local-dir:runs/mine/model ORG/REPO
+
+    The token comes from `hf auth login` or HF_TOKEN.
+    """
+    from zoo.models import load
+
+    published = load(name).push_to_hub(repo, private=private, revision=revision)
+    if as_json:
+        return print_json(asdict(published))
+    say(published.url)
+    say(f"load it as {published.name}")

@@ -1,0 +1,102 @@
+"""Defines scores and settings, and the interface that a task provides for scoring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from zoo.datasets import Case, CaseKind
+from zoo.models import Model, Prediction
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The meaning of a column of scores.
+
+    Attributes:
+        heading: the heading that the terminal shows.
+        high: whether higher is better.
+        unit: unit of the values; empty for shares of one.
+    """
+
+    heading: str
+    high: bool = False
+    unit: str = ""
+
+
+Measures = dict[str, Measure]
+COST: Measures = {
+    "seconds": Measure("s", unit="s"),
+    "peak_memory": Measure("peak GB", unit="bytes"),
+}
+
+
+class Settings(BaseModel):
+    """Everything that scores depend on besides the cases; every row of a score file repeats it.
+
+    A task whose scores depend on more adds fields; each becomes an option of `zoo evaluate`.
+
+    Attributes:
+        model: name of the model.
+        weights: sha256 of its weights.
+        threshold: voxels of a scan above it are occupied; None if the inputs are binary.
+        seed: seed of the defects that were cut.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    weights: str | None
+    threshold: float | None = None
+    seed: int = 0
+
+
+class Score(BaseModel):
+    """The score of one case: how good the prediction was, and what it cost.
+
+    Attributes:
+        case: name of the case.
+        seconds: time of the prediction; reading the files of the case is not included.
+        peak_memory: peak memory of the process so far, in bytes; None where it is not known.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    case: str
+    seconds: float
+    peak_memory: int | None
+
+
+class Scoring(Protocol):
+    """Scores the predictions of one model against the ground truth of cases.
+
+    Attributes:
+        case_kind: the kind of cases to score.
+        measures: the columns of a score; the first one decides which case is the worst.
+        score_class: the class of the scores.
+    """
+
+    @property
+    def case_kind(self) -> CaseKind: ...
+    @property
+    def measures(self) -> Measures: ...
+    @property
+    def score_class(self) -> type[Score]: ...
+
+    def score(self, model: Model, case: Case) -> tuple[Prediction, Score]:
+        """Read a case, predict on it, and compare the prediction with the ground truth."""
+        ...
+
+    def is_empty(self, score: Any) -> bool:
+        """Whether the prediction was empty."""
+        ...
+
+
+def cost(prediction: Prediction) -> dict[str, Any]:
+    """The fields of a `Score` that say what a prediction cost: `seconds` and `peak_memory`."""
+    return {
+        "seconds": sum(prediction.report["timings"].values()),
+        "peak_memory": prediction.report["peak_memory"],
+    }

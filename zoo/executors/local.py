@@ -1,0 +1,92 @@
+"""Runs jobs one after another in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from zoo.errors import VolumeError, WriteError, ZooError, as_zoo_error
+from zoo.executors.jobs import Job
+from zoo.models import Model, Prediction, Progress
+from zoo.pictures import draw_prediction
+from zoo.volumes import atomic_path, make_folder
+
+
+def run_jobs(
+    model: Model,
+    jobs: Iterable[Job],
+    *,
+    threshold: float | None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    resume: bool,
+    progress: Progress | None = None,
+) -> Iterator[tuple[Job, Prediction | ZooError | None]]:
+    """Predict job after job; a job that fails does not stop the others.
+
+    Args:
+        model: the model that predicts.
+        jobs: the jobs, from `plan_jobs`.
+        threshold: as for `Model.predict`.
+        options: the options of the model's task, as for `Model.predict`.
+        resume: whether to skip jobs whose outputs exist.
+        progress: called with the name of every stage as it begins.
+
+    Yields:
+        Every job with its prediction, with the error that it failed with, or with None if it was
+        skipped.
+    """
+    for job in jobs:
+        if resume and job.done():
+            yield job, None
+            continue
+        try:
+            yield job, _run(model, job, threshold, options, progress)
+        except Exception as error:  # from a plugin, or because memory ran out
+            yield job, as_zoo_error(error, str(job.source))
+
+
+def _run(
+    model: Model,
+    job: Job,
+    threshold: float | None,
+    options: Mapping[str, Any],
+    progress: Progress | None,
+) -> Prediction:
+    for folder in job.folders:
+        make_folder(folder)
+    job.check()
+    prediction = _predict(model, job.source, threshold, options, progress)
+    outputs = job.outputs
+    if progress:
+        progress("write")
+    if outputs.implant:
+        if prediction.implant is None:
+            raise WriteError(
+                f"{outputs.implant}: {model.card.name} predicts no implant; leave it out"
+            )
+        prediction.implant.save(outputs.implant)
+    if outputs.preview:
+        title = f"{job.source.name}, {prediction.report['model']}"
+        draw_prediction(outputs.preview, prediction, title)
+    if outputs.report:
+        with atomic_path(outputs.report) as temporary:
+            temporary.write_text(json.dumps(prediction.report, indent=2) + "\n")
+    prediction.save(outputs.volume)
+    return prediction
+
+
+def _predict(
+    model: Model,
+    source: Path,
+    threshold: float | None,
+    options: Mapping[str, Any],
+    progress: Progress | None,
+) -> Prediction:
+    try:
+        return model.predict(source, threshold=threshold, progress=progress, **options)
+    except VolumeError as error:  # a reader names the file, a check of the values does not
+        named = str(source) in str(error)
+        raise error if named else VolumeError(f"{source}: {error}") from error

@@ -1,1 +1,0 @@
-"""One file format per module: read(path) -> Volume and write(volume, path) -> None."""

@@ -1,0 +1,138 @@
+"""Cards: one markdown file per model, with checked front matter."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from zoo import registries
+from zoo.errors import ConfigError
+from zoo.validation import validate
+from zoo.volumes import InputContract
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _registered(task: str) -> str:
+    if task not in registries.tasks:
+        raise ValueError(f"unknown task; the tasks are {', '.join(registries.tasks.names())}")
+    return task
+
+
+TaskName = Annotated[str, AfterValidator(_registered)]
+REPOSITORY = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+
+
+class Weights(_Frozen):
+    """The location of a model's weights on the Hub, and their sha256.
+
+    Attributes:
+        repo: ORG/REPO.
+        file: name of the safetensors file in it.
+        sha256: hex digest that the file must have.
+        revision: branch, tag or commit; None for the default branch.
+    """
+
+    repo: Annotated[str, StringConstraints(pattern=REPOSITORY)]
+    file: Annotated[str, StringConstraints(pattern=r"^[\w-][\w.-]*\.safetensors$")]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    revision: Annotated[str, StringConstraints(pattern=r"^\w+([./-]\w+)*$")] | None = None
+
+
+class Card(_Frozen):
+    """Everything that is stated about one model.
+
+    Attributes:
+        name: the name to load the model by.
+        task: name of its task in the tasks registry.
+        architecture: name of its architecture in the architectures registry.
+        config: the architecture's config.
+        input: the input contract: spacing in mm, and how intensities are used.
+        labels: for segmentation, the names of the structures, from label 1 on.
+        after: for super-resolution, the model whose prediction is this one's input in a chain.
+        weights: the pinned weights; None for a network with random weights.
+        metadata: the rest of the front matter, which the Hugging Face Hub reads.
+        text: the prose below the front matter, markdown.
+    """
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    task: TaskName
+    architecture: str
+    config: dict[str, Any] = {}
+    input: InputContract
+    labels: tuple[Annotated[str, StringConstraints(pattern=r"^[^\p{C}]{1,80}$")], ...] = ()
+    after: str | None = None
+    weights: Weights | None = None
+    metadata: dict[str, Any] = Field(default={}, repr=False)
+    text: str = Field(default="", repr=False)
+
+    def to_markdown(self) -> str:
+        """Write the card as a file: front matter between two lines of dashes, then the prose."""
+        block = self.model_dump(mode="json", exclude={"metadata", "text"}, exclude_none=True)
+        if not self.labels:
+            del block["labels"]
+        front = yaml.safe_dump({**self.metadata, "zoo": block}, sort_keys=False, allow_unicode=True)
+        return f"---\n{front}---\n\n{self.text}"
+
+
+class _FrontMatter(yaml.SafeLoader):
+    """Loads plain YAML without aliases, nine lines of which can expand to a billion values."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("wanted values, got an alias")
+        return super().compose_node(parent, index)
+
+
+def parse_card(content: str, *, source: str) -> Card:
+    """Parse the text of a card.
+
+    Args:
+        content: the text.
+        source: where it comes from, for error messages.
+
+    Raises:
+        ConfigError: there is no front matter, it is not YAML, it has no block `zoo:`, or a key does
+            not fit.
+    """
+    if control := re.search(r"[^\n\r\t -~\xa0-\U0010ffff]", content):
+        raise ConfigError(f"{source}: wanted text, got the control character {control[0]!r} in it")
+    match = re.match(r"\A---[ \t]*\n(.*?)\n---[ \t]*\n(.*)\Z", content, re.DOTALL)
+    if not match:
+        raise ConfigError(f"{source}: a card begins with YAML front matter between two lines ---")
+    try:
+        front = yaml.load(match[1], _FrontMatter)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(
+            f"{source}: front matter is not YAML: {' '.join(str(error).split())}"
+        ) from error
+    if not isinstance(front, dict) or not isinstance(front.get("zoo"), dict):
+        raise ConfigError(
+            f"{source}: the front matter needs a block `zoo:`, which makes a file a card"
+        )
+    block = front.pop("zoo")
+    return validate(Card, {**block, "metadata": front, "text": match[2].lstrip()}, source=source)
+
+
+def read_card(path: str | Path) -> Card:
+    """Read a card from its file; see `parse_card`."""
+    try:
+        return parse_card(Path(path).read_text(encoding="utf-8"), source=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"no readable card at {path}: {error}") from error
+
+
+def name_from(text: str) -> str:
+    """Make a card's name from the name of a file."""
+    return re.sub(r"[^a-z0-9.-]+", "-", text.lower()).strip("-.") or "model"
+
+
+def model_config(card: Card) -> dict[str, object]:
+    """The content of config.json: the architecture and its config."""
+    return {"architecture": card.architecture, "config": card.config}

@@ -1,0 +1,223 @@
+"""Finds, loads and creates models by name."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from zoo import registries
+from zoo.errors import ConfigError, ZooError
+from zoo.models.card import Card
+from zoo.models.hub import card_at, find_weights, location_of
+from zoo.models.locations import CONFIG, LARGEST_TEXT, LARGEST_WEIGHTS, README, Origin
+from zoo.models.model import Model
+from zoo.models.reference_case import INPUT, LARGEST_CASE, PREDICTION
+from zoo.models.weights import check_header, fill, largest_file, metadata_of
+from zoo.sparse import select_backend, torch_device
+from zoo.validation import validate
+
+
+def load(
+    name: str,
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    weights: str | Path | None = None,
+    local_files_only: bool = False,
+) -> Model:
+    """Load a model with its weights, ready to predict.
+
+        >>> import zoo
+        >>> zoo.load("skull-completion-64", backend="torch", device="cpu")
+        Model(skull-completion-64, torch on cpu)
+
+    Args:
+        name: a card's name, `hf-hub:ORG/REPO[@REVISION]` or `local-dir:PATH`.
+        backend: name of a backend; `auto` takes the fastest one that works on the device.
+        device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a GPU if there is one.
+        weights: a safetensors file; if given, no other is tried. Its sha256 must be the card's.
+        local_files_only: never use the network.
+
+    Returns:
+        The model; its network is in eval mode and on the device.
+
+    Raises:
+        NotRegistered: there is no such model or backend; the message lists the nearest names.
+        ConfigError: the card does not fit its schema or its architecture.
+        WeightsError: there are no weights, or not the ones that the card pins.
+        BackendError: the backend does not work on the device.
+    """
+    location = location_of(name, local_files_only=local_files_only) if is_remote(name) else None
+    card = card_at(location) if location else info(name)
+    target = torch_device(device)
+    chosen = select_backend(backend, target)
+    wanted = expected_tensors(card)
+    content, found = find_weights(
+        card,
+        weights,
+        location=location,
+        limit=largest_file(wanted),
+        local_files_only=local_files_only,
+    )
+    check_header(content, wanted, f"the weights of {card.name}")
+    network = build_network(card)
+    fill(network, content, f"the weights of {card.name}")
+    return Model(network, card, chosen, target, Origin(found, metadata_of(content)))
+
+
+def download(name: str) -> dict[str, Path]:
+    """Fetch all files of a model, so that it loads without a network.
+
+    Files that are shipped with the zoo, or are in a local folder, are not fetched.
+
+    Args:
+        name: as for `load`.
+
+    Returns:
+        The path of every file, by its name.
+
+    Raises:
+        NotRegistered, ConfigError, WeightsError: as for `load`.
+    """
+    model = load(name, backend="torch", device="cpu")
+    assert model.origin.location and model.card.weights
+    location, files = model.origin.location, {model.card.weights.file: LARGEST_WEIGHTS}
+    if is_remote(name):
+        files |= {README: LARGEST_TEXT, CONFIG: LARGEST_TEXT}
+    found = {file: location.file(file, limit) for file, limit in files.items()}
+    case = {file: location.find(file, LARGEST_CASE) for file in (INPUT, PREDICTION)}
+    return found | {file: path for file, path in case.items() if path}
+
+
+def create(
+    architecture: str, config: Any = None, *, backend: str = "auto", device: str = "auto"
+) -> Model:
+    """Create a model with random weights.
+
+        >>> import zoo
+        >>> model = zoo.create("sparse-segmentation", {"classes": 3}, backend="torch", device="cpu")
+        >>> model
+        Model(sparse-segmentation, torch on cpu)
+        >>> model.card.labels
+        ('class 1', 'class 2')
+
+    Args:
+        architecture: name in the architectures registry.
+        config: the architecture's config, or a dict with some of its keys; None for its defaults.
+        backend, device: as for `load`.
+
+    Returns:
+        The model, whose card accepts any grid as it is. Its weights are drawn by PyTorch's global
+        generator: call `torch.manual_seed` first for the same ones every time.
+
+    Raises:
+        NotRegistered: there is no such architecture or backend; the message lists the nearest
+            names.
+        ConfigError: the config does not fit.
+        BackendError: the backend does not work on the device.
+    """
+    design = registries.architectures.get(architecture)
+    settings = config.model_dump() if hasattr(config, "model_dump") else config or {}
+    checked = validate(design.config_class, settings, source=f"config of {architecture}")
+    card = new_card(architecture, design.task, checked)
+    target = torch_device(device)
+    return Model(design(checked), card, select_backend(backend, target), target)
+
+
+def new_card(architecture: str, task: str, config: BaseModel) -> Card:
+    """The card of a newly created network, which accepts any grid as it is."""
+    return Card(
+        name=architecture,
+        task=task,
+        architecture=architecture,
+        config=config.model_dump(mode="json"),
+        **registries.tasks.get(task).untrained_facts(config),
+    )
+
+
+def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
+    """List the names of models.
+
+        >>> import zoo
+        >>> for name in zoo.list_models("skull-completion-*", task="completion"):
+        ...     print(name)
+        skull-completion-128
+        skull-completion-256
+        skull-completion-512
+        skull-completion-64
+
+    Args:
+        pattern: shell-style pattern that names must match.
+        task: name of a task; only models for it are listed if given. Models whose card cannot be
+            read are then left out; `zoo doctor` reports what is wrong with them.
+
+    Returns:
+        The names, sorted.
+    """
+    names = [name for name in registries.cards.names() if fnmatch(name, pattern)]
+    return [name for name in names if task is None or _task(name) == task]
+
+
+def _task(name: str) -> str | None:
+    try:
+        return info(name).task
+    except ZooError:
+        return None
+
+
+def info(name: str, *, local_files_only: bool = False) -> Card:
+    """Get the card of a model, without its weights.
+
+        >>> import zoo
+        >>> card = zoo.info("skull-completion-64")
+        >>> card.task, card.architecture
+        ('completion', 'sparse-completion')
+
+    Args:
+        name: as for `load`.
+        local_files_only: never use the network.
+
+    Raises:
+        NotRegistered, ConfigError: as for `load`.
+        WeightsError: the Hub or the repository cannot be reached.
+    """
+    if is_remote(name):
+        return card_at(location_of(name, local_files_only=local_files_only))
+    card: Card = registries.cards.get(name)
+    return card
+
+
+def is_remote(name: str) -> bool:
+    """Whether a name is that of a location, `hf-hub:` or `local-dir:`, and not a card's."""
+    return name.startswith(("hf-hub:", "local-dir:"))
+
+
+def build_network(card: Card) -> nn.Module:
+    """Make the network of a card, with random weights.
+
+    Raises:
+        NotRegistered: there is no such architecture.
+        ConfigError: the config does not fit the architecture, or it is for another task.
+    """
+    design = registries.architectures.get(card.architecture)
+    if design.task != card.task:
+        raise ConfigError(
+            f"{card.name}: wanted an architecture for {card.task}, got {card.architecture}, which"
+            f" is for {design.task}; correct the card"
+        )
+    network: nn.Module = design(validate(design.config_class, card.config, source=card.name))
+    return network
+
+
+def expected_tensors(card: Card) -> dict[str, Tensor]:
+    """The tensors of a card's network by name, on the meta device; errors as for `build_network`.
+
+    They take no memory, as a config from an untrusted source could ask for more than there is.
+    """
+    with torch.device("meta"):
+        return build_network(card).state_dict()

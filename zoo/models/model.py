@@ -1,0 +1,220 @@
+"""A model: an architecture, its config, weights and an input contract under one name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+
+from zoo import registries
+from zoo.errors import ConfigError, ReadError
+from zoo.models.card import Card
+from zoo.models.locations import Origin, sha256_of
+from zoo.models.plan import Plan, plan_prediction
+from zoo.models.prediction import Prediction
+from zoo.models.report import Stopwatch, peak_memory, versions
+from zoo.sparse import Backend, DeviceMemory
+from zoo.validation import validate
+from zoo.volumes import Volume
+
+if TYPE_CHECKING:
+    from zoo.models.publishing import Published
+
+Progress = Callable[[str], None]
+NEW = Origin()
+
+
+class Options(BaseModel):
+    """The options of a task's predictions besides the volume and its threshold: here, none.
+
+    A task with options adds fields; each becomes an option of `Model.predict` and `zoo predict`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Model:
+    """A network that predicts on volumes. Use `zoo.load` or `zoo.create` to get one.
+
+    Attributes:
+        network: the torch.nn.Module, in eval mode.
+        card: everything that is stated about the model.
+        backend: the backend that computes convolutions.
+        device: the device that it computes on.
+        task: the `zoo.plugins.Task` that decides what it does with a volume.
+        origin: where it came from.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        card: Card,
+        backend: Backend,
+        device: torch.device,
+        origin: Origin = NEW,
+    ) -> None:
+        backend.check_device(device)
+        self.network = network.to(device).eval()
+        self.card = card
+        self.backend = backend
+        self.device = device
+        self.origin = origin
+        self.task = registries.tasks.get(card.task)
+        self.task.check_card(card)
+
+    if TYPE_CHECKING:  # zoo/models/__init__.py binds what concerns files and the Hub
+
+        def save(self, folder: str | os.PathLike[str]) -> None:
+            """Write the model's folder; see `zoo.models.publishing.save`."""
+
+        def push_to_hub(
+            self, repo: str, *, private: bool = False, revision: str | None = None
+        ) -> Published:
+            """Publish the model on the Hub; see `zoo.models.publishing.push`."""
+
+    @property
+    def config(self) -> BaseModel:
+        """The architecture's typed config."""
+        config: BaseModel = self.network.config  # type: ignore[assignment]
+        return config
+
+    def predict(
+        self,
+        volume: object,
+        *,
+        threshold: float | None = None,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Prediction:
+        """Predict on a volume, on its own grid; super-resolution predicts on a finer one.
+
+        The same input gives the same prediction. Completion never removes an occupied voxel.
+
+            >>> import numpy as np
+            >>> import zoo
+            >>> model = zoo.load("skull-completion-64", backend="torch", device="cpu")
+            >>> mask = np.zeros((20, 20, 20), np.uint8)
+            >>> mask[5:15, 5:15, 5:8] = 1
+            >>> prediction = model.predict(zoo.Volume(mask, np.diag([3.2, 3.2, 3.2, 1])))
+            >>> prediction.volume
+            Volume(20x20x20 uint8, 3.2 x 3.2 x 3.2 mm, RAS)
+            >>> bool((prediction.volume.array >= mask).all())
+            True
+
+        Args:
+            volume: a path, a nibabel image, a NumPy array or torch tensor (I, J, K), or a
+                `zoo.Volume`. The voxels of bare arrays are taken to be 1 mm large with axes RAS:
+                pass `zoo.Volume(array, affine)` if they are not.
+            threshold: voxels above it are occupied; needed for completion and super-resolution
+                unless the volume is binary.
+            progress: called with the name of every stage as it begins.
+            options: additional options of the model's task. For super-resolution, `chain=True` runs
+                the models for coarser grids first, one after another, as far as the volume is
+                coarse enough for them.
+
+        Returns:
+            The prediction: its volume, the implant (of completion), and a report.
+
+        Raises:
+            ConfigError: the model's task does not take an option.
+            ReadError: the file cannot be read.
+            VolumeError: the volume is not 3-D, has no occupied voxels or nothing else, contains
+                NaN, or has more than two values without a threshold; or the task cannot use it.
+            BackendError: there is not enough memory, on the machine or on its GPU.
+        """
+        chosen = self._options(options)
+        watch = Stopwatch(progress)
+        with watch.stage("read"):
+            source, sha256 = _read(volume)
+        with DeviceMemory(self.device) as memory:
+            prediction = self.task.predict(self, source, threshold, chosen, watch.stage)
+        report = {
+            **self._facts(),
+            "grid": prediction.report["grid"],
+            "voxels_in": prediction.report["voxels_in"],
+            "voxels_out": int(np.count_nonzero(prediction.volume.array)),
+            "timings": watch.seconds,
+            "peak_memory": peak_memory(),
+            "peak_device_memory": memory.peak,
+            "sha256": {"weights": self._weights_sha256(), "input": sha256},
+        }
+        made: Prediction = replace(prediction, report=report)
+        return made
+
+    def plan(self, volume: object, *, threshold: float | None = None) -> Plan:
+        """Estimate what `predict` would cost, by a trial run on a coarsened copy.
+
+        Args:
+            volume, threshold: as for `predict`.
+
+        Returns:
+            The number of occupied voxels, and the expected time and peak memory.
+
+        Raises:
+            ReadError, VolumeError, BackendError: as for `predict`.
+        """
+        grid, run = self.task.trial(self, Volume.of(volume), threshold)
+        channels = getattr(self.config, "channels", (16,))
+        finest = channels if isinstance(channels, int) else channels[0]
+        with DeviceMemory(self.device):
+            return plan_prediction(run, grid, finest, self.backend, self.device)
+
+    def _options(self, given: dict[str, Any]) -> Options:
+        known = self.task.prediction_options
+        if unknown := [name for name in given if name not in known.model_fields]:
+            raise ConfigError(
+                f"{', '.join(unknown)}: {self.card.name} is a model for {self.card.task}, which"
+                f" takes {_options_in_words(known)}; leave it out"
+            )
+        options: Options = validate(known, given, source=f"options of {self.card.task}")
+        return options
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "model": self.card.name,
+            "backend": self.backend.name,
+            "device": str(self.device),
+            "versions": versions(),
+        }
+
+    def _weights_sha256(self) -> str | None:
+        return self.card.weights.sha256 if self.card.weights else None
+
+    def __repr__(self) -> str:
+        return f"Model({self.card.name}, {self.backend.name} on {self.device})"
+
+
+def _options_in_words(options: type[Options]) -> str:
+    names = ", ".join(options.model_fields)
+    return f"only {names}" if names else "no options"
+
+
+def _read(given: Any) -> tuple[Volume, str]:
+    """Read a volume, and the sha256 of the file if a path was given, otherwise of the array.
+
+    Raises:
+        ReadError: the file changed while it was being read.
+    """
+    if not (isinstance(given, str | os.PathLike) and os.path.isfile(given)):
+        source = Volume.of(given)
+        return source, hashlib.sha256(np.ascontiguousarray(source.array).data).hexdigest()
+    before = _stamp(given)
+    source, digest = Volume.of(given), sha256_of(Path(given))
+    if _stamp(given) != before:
+        raise ReadError(
+            f"{given}: changed while it was being read; predict again when it is complete"
+        )
+    return source, digest
+
+
+def _stamp(path: str | os.PathLike[str]) -> tuple[int, int, int]:
+    facts = os.stat(path)
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino

@@ -1,0 +1,105 @@
+"""A model's prediction."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import VolumeError
+from zoo.volumes import Volume
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
+
+    from zoo.volumes import Resampled
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """The probability of each label, stored for occupied voxels only until a volume is asked for.
+
+    Attributes:
+        resampled: the grid that the network saw, and how to resample it back to the input's.
+        points: (N, 3), indices of the occupied voxels on that grid.
+        logits: (N, classes), the network's output there.
+        labels: the names of classes 1, 2, ...; class 0 is none of these.
+    """
+
+    resampled: Resampled
+    points: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    labels: tuple[str, ...]
+
+    def seen(self) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+        """The scan on the input's grid with axes RAS and brightness in [0, 1], and the labels."""
+        scan = np.asarray(self.resampled.source.canonical().array, dtype=np.float32)
+        low, high = np.percentile(scan, (50, 99.5))
+        return np.clip((scan - low) / max(high - low, 1.0), 0, 1), self.labels
+
+    def volume(self, label: str) -> Volume:
+        """The probability of a label on the input's grid: float32 in [0, 1], 0 where unoccupied.
+
+        Raises:
+            VolumeError: there is no such label.
+        """
+        if label not in self.labels:
+            raise VolumeError(f"wanted one of the labels {', '.join(self.labels)}, got {label!r}")
+        values = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
+        values /= values.sum(axis=1, keepdims=True)
+        grid = np.zeros(self.resampled.array.shape, np.float32)
+        grid[tuple(self.points.T)] = values[:, 1 + self.labels.index(label)]
+        return self.resampled.source.with_array(self.resampled.back(grid))
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A model's prediction for one volume.
+
+        >>> import numpy as np
+        >>> import zoo
+        >>> model = zoo.create("sparse-completion", backend="torch", device="cpu")
+        >>> cube = np.zeros((12, 12, 12), np.uint8)
+        >>> cube[4:8, 4:8, 4:8] = 1
+        >>> prediction = model.predict(cube)
+        >>> prediction.implant
+        Volume(12x12x12 uint8, 1 x 1 x 1 mm, RAS)
+        >>> prediction.report["voxels_in"], prediction.report["backend"]
+        (64, 'torch')
+        >>> prediction.to_nibabel().shape
+        (12, 12, 12)
+
+    Attributes:
+        volume: the predicted shape, uint8 {0, 1}, or labels, on the input's own grid: same shape,
+            affine and orientation. For super-resolution, on the finer grid over the same field of
+            view.
+        implant: what completion added, cleaned of specks, on the same grid; None for other tasks.
+        occupied: the voxels of the input that were taken as occupied, uint8 {0, 1} on that grid.
+        probabilities: the probabilities of a segmentation's labels; None for other tasks.
+        report: plain data for JSON: `model`, `backend`, `device`, `versions`, `timings` (seconds by
+            stage), `voxels_in` and `voxels_out` (numbers of occupied voxels), `peak_memory` (bytes,
+            of the process so far), `peak_device_memory` (bytes, on a GPU), `grid` (whether the
+            input was resampled, and both spacings in mm), and `sha256` of `weights` and `input`.
+    """
+
+    volume: Volume
+    implant: Volume | None
+    occupied: Volume
+    report: dict[str, Any]
+    probabilities: Probabilities | None = None
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write `volume` in the format that the suffix of `path` names.
+
+        Raises:
+            WriteError: there is no writer for the suffix, or the file cannot be written; an
+                existing file is left untouched.
+        """
+        self.volume.save(path)
+
+    def to_nibabel(self) -> Nifti1Image:
+        """`volume` as a NIfTI-1 image of nibabel."""
+        return self.volume.to_nibabel()

@@ -1,0 +1,169 @@
+"""Writes a model to a folder that `local-dir:` loads, and pushes that folder to the Hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from huggingface_hub import CommitOperationAdd, HfApi, constants
+from huggingface_hub.errors import HfHubHTTPError
+
+from zoo.errors import ConfigError, HubError, one_line
+from zoo.models import weights
+from zoo.models.card import Card, Weights, model_config
+from zoo.models.hub import split_repository
+from zoo.models.locations import CONFIG, README, WEIGHTS
+from zoo.models.model import Model
+from zoo.models.reference_case import make_reference_case
+from zoo.version import __version__
+from zoo.volumes import atomic_path, make_folder, write_volume
+
+
+@dataclass(frozen=True)
+class Published:
+    """The result of a push.
+
+    Attributes:
+        name: the name that loads exactly this commit, `hf-hub:ORG/REPO@COMMIT`.
+        url: address of the commit.
+        sha256: hex digest of the weights.
+    """
+
+    name: str
+    url: str
+    sha256: str
+
+
+def save(model: Model, folder: str | os.PathLike[str]) -> None:
+    """Write config.json, model.safetensors and README.md, which `local-dir:` loads.
+
+    It also writes a reference case for `zoo verify`: an input, and this model's prediction.
+
+        >>> import tempfile
+        >>> import zoo
+        >>> model = zoo.create("sparse-segmentation", backend="torch", device="cpu")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(folder)
+        ...     zoo.load(f"local-dir:{folder}", backend="torch", device="cpu")
+        Model(sparse-segmentation, torch on cpu)
+
+    Args:
+        model: the model to write.
+        folder: folder for the files; created if it does not exist.
+
+    Raises:
+        WriteError: the folder cannot be created, or a file cannot be written.
+    """
+    write_model(model, Path(folder))
+
+
+def write_model(model: Model, folder: Path, repo: str | None = None) -> Card:
+    """Write a model's folder, and return the card in it, which pins the weights to `repo`.
+
+    The same model gives the same bytes.
+
+    Raises:
+        WriteError: the folder cannot be created, or a file cannot be written.
+    """
+    make_folder(folder)
+    case = make_reference_case(model)
+    content = weights.to_bytes(model.network.state_dict(), _facts(model))
+    card = _card(model.card, hashlib.sha256(content).hexdigest(), repo)
+    for name, volume in case.items():
+        write_volume(volume, folder / name)
+    with atomic_path(folder / WEIGHTS) as temporary:
+        temporary.write_bytes(content)
+    with atomic_path(folder / CONFIG) as temporary:
+        temporary.write_text(json.dumps(model_config(card), indent=2) + "\n", encoding="utf-8")
+    with atomic_path(folder / README) as temporary:
+        temporary.write_text(card.to_markdown(), encoding="utf-8")
+    return card
+
+
+def push(
+    model: Model, repo: str, *, private: bool = False, revision: str | None = None
+) -> Published:
+    """Publish a model as one commit to a Hub repository, which is created if it does not exist.
+
+    Args:
+        model: the model to publish.
+        repo: ORG/REPO.
+        private: create the repository as private.
+        revision: branch to commit to, created if it does not exist; the main one if left out.
+
+    Returns:
+        The name that loads the published model, the address of the commit, and the sha256 of the
+        weights.
+
+    Raises:
+        ConfigError: `repo` is not the name of a repository.
+        HubError: the Hub cannot be reached or refuses, or the repository is public although
+            `private` is set. An existing repository is left untouched, a new one is left empty.
+    """
+    if split_repository(repo)[1]:
+        raise ConfigError(f"wanted ORG/REPO, got {repo!r}; pass the branch as revision")
+    api = HfApi(library_name="sparse-volume-zoo", library_version=__version__)
+    with TemporaryDirectory() as folder:
+        card = write_model(model, Path(folder), repo)
+        assert card.weights
+        try:
+            api.create_repo(repo, private=private, exist_ok=True)
+            if private and not api.model_info(repo).private:
+                raise HubError(f"{repo} is public: make it private first, or push elsewhere")
+            if revision:
+                api.create_branch(repo, branch=revision, exist_ok=True)
+            done = api.create_commit(
+                repo,
+                _additions(Path(folder)),
+                revision=revision,
+                commit_message=f"{card.name}, written by sparse-volume-zoo {__version__}",
+            )
+        except HubError:
+            raise
+        except Exception as error:  # the client raises its own errors and those of its HTTP library
+            raise HubError(f"{repo} was not pushed: {_advice(error)}") from error
+    return Published(f"hf-hub:{repo}@{done.oid}", done.commit_url, card.weights.sha256)
+
+
+def _additions(folder: Path) -> list[CommitOperationAdd]:
+    """The files of a folder as streams.
+
+    The client uploads streams over plain LFS, which mirrors of the Hub support as well. For paths
+    it insists on Xet, which only pays for gigabytes.
+    """
+    return [
+        CommitOperationAdd(path.name, BytesIO(path.read_bytes()))
+        for path in sorted(folder.iterdir())
+    ]
+
+
+def _facts(model: Model) -> dict[str, str]:
+    """Metadata for the weights, for whoever only has that file; existing entries are kept."""
+    facts = {"format": "pt", "architecture": model.card.architecture}
+    return {"zoo_version": __version__, **model.origin.facts, **facts}
+
+
+def _card(card: Card, sha256: str, repo: str | None) -> Card:
+    pinned = repo or (card.weights.repo if card.weights else f"local/{card.name}")
+    tags = ["medical", "sparse-convolution", card.task]
+    return card.model_copy(
+        update={
+            "weights": Weights(repo=pinned, file=WEIGHTS, sha256=sha256),
+            "metadata": {"library_name": "sparse-volume-zoo", "tags": tags, **card.metadata},
+        }
+    )
+
+
+def _advice(error: Exception) -> str:
+    refused = error if isinstance(error, HfHubHTTPError) else error.__cause__
+    status = refused.response.status_code if isinstance(refused, HfHubHTTPError) else 0
+    advice = {
+        401: "log in with `hf auth login`, or set HF_TOKEN",
+        403: "the token needs write access to it",
+    }
+    return f"{one_line(error)}; {advice.get(status, f'the Hub is {constants.ENDPOINT}')}"

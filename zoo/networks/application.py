@@ -1,0 +1,49 @@
+"""Applies a network to a dense grid: to a sparse tensor, through the network, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zoo.sparse import Backend, SparseTensor
+from zoo.volumes import bounds, centring_shift
+
+Bools = NDArray[np.bool_]
+
+COARSEST = 64  # voxels along an edge of the coarsest voxel of a network with the paper's 7 levels
+
+
+def coarsest_voxel(network: torch.nn.Module) -> int:
+    """Input voxels along an edge of a network's coarsest voxel: its attribute `cell`, or 64."""
+    edge: int = getattr(network, "cell", COARSEST)
+    return edge
+
+
+def generated_occupancy(
+    network: torch.nn.Module,
+    occupied: Bools,
+    backend: Backend,
+    device: torch.device,
+    shift: NDArray[np.intp] | None = None,
+) -> Bools:
+    """Run a generative network on a dense grid of occupancy.
+
+    Args:
+        network: the network, whose output has an `occupancy`: the sparse tensor of occupied voxels.
+        occupied: bool (I, J, K), at least one voxel of it true.
+        backend: computes the convolutions.
+        device: where to compute.
+        shift: (3,), the coordinate of the grid's first voxel; by default, the one that centres the
+            occupied part on the network's coarsest voxels.
+
+    Returns:
+        The occupancy that the network predicts, bool (I, J, K).
+    """
+    if shift is None:
+        shift = centring_shift(*bounds(occupied), coarsest_voxel(network))
+    i, j, k = shift.tolist()
+    x = SparseTensor.from_grids([occupied], low=(i, j, k), backend=backend, device=device)
+    found: SparseTensor = network(x).occupancy
+    rows, columns, depth = occupied.shape
+    return found.to_grid((i, j, k), (rows, columns, depth))

@@ -1,0 +1,237 @@
+"""The generative backbone: a sparse autoencoder whose decoder generates and prunes voxels.
+
+Completion and super-resolution use it. It follows Li et al., "Sparse convolutional neural
+network for high-resolution skull shape completion and shape super-resolution", Scientific Reports
+13:20229 (2023), Table 1.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from torch import Tensor, nn
+
+from zoo import sparse
+from zoo.errors import ConfigError
+from zoo.networks.heads import head_of_kind
+from zoo.networks.layers import Convolution, GenerativeTransposedConvolution, Residual, Unit
+from zoo.sparse import Index, SparseTensor
+
+Channels = Annotated[int, Field(ge=1, le=4096)]
+Blocks = Annotated[int, Field(ge=0, le=64)]
+KEPT = 1.5  # how many standard deviations below a feature's mean ReLU keeps, in a new level
+
+
+class GenerativeConfig(BaseModel):
+    """Config of a `GenerativeNetwork`.
+
+    Attributes:
+        channels: features per voxel at tensor strides 1, 2, 4, ..., one number per level. The paper
+            has 7 levels whatever the grid; one more for every doubling of the resolution keeps the
+            deepest level equally coarse.
+        thresholds: logits above which voxels are kept, at tensor strides 1, 2, 4, ... except the
+            last; 0 each if left out.
+        residuals: numbers of residual blocks in the decoder, at tensor strides 1, 2, 4, ... except
+            the last; none if left out, as in the paper. They extend a surface from the edge of a
+            hole across it; holes that are several voxels wide need some.
+        head: name in the heads registry; the head decides which voxels are kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: Annotated[tuple[Channels, ...], Field(min_length=4, max_length=12)] = (
+        *(8, 8, 16, 16, 32, 32, 64),
+    )
+    thresholds: Annotated[tuple[float, ...], Field(validate_default=True)] = ()
+    residuals: Annotated[tuple[Blocks, ...], Field(validate_default=True)] = ()
+    head: str = "occupancy"
+
+    @field_validator("thresholds", "residuals")
+    @classmethod
+    def _one_per_level(cls, numbers: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        if "channels" not in info.data:
+            return numbers  # invalid itself
+        wanted = len(info.data["channels"]) - 1
+        if numbers and len(numbers) != wanted:
+            raise ValueError(f"wanted {wanted} numbers, one for every level but the coarsest")
+        return numbers or (0,) * wanted
+
+
+@dataclass(frozen=True)
+class LevelOutput:
+    """One decoder level before pruning.
+
+    Attributes:
+        stride: tensor stride of the level.
+        logits: (N,), the occupancy logit of every voxel.
+        target: (N,) bool, whether the target, coarsened to this stride, contains the voxel; None if
+            no target was given.
+    """
+
+    stride: int
+    logits: Tensor
+    target: Tensor | None
+
+
+@dataclass(frozen=True)
+class GenerativeOutput:
+    """The output of a `GenerativeNetwork`.
+
+    Attributes:
+        occupancy: the voxels that are left at tensor stride 1, with probabilities (N, 1).
+        levels: the decoder's levels, from coarse to fine.
+    """
+
+    occupancy: SparseTensor
+    levels: tuple[LevelOutput, ...]
+
+
+class GenerativeNetwork(nn.Module):
+    """An encoder and a generative decoder, which classifies and prunes voxels at every level.
+
+    Attributes:
+        config: the config that it was made from.
+        levels: number of levels, which have tensor strides 1, 2, ... 2 ** (levels - 1).
+        cell: input voxels along an edge of a voxel of the coarsest level.
+    """
+
+    config_class = GenerativeConfig
+
+    def __init__(self, config: GenerativeConfig) -> None:
+        super().__init__()
+        self.config = config
+        c = config.channels
+        self.levels, self.cell = len(c), 2 ** (len(c) - 1)
+        self.encoder = nn.ModuleList([Unit(Convolution(1, c[0], 3))])
+        for level in range(1, self.levels):
+            down = Unit(Convolution(c[level - 1], c[level], 2, stride=2))
+            self.encoder.append(nn.Sequential(down, Unit(Convolution(c[level], c[level], 3))))
+        head = head_of_kind(config.head, "occupancy")
+        self.decoder = nn.ModuleList()
+        self.residuals = nn.ModuleList()
+        self.heads = nn.ModuleList()
+        for level in range(self.levels - 1):
+            size = 4 if level == self.levels - 2 else 2
+            up = Unit(GenerativeTransposedConvolution(c[level + 1], c[level], size))
+            self.decoder.append(nn.Sequential(up, Unit(Convolution(c[level], c[level], 3))))
+            blocks = (Residual(c[level]) for _ in range(config.residuals[level]))
+            self.residuals.append(nn.Sequential(*blocks))
+            self.heads.append(head(c[level], config.thresholds[level]))
+        self.output = Convolution(c[0], 1, 1, bias=True)
+
+    def forward(
+        self, x: SparseTensor, target: Index | None = None, *, forced: bool = True
+    ) -> GenerativeOutput:
+        """Predict shapes for a batch of shapes.
+
+        Args:
+            x: features (N, 1), all of them 1, at tensor stride 1.
+            target: the voxels that should be predicted, for training. If given, every level also
+                reports which of its voxels the target contains.
+            forced: whether voxels of the target survive pruning whatever their logit, above tensor
+                stride 1.
+
+        Returns:
+            The occupied voxels at tensor stride 1, and the decoder's levels before pruning.
+        """
+        skips: list[SparseTensor] = []
+        for block in self.encoder:
+            x = block(x)
+            skips.append(x)
+        skips.pop()
+        targets = _pyramid(target, self.levels - 1)
+        levels: list[LevelOutput] = []
+        for level in reversed(range(self.levels - 1)):
+            x = sparse.add(self.decoder[level](x), skips.pop(), overwrite=True)
+            x = self.residuals[level](x)
+            logits, keep = self.heads[level](x)
+            wanted = sparse.contains(x.index, targets[level]) if targets else None
+            if wanted is not None and forced and level > 0:
+                keep = keep | wanted
+            levels.append(LevelOutput(x.stride, logits, wanted))
+            x = sparse.prune(x, keep)
+        y: SparseTensor = self.output(x)
+        return GenerativeOutput(y.with_features(torch.sigmoid(y.features)), tuple(levels))
+
+    @torch.no_grad()
+    def start_from(self, smaller: GenerativeNetwork, *, pass_on: bool = False) -> list[str]:
+        """Take over the weights of a network for a coarser grid, or of one with fewer channels.
+
+        Its levels become the coarsest levels of this one. At first, its first convolution sees a
+        channel of ones, as in its training, whatever the finer levels in front of it compute, and
+        additional channels of a level have no effect on those that were taken over.
+
+        Args:
+            smaller: the network to start from.
+            pass_on: whether new, finer levels of the decoder start by passing the features of
+                every voxel on to its children, rather than with random weights. A level learns to
+                refine what it is given in fewer steps than it learns to copy it.
+
+        Returns:
+            The names of the submodules that were taken over.
+
+        Raises:
+            ConfigError: this network has fewer levels, or a level of it has fewer channels or
+                residual blocks.
+        """
+        added = self.levels - smaller.levels
+        for name in ("channels", "residuals"):
+            own, others = getattr(self.config, name), getattr(smaller.config, name)
+            if added < 0 or any(map(operator.lt, own[added:], others)):
+                raise ConfigError(
+                    f"{name}: wanted any numbers for finer levels, then at least {others},"
+                    f" those of the network to start from; got {own}"
+                )
+        taken = {f"encoder.{added + n}": smaller.encoder[n] for n in range(1, smaller.levels)}
+        taken |= {f"decoder.{added + n}": block for n, block in enumerate(smaller.decoder)}
+        for level, blocks in enumerate(smaller.residuals, added):
+            taken |= {f"residuals.{level}.{n}": block for n, block in blocks.named_children()}
+        taken |= {f"heads.{added + n}": head for n, head in enumerate(smaller.heads)}
+        first = f"encoder.{added}.1" if added else "encoder.0"
+        taken[first] = smaller.encoder[0]
+        if not added:
+            taken["output"] = smaller.output
+        for name, block in taken.items():
+            _take_over(self.get_submodule(name), block)
+        if added:
+            self.get_parameter(f"encoder.{added}.0.norm.weight")[0] = 0
+            self.get_parameter(f"encoder.{added}.0.norm.bias")[0] = 1
+        for level in range(added if pass_on else 0):
+            for unit in self.decoder[level]:  # type: ignore[attr-defined]
+                _keep_features(unit)
+        return list(taken)
+
+
+def _keep_features(unit: Unit) -> None:
+    """Initialise a unit to pass its features on, to the same voxel or to all of its children."""
+    kernel = unit.convolution.kernel
+    same = torch.eye(*kernel.shape[1:])
+    if isinstance(unit.convolution, GenerativeTransposedConvolution):
+        kernel.copy_(same.expand_as(kernel))
+    else:
+        kernel[len(kernel) // 2] += same
+    unit.norm.bias.fill_(KEPT)  # so that ReLU cuts off little of the normalised features
+
+
+def _take_over(larger: nn.Module, smaller: nn.Module) -> None:
+    """Make the first channels of a module compute what a smaller module computes."""
+    tensors = larger.state_dict()
+    for name, value in smaller.state_dict().items():
+        tensor = tensors[name]
+        if tensor.ndim == 3:  # a kernel (K, C_in, C_out)
+            tensor[:, :, : value.shape[2]] = 0
+        tensor[tuple(map(slice, value.shape))] = value
+
+
+def _pyramid(target: Index | None, levels: int) -> list[Index]:
+    """The target at tensor strides 1, 2, ..., one per level; empty if there is no target."""
+    if target is None:
+        return []
+    pyramid = [target]
+    for _ in range(levels - 1):
+        pyramid.append(sparse.coarsen(pyramid[-1]))
+    return pyramid

@@ -1,0 +1,86 @@
+"""The architecture `sparse-segmentation`, a sparse U-Net that labels every occupied voxel.
+
+It follows Li et al., "Sparse Convolutional Neural Networks for Medical Image Analysis" (TechRxiv
+2022), and Ronneberger et al., "U-Net" (2015).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from zoo import sparse
+from zoo.networks.heads import head_of_kind
+from zoo.networks.layers import Convolution, TransposedConvolution, Unit
+from zoo.sparse import SparseTensor
+
+Channels = Annotated[int, Field(ge=1, le=4096)]
+
+
+class SegmentationConfig(BaseModel):
+    """Config of `SparseSegmentation`.
+
+    Attributes:
+        channels: features per voxel at tensor strides 1, 2, 4, ...
+        classes: number of classes, the first of which is none of the structures.
+        head: name in the heads registry; the head turns features into logits.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: Annotated[tuple[Channels, ...], Field(min_length=2, max_length=12)] = (
+        *(8, 16, 32, 64, 64),
+    )
+    classes: Annotated[int, Field(ge=2, le=255)] = 2
+    head: str = "labels"
+
+
+class SparseSegmentation(nn.Module):
+    """A U-Net: strided convolutions down, transposed ones back up onto the encoder's coordinates.
+
+    At each level, the features of the encoder are concatenated to those that come back up.
+
+    Attributes:
+        config: the config that it was made from.
+        levels: number of levels, which have tensor strides 1, 2, ... 2 ** (levels - 1).
+        cell: input voxels along an edge of a voxel of the coarsest level.
+    """
+
+    task = "segmentation"
+    config_class = SegmentationConfig
+
+    def __init__(self, config: SegmentationConfig) -> None:
+        super().__init__()
+        self.config = config
+        c = config.channels
+        self.levels, self.cell = len(c), 2 ** (len(c) - 1)
+        self.encoder = nn.ModuleList([nn.Sequential(Unit(Convolution(1, c[0], 3)), _same(c[0]))])
+        self.up = nn.ModuleList()
+        self.decoder = nn.ModuleList()
+        for fine, coarse in pairwise(c):
+            down = Unit(Convolution(fine, coarse, 2, stride=2))
+            self.encoder.append(nn.Sequential(down, _same(coarse)))
+            self.up.append(Unit(TransposedConvolution(coarse, fine)))
+            self.decoder.append(Unit(Convolution(2 * fine, fine, 3)))
+        self.head = head_of_kind(config.head, "labels")(c[0], config.classes)
+
+    def forward(self, x: SparseTensor) -> Tensor:
+        """Map features (N, 1) at tensor stride 1 to the head's logits (N, classes)."""
+        skips: list[SparseTensor] = []
+        for block in self.encoder:
+            x = block(x)
+            skips.append(x)
+        x = skips.pop()
+        for level in reversed(range(self.levels - 1)):
+            skip = skips.pop()
+            x = self.up[level](x, skip.index)
+            x = self.decoder[level](sparse.concatenate(x, skip))
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def _same(channels: int) -> Unit:
+    return Unit(Convolution(channels, channels, 3))

@@ -1,0 +1,160 @@
+"""The preview: a sheet with pictures of input, prediction and implant, written as a PNG."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import VolumeError
+from zoo.models import Prediction
+from zoo.pictures._bounding import bounding_box
+from zoo.pictures._camera import facing_views
+from zoo.pictures._sheet import Row, save_sheet, trimmed
+from zoo.pictures._slices import Parts, slice_picture, through
+from zoo.pictures._surfaces import IMPLANT, Scene, coarse_enough
+from zoo.pictures._types import Bools, Floats, Picture, Triple
+from zoo.volumes import Volume
+
+PALETTE = np.array(
+    [
+        *([140, 110, 200], [222, 92, 64], [70, 130, 200], [230, 170, 50]),
+        *([80, 160, 110], [200, 100, 160], [130, 120, 90], [60, 170, 180]),
+    ],
+    np.float32,
+)
+
+
+def draw_prediction(path: str | os.PathLike[str], prediction: Prediction, title: str) -> None:
+    """Write a PNG that shows a prediction beside its input, axes RAS.
+
+    A completion's is as `save_preview` describes; a super-resolution's shows both shapes and a part
+    of them enlarged, a segmentation's the structures in colours and slices of the scan.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    predicted = prediction.volume.canonical()
+    given = np.asarray(prediction.occupied.canonical().array, dtype=bool)
+    if prediction.probabilities:
+        scan, labels = prediction.probabilities.seen()
+        _save_labels(path, scan, labels, predicted, title)
+    elif prediction.implant:
+        implant = np.asarray(prediction.implant.canonical().array, dtype=bool)
+        save_preview(path, given, predicted.array, implant, predicted.spacing, title)
+    else:
+        _save_refined(
+            path, given, np.asarray(predicted.array, dtype=bool), predicted.spacing, title
+        )
+
+
+def save_preview(
+    path: str | os.PathLike[str],
+    input: Bools,
+    prediction: Bools,
+    implant: Bools,
+    spacing: Triple,
+    title: str = "",
+) -> None:
+    """Write a PNG 1200 pixels wide: three columns (input, prediction, implant), two rows of views.
+
+    The views are those that face the implant. The last column shows the implant enlarged, or says
+    that there is none. Below are three slices through most of the implant, with its contour.
+
+    Args:
+        path: where to write it.
+        input: (I, J, K), axes RAS, occupied where not zero; so are the next two.
+        prediction: the complete shape.
+        implant: what the input lacks of it.
+        spacing: mm along each axis.
+        title: a line below the pictures.
+
+    Raises:
+        VolumeError: the three volumes differ in shape.
+        WriteError: the file cannot be written.
+    """
+    for volume in (prediction, implant):
+        if volume.shape != input.shape:
+            raise VolumeError(
+                f"a preview needs volumes of one shape, got {input.shape} and {volume.shape}"
+            )
+    box = bounding_box(input, prediction, implant)
+    given, complete, added = (volume[box].astype(bool) for volume in (input, prediction, implant))
+    coarser, (before, after, change) = coarse_enough(spacing, given, complete, added)
+    views = facing_views(after, change)
+    scenes = Scene.of(coarser, before), Scene.of(coarser, after, change)
+    enlarged = _enlarged(implant, spacing) if change.any() else None
+    rows = []
+    for view in views:
+        pair = trimmed([scene.picture(view) for scene in scenes])
+        alone = trimmed([enlarged.picture(view)]) if enlarged else ["no implant"]
+        rows.append(Row([view, "", ""], [*pair, *alone]))
+    rows.append(_slices(given, [(added, IMPLANT)], added if enlarged else complete, spacing))
+    headings = ("input", "prediction, implant coloured", "implant, enlarged")
+    save_sheet(path, headings, rows, title)
+
+
+def _save_refined(
+    path: str | os.PathLike[str], input: Bools, predicted: Bools, spacing: Triple, title: str
+) -> None:
+    """Super-resolution: input and prediction from two sides, a part of both, and slices."""
+    box = bounding_box(input, predicted)
+    before, after = input[box], predicted[box]
+    coarser, grids = coarse_enough(spacing, before, after)
+    scenes = [Scene.of(coarser, grid) for grid in grids]
+    # The octant that faces an oblique view, from below: of a head, half a face.
+    i, j, k = (n // 2 for n in after.shape)
+    facing = slice(i, None), slice(j, None), slice(0, k)
+    closer, parts = coarse_enough(spacing, before[facing], after[facing])
+    details = trimmed([Scene.of(closer, part).picture("oblique") for part in parts])
+    rows = [
+        Row(
+            [view, "", f"{part}, enlarged"],
+            [*trimmed([scene.picture(view) for scene in scenes]), detail],
+        )
+        for view, part, detail in zip(
+            ("oblique", "left"), ("input", "prediction"), details, strict=True
+        )
+    ]
+    rows.append(_slices(before, [(after, IMPLANT)], after, spacing))
+    save_sheet(path, ("input", "prediction", "a part of both"), rows, title)
+
+
+def _save_labels(
+    path: str | os.PathLike[str],
+    scan: Floats,
+    labels: tuple[str, ...],
+    predicted: Volume,
+    title: str,
+) -> None:
+    """Segmentation: the structures from two sides with their names, and slices of the scan."""
+    values = range(1, len(labels) + 1)
+    parts = [(predicted.array == value, PALETTE[value % len(PALETTE)]) for value in values]
+    anything = np.logical_or.reduce([part for part, _ in parts])
+    box = bounding_box(anything)
+    coarser, grids = coarse_enough(predicted.spacing, *(part[box] for part, _ in parts))
+    coloured = [(grid, colour) for grid, (_, colour) in zip(grids, parts, strict=True)]
+    views = ("front", "left", "oblique back left")
+    pictures: list[Picture | str] = ["nothing found"] * len(views)
+    if anything.any():
+        scene = Scene.coloured(coarser, np.zeros_like(grids[0]), coloured)
+        pictures = [part for view in views for part in trimmed([scene.picture(view)])]
+    rows = [Row(list(views), pictures)]
+    rows.append(_slices(scan, parts, anything, predicted.spacing))
+    legend = [(name, colour) for name, (_, colour) in zip(labels, parts, strict=True)]
+    save_sheet(path, ("", "", ""), rows, title, legend)
+
+
+def _slices(given: NDArray[Any], parts: Parts, shown: Bools, spacing: Triple) -> Row:
+    """A row of three slices, each where it cuts most of what is to be shown."""
+    indices = through(shown)
+    pictures = [slice_picture(given, parts, spacing, *named) for named in indices.items()]
+    return Row(list(indices), [*pictures])
+
+
+def _enlarged(implant: Bools, spacing: Triple) -> Scene:
+    """The implant alone, at the best resolution that is drawn."""
+    finer, (close,) = coarse_enough(spacing, implant[bounding_box(implant)])
+    return Scene.of(finer, close, close)

@@ -1,0 +1,118 @@
+"""How compiled code is made and run: cached if it can be, on as many threads as PyTorch uses.
+
+The threads are plain Python threads that call code which lets go of the GIL. Numba's own parallel
+loops are avoided: their OpenMP layer does not survive a fork, their work queue does not bear two
+callers at once, and setting their thread count changes PyTorch's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache, partial
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numba
+import torch
+
+Span = tuple[int, int]
+
+ROWS_PER_SPAN = 8192
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """Compile on first use, for the types of its arguments; without a cache if none can be kept."""
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    try:
+        compiled = numba.njit(function, cache=True, **options)
+    except RuntimeError:  # Numba finds no folder that it can write to
+        return numba.njit(function, **options)
+    # Numba would look at the function's own file only, and miss changes in what the function calls.
+    with suppress(AttributeError):  # not a public part of Numba
+        kept = compiled._cache._cache_file
+        kept._source_stamp = _stamp()
+        kept.load = partial(_load, kept, kept.load)
+        kept.save = partial(_save, kept)
+    return compiled
+
+
+def _load(kept: Any, load: Callable[..., Any], key: Any) -> Any:
+    """What is cached, if it is of this version: another one may have had types of other names."""
+    try:
+        return load(key)
+    except (AttributeError, ImportError):
+        kept.flush()
+        return None
+
+
+def _save(kept: Any, key: Any, data: Any) -> None:
+    """Keep what was compiled for a key, in a file of its own.
+
+    Numba would number the files. Two processes that compile for different types at the same time
+    then give both the same number, and whoever comes next runs code that was made for other types.
+    """
+    digest = sha256(f"{_stamp()} {key!r}".encode()).hexdigest()[:24]
+    name = f"{Path(kept._index_name).stem}.{digest}.nbc"
+    kept._save_data(name, data)
+    overloads = kept._load_index()
+    overloads[key] = name
+    kept._save_index(overloads)
+
+
+def bare(function: Callable[..., Any], **options: Any) -> Any:
+    """Compile a part of compiled functions, without counting references to arrays.
+
+    Numba counts them whenever an array gets a name, atomically, and threads that share an array
+    would wait for each other at every line of a bitmap. Such code can neither make nor reshape one.
+    """
+    options |= {"nogil": True, "error_model": "numpy", "_nrt": False}
+    return numba.njit(function, **options)
+
+
+def inline(function: Callable[..., Any]) -> Any:
+    """Compile a `bare` part into each place that calls it."""
+    return bare(function, forceinline=True)
+
+
+@cache
+def _stamp() -> str:
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+
+
+def spans(count: int, rows: int, most: int = 64) -> list[Span]:
+    """Cut range(count), which holds `rows` rows, into spans; threads have no part in where."""
+    parts = max(1, min(count, most, rows // ROWS_PER_SPAN))
+    edges = [count * part // parts for part in range(parts + 1)]
+    return list(pairwise(edges))
+
+
+def run(kernel: Callable[..., Any], cut: Sequence[Span], *arguments: Any) -> None:
+    """Call kernel(number, begin, end, *arguments) for every span, in any order, on all threads."""
+    todo = iter([(number, *span) for number, span in enumerate(cut)])
+
+    def work() -> None:
+        for span in todo:
+            kernel(*span, *arguments)
+
+    helpers = min(torch.get_num_threads(), len(cut)) - 1
+    if helpers <= 0:
+        return work()
+    pool = _pool(os.getpid(), helpers)
+    running = [pool.submit(work) for _ in range(helpers)]
+    try:
+        work()
+    finally:
+        for helper in running:
+            helper.result()
+
+
+@cache
+def _pool(process: int, helpers: int) -> ThreadPoolExecutor:
+    """The helpers of this process: a forked child has its parent's pool, but not the threads."""
+    return ThreadPoolExecutor(helpers, thread_name_prefix="zoo-cpu")

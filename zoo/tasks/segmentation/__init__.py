@@ -1,0 +1,81 @@
+"""Segmentation: predicts a label for every voxel whose intensity is in the model's windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel
+
+from zoo.errors import ConfigError
+from zoo.evaluation import Scoring, Settings
+from zoo.models import Card, Model, Prediction
+from zoo.tasks._reference_inputs import chest
+from zoo.tasks.segmentation._prediction import predict, trial
+from zoo.tasks.segmentation._scoring import SegmentationScoring
+from zoo.tasks.segmentation._training import LabelledVoxels, SegmentationTraining
+from zoo.tasks.segmentation._workload import ChestWorkload
+from zoo.tasks.task import ANY_SPACING, Bools, Stage, Task, Workload
+from zoo.training import Training
+from zoo.volumes import Volume
+
+__all__ = [
+    "TASK",
+    "LabelledVoxels",
+    "Segmentation",
+    "SegmentationScoring",
+    "SegmentationTraining",
+]
+
+ANY_SCAN = ANY_SPACING.model_copy(
+    update={"kind": "intensity", "windows": ((-200.0, 3000.0),)}  # Hounsfield units: no air
+)
+
+
+class Segmentation(Task):
+    """Predicts a label per voxel on the input's own grid; 0 where there is no structure.
+
+    Voxels outside the windows are always 0.
+    """
+
+    def check_card(self, card: Card) -> None:
+        if not card.input.windows or not card.labels:
+            raise ConfigError(
+                f"{card.name}: a model for segmentation needs input.windows and labels"
+            )
+        classes = card.config.get("classes")
+        if classes is not None and classes != len(card.labels) + 1:
+            raise ConfigError(
+                f"{card.name}: wanted a label for each of its {classes} classes but the first,"
+                f" got {len(card.labels)}"
+            )
+
+    def untrained_facts(self, config: BaseModel) -> dict[str, Any]:
+        classes = getattr(config, "classes", 2)
+        labels = tuple(f"class {number}" for number in range(1, classes))
+        return {"input": ANY_SCAN, "labels": labels}
+
+    def predict(
+        self, model: Model, source: Volume, threshold: float | None, options: Any, stage: Stage
+    ) -> Prediction:
+        return predict(model, source, threshold, stage)
+
+    def trial(
+        self, model: Model, source: Volume, threshold: float | None
+    ) -> tuple[Bools, Callable[[Bools], object]]:
+        return trial(model, source, threshold)
+
+    def reference_input(self, card: Card) -> Volume:
+        return chest(card.input.spacing)
+
+    def training(self) -> type[Training]:
+        return SegmentationTraining
+
+    def scoring(self, card: Card, settings: Settings) -> Scoring:
+        return SegmentationScoring(card, settings)
+
+    def benchmark(self, name: str) -> Workload:
+        return ChestWorkload("sparse-segmentation")
+
+
+TASK = Segmentation()

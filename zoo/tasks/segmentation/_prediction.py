@@ -1,0 +1,115 @@
+"""Predicts labels for a scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from zoo.errors import VolumeError
+from zoo.models import Model, Prediction, Probabilities
+from zoo.networks import coarsest_voxel
+from zoo.sparse import Backend, SparseTensor
+from zoo.tasks.task import Bools, Stage
+from zoo.volumes import (
+    InputContract,
+    Resampled,
+    Volume,
+    bounds,
+    centring_shift,
+    normalised,
+    resample_intensities,
+    windowed,
+)
+
+
+def predict(model: Model, source: Volume, threshold: float | None, stage: Stage) -> Prediction:
+    """Predict labels on the scan's own grid, and the probability of each."""
+    contract = model.card.input
+    with stage("conform"):
+        resampled, occupied = _conform(source, contract, threshold)
+    with stage("network"):
+        values = normalised(resampled.array[occupied], contract)
+        points, logits = label(model.network, occupied, values, model.backend, model.device)
+    with stage("restore"):
+        grid = label_grid(points, logits, occupied.shape)
+        volume, given = (
+            source.with_array(np.ascontiguousarray(resampled.back(each)))
+            for each in (grid, occupied.view(np.uint8))
+        )
+    probabilities = Probabilities(resampled, points, logits, model.card.labels)
+    report = {"voxels_in": int(np.count_nonzero(occupied)), "grid": resampled.facts()}
+    return Prediction(volume, None, given, report, probabilities)
+
+
+def trial(
+    model: Model, source: Volume, threshold: float | None
+) -> tuple[Bools, Callable[[Bools], object]]:
+    """Prepare a trial run; see `Task.trial`."""
+    _, occupied = _conform(source, model.card.input, threshold)
+    run = partial(label, model.network, values=None, backend=model.backend, device=model.device)
+    return occupied, run
+
+
+def _conform(
+    source: Volume, contract: InputContract, threshold: float | None
+) -> tuple[Resampled, Bools]:
+    """Resample the scan to the model's grid, and find which of its voxels are occupied."""
+    if threshold is not None:
+        raise VolumeError(
+            "segmentation takes intensities as they are and applies the model's windows; got"
+            f" threshold {threshold:g}: leave it out"
+        )
+    resampled = resample_intensities(source, contract)
+    occupied = windowed(resampled.array, contract)
+    if not occupied.any() or occupied.all():
+        windows = ", ".join(f"{low:g} to {high:g}" for low, high in contract.windows or ())
+        raise VolumeError(
+            f"wanted a CT in Hounsfield units, with some intensities inside the windows {windows}"
+            f" and some outside, got {'all' if occupied.any() else 'none'} of them inside: they"
+            f" range from {source.array.min():g} to {source.array.max():g}; check the file"
+        )
+    return resampled, occupied
+
+
+def label(
+    network: nn.Module,
+    occupied: Bools,
+    values: np.ndarray | None,
+    backend: Backend,
+    device: torch.device,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run a network on the occupied voxels of a grid.
+
+    Args:
+        network: a segmentation network.
+        occupied: bool (I, J, K).
+        values: (N,), the features of the occupied voxels in raster order; None stands for zeros.
+        backend: computes the convolutions.
+        device: where to compute.
+
+    Returns:
+        The indices (N, 3) of the occupied voxels, and their logits (N, classes).
+    """
+    shift = centring_shift(*bounds(occupied), coarsest_voxel(network))
+    i, j, k = shift.tolist()
+    x = SparseTensor.from_grids([occupied], low=(i, j, k), backend=backend, device=device)
+    points = x.coordinates[:, 1:].cpu().numpy() - shift
+    features = np.zeros(occupied.shape, np.float32)
+    if values is not None:
+        features[occupied] = values
+    column = torch.from_numpy(features[tuple(points.T)]).unsqueeze(1).to(device)
+    with torch.inference_mode():
+        logits = network(x.with_features(column))
+    return points, logits.float().cpu().numpy()
+
+
+def label_grid(points: np.ndarray, logits: np.ndarray, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """A grid (I, J, K) with the likeliest class of every point from `label`; 0 elsewhere."""
+    grid = np.zeros(shape, np.uint8)
+    grid[tuple(points.T)] = logits.argmax(axis=1)
+    return grid

@@ -1,0 +1,129 @@
+"""Trains super-resolution: the input is a coarse shape in blocks, the target the fine one."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt
+from torch import nn
+
+from zoo.datasets.phantoms import FIELD_OF_VIEW
+from zoo.networks import generated_occupancy
+from zoo.sparse import Backend
+from zoo.tasks._generative import GenerativeTraining, GenerativeTrainingConfig
+from zoo.training import Sample, Scores, Section, Shape, TrainingConfig, augment
+from zoo.volumes import (
+    Bools,
+    InputContract,
+    bounds,
+    corner_shift,
+    dice,
+    pooled,
+    reconstruction_error,
+    replicated,
+)
+
+Factors = tuple[int, int, int]
+FINEST, COARSEST = (
+    0.66,
+    1.34,
+)  # times the model's spacing: some whole number divides any larger voxel
+
+
+class RefinementConfig(Section):
+    """Settings of how coarse shapes are made from fine ones.
+
+    Attributes:
+        factor: fine voxels along an edge of a coarse one.
+        slices: share of the samples whose voxels are coarse along one axis only, as in scans with
+            thick slices.
+        thickest: thickness of the thickest slices, in fine voxels; the thinnest have 2.
+        crop: edge of the cube that samples are cropped to, in fine voxels; not cropped if left out.
+            Only use it for a network with few levels, whose receptive field is no larger.
+    """
+
+    factor: int = Field(default=2, ge=2)
+    slices: float = Field(default=0.2, ge=0, le=1)
+    thickest: int = Field(default=8, ge=2)
+    crop: PositiveInt | None = None
+
+
+class SuperResolutionTrainingConfig(GenerativeTrainingConfig):
+    """Config of a run that trains super-resolution.
+
+    Attributes:
+        refinement: how coarse shapes are made.
+    """
+
+    refinement: RefinementConfig = RefinementConfig()
+
+
+class SuperResolutionTraining(GenerativeTraining):
+    """Samples of skulls, half of them with a defect, cropped if the config says so."""
+
+    config_class: ClassVar[type[TrainingConfig]] = SuperResolutionTrainingConfig
+    config: SuperResolutionTrainingConfig
+
+    def sample(self, number: int) -> Sample:
+        rng, extra = self.random(number)
+        shapes = self.shapes(rng, extra)
+        fine = shapes.defective if rng.random() < 0.5 else shapes.complete
+        _, fine = augment(fine, fine, self.config.augmentation, extra)
+        factors = self._factors(rng)
+        if self.config.refinement.crop:
+            fine = cropped(fine, self.config.refinement.crop, rng)
+        return placed(fine, factors)
+
+    def score(self, network: nn.Module, backend: Backend, device: torch.device) -> Scores:
+        """Score on skulls made coarse along all axes: `dice`, `reconstruction_error` in %."""
+        factor = self.config.refinement.factor
+        rows = []
+        for shapes in self.validation():
+            fine = multiple(shapes.complete, factor)
+            blocks = replicated(pooled(fine, factor), (factor,) * 3)
+            with torch.no_grad():
+                predicted = generated_occupancy(
+                    network, blocks, backend, device, corner_shift(blocks)
+                )
+            rows.append((dice(predicted, fine), reconstruction_error(predicted, fine)))
+        found, wrong = np.mean(rows, axis=0).tolist()
+        return {"dice": found, "reconstruction_error": wrong}
+
+    def facts(self) -> dict[str, Any]:
+        spacing = FIELD_OF_VIEW / self.config.phantoms.resolution
+        return {"input": InputContract.around(spacing, FINEST, COARSEST)}
+
+    def _factors(self, rng: np.random.Generator) -> Factors:
+        settings = self.config.refinement
+        if rng.random() >= settings.slices:
+            return (settings.factor,) * 3
+        factors = [1, 1, 1]
+        factors[int(rng.integers(3))] = int(rng.integers(2, settings.thickest + 1))
+        return tuple(factors)  # type: ignore[return-value]
+
+
+def placed(fine: Bools, factors: Factors) -> Sample:
+    """A coarse shape in blocks, from any-pooling, and the fine one, aligned as in predictions."""
+    padded = multiple(fine, factors)
+    blocks = replicated(pooled(padded, factors), factors)
+    shift = corner_shift(blocks)
+    return Shape.cut_out(blocks, shift), Shape.cut_out(padded, shift)
+
+
+def multiple(grid: Bools, factor: int | Factors) -> Bools:
+    """Pad the grid at its far end to a multiple of the factor, which may differ between axes."""
+    factors = (factor,) * 3 if isinstance(factor, int) else factor
+    return np.pad(grid, [(0, -n % f) for n, f in zip(grid.shape, factors, strict=True)])
+
+
+def cropped(grid: Bools, edge: int, rng: np.random.Generator) -> Bools:
+    """A cube of at most that edge around a random occupied voxel, bool."""
+    low, high = bounds(grid)
+    points = rng.integers(low, high + 1, (4096, 3))  # enough to find one that is occupied
+    inside = points[grid[tuple(points.T)]]
+    middle = inside[0] if len(inside) else np.argwhere(grid)[0]
+    start = np.clip(middle - edge // 2, 0, np.maximum(np.array(grid.shape) - edge, 0))
+    i, j, k = (slice(first, first + edge) for first in start.tolist())
+    return grid[i, j, k]

@@ -1,0 +1,19 @@
+"""Runs the command line in the process of a test."""
+
+from __future__ import annotations
+
+from zoo.cli import main
+
+
+def command(*words: object) -> int:
+    """Run `zoo WORDS...` in this process, and return its exit status.
+
+        >>> from zoo.testing import command
+        >>> command("list", "nothing-*")
+        no model matches 'nothing-*'
+        0
+
+    Args:
+        words: the words after `zoo`; anything but text is converted by `str`.
+    """
+    return main([*map(str, words)])

@@ -1,0 +1,68 @@
+"""Batches of training pairs, prepared by worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from zoo.errors import ZooError
+from zoo.training.config import TrainingConfig
+from zoo.training.samples import Batch
+from zoo.training.task import Training
+
+
+class Samples(Dataset[tuple[Any, Any]]):
+    """The samples of a task: sample n is an input and its target.
+
+    A sample only depends on the config and n, so a resumed run sees what it would have seen.
+    """
+
+    def __init__(self, task: Training) -> None:
+        self.task = task
+
+    def __getitem__(self, number: int) -> tuple[Any, Any]:
+        return self.task.sample(number)
+
+
+def batches(
+    samples: Samples,
+    config: TrainingConfig,
+    steps: range,
+    workers: int,
+    *,
+    process: int = 0,
+    processes: int = 1,
+) -> Iterator[list[Batch]]:
+    """Yield the batches that one process computes in each step, one per pass.
+
+    Args:
+        samples: the samples; step n takes samples n B to (n + 1) B - 1, where B is the batch size.
+        config: config of the run.
+        steps: the steps to yield.
+        workers: number of processes that prepare samples; with 0, this process does.
+        process: index of this process, which takes one share of each step's samples.
+        processes: number of processes; times the passes, it divides the batch size.
+    """
+    share = config.batch_size // processes
+    starts = (step * config.batch_size + process * share for step in steps)
+    loader = DataLoader(
+        samples,
+        batch_sampler=[list(range(start, start + share)) for start in starts],
+        num_workers=workers,
+        collate_fn=partial(_passes, count=config.accumulate),
+        generator=torch.Generator(),  # otherwise it would draw from the global one
+    )
+    try:
+        yield from loader
+    except ZooError as error:  # one from a worker ends with the message, after a traceback
+        raise type(error)(str(error).rstrip().split(f"{type(error).__name__}: ")[-1]) from error
+
+
+def _passes(pairs: list[tuple[Any, Any]], count: int) -> list[Batch]:
+    size = len(pairs) // count
+    parts = (pairs[start : start + size] for start in range(0, len(pairs), size))
+    return [([s for s, _ in part], [t for _, t in part]) for part in parts]

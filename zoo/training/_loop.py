@@ -1,0 +1,263 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from zoo.errors import ConfigError
+from zoo.networks import coarsest_voxel
+from zoo.sparse import Backend, SparseTensor
+from zoo.training._batches import Samples, batches
+from zoo.training._checkpoint import load_checkpoint, load_tensors, save_checkpoint, save_tensors
+from zoo.training._initial import make_network
+from zoo.training._log import append_log, draw_curve
+from zoo.training._processes import check_shares, uses_bfloat16
+from zoo.training.config import TrainingConfig
+from zoo.training.losses import Supervised
+from zoo.training.samples import Batch
+from zoo.training.task import Scores, Training, training_class
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+CHECKPOINT = "checkpoint.safetensors"
+BEST = "best.safetensors"
+LOG = "log.csv"
+CURVE = "curve.png"
+CACHE = "cache"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The outcome of a run.
+
+    Attributes:
+        network: the network to export.
+        step: the number of steps after which its weights were averaged.
+        scores: its validation scores.
+    """
+
+    network: nn.Module
+    step: int
+    scores: Scores
+
+
+class Trainer:
+    """Trains one network; `run` continues from the current state.
+
+    If there are several processes, each computes its share of every batch, and only the main one
+    validates, writes files and finishes.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        folder: Path,
+        backend: Backend,
+        device: torch.device,
+        accelerator: Accelerator,
+        cache: Path | None = None,
+    ) -> None:
+        self.config, self.folder, self.backend, self.device = config, folder, backend, device
+        self.accelerator = accelerator
+        mixed = uses_bfloat16(config, accelerator.mixed_precision, backend)
+        check_shares(config, accelerator.num_processes)
+        self.step = 0
+        network, self.taken_over = make_network(config)
+        self.network = network.to(device)
+        self.task = make_training(config, cache or folder / CACHE, coarsest_voxel(network))
+        self.samples = Samples(self.task)
+        average = get_ema_multi_avg_fn(config.average)
+        self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
+        self.optimizer = torch.optim.Adam(self._parameters(), amsgrad=True)
+        supervised = Supervised(self.network, self.task, mixed=mixed)
+        self.supervised = accelerator.prepare_model(supervised, device_placement=False)
+        self.best = -1.0  # the best value so far of the score that decides
+
+    def _parameters(self) -> list[dict[str, Any]]:
+        """Group new parameters and those taken over, with the factors of their learning rates."""
+        taken = tuple(f"{name}." for name in self.taken_over)
+        parameters = list(self.network.named_parameters())
+        groups = [
+            {"params": [p for name, p in parameters if name.startswith(taken) == old], "rate": rate}
+            for old, rate in ((False, 1.0), (True, self.config.initial_rate))
+        ]
+        return [group for group in groups if group["params"]]
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """The modules whose state goes into a checkpoint."""
+        return {"network": self.network, "average": self.average}
+
+    def resume(self) -> None:
+        """Restore the checkpoint in the folder."""
+        path = self.folder / CHECKPOINT
+        self.step = load_checkpoint(path, self.config, self.modules, self.optimizer)
+        if (self.folder / BEST).exists():
+            self.best = float(load_tensors(self.folder / BEST)[1]["score"])
+
+    def run(self, workers: int, on_step: Callable[[int, float], None]) -> None:
+        """Train to the last step; every validation writes a log line, a curve and a checkpoint."""
+        started, losses = perf_counter(), []
+        for passes in self._batches(range(self.step, self.config.steps), workers):
+            losses.append(self.update(passes))
+            on_step(self.step, losses[-1])
+            if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
+                if self.accelerator.is_main_process:
+                    self._record(float(np.mean(losses)), perf_counter() - started)
+                self.accelerator.wait_for_everyone()
+                started, losses = perf_counter(), []
+
+    def update(self, passes: list[Batch]) -> float:
+        """Make one optimiser step on the passes of a batch, and return their mean loss."""
+        self._set_training(self.network)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step) * group["rate"]
+        self.optimizer.zero_grad()
+        # Gradients are averaged over the processes once, in the last pass.
+        *others, last = passes
+        losses = []
+        for batch in others:
+            with self.accelerator.no_sync(self.supervised):
+                losses.append(self._differentiate(batch))
+        losses.append(self._differentiate(last))
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        self.step += 1
+        return sum(losses) / len(losses)
+
+    def _differentiate(self, batch: Batch) -> float:
+        """Add the gradients of a pass, and return its loss, averaged over processes."""
+        x, target = self.task.tensors(batch, self.backend, self.device)
+        forced = self.step < self.config.forcing * self.config.steps
+        loss = self.supervised(x, target, forced=forced)
+        mean = float(self.accelerator.reduce(loss.detach(), "mean"))
+        if not math.isfinite(mean):
+            self._stop(batch, loss.item(), mean)
+        (loss / self.config.accumulate).backward()
+        return mean
+
+    def _stop(self, batch: Batch, loss: float, mean: float) -> None:
+        """Raise in every process; a process whose own loss is not finite saves its batch."""
+        detail = "it happened in another process"
+        if not math.isfinite(loss):
+            name = f"not-finite-step{self.step + 1}-process{self.accelerator.process_index}"
+            path = self.folder / f"{name}.safetensors"
+            tensors = {
+                f"{part}/{number}/{name}": value
+                for part, items in zip(("input", "target"), batch, strict=True)
+                for number, item in enumerate(items)
+                for name, value in item.tensors().items()
+            }
+            save_tensors(path, tensors, {"step": str(self.step + 1)})
+            detail = f"the batch is saved in {path}"
+        raise ConfigError(
+            f"the loss became {mean} at step {self.step + 1}: lower learning_rate; {detail},"
+            f" and any checkpoint in {self.folder} is kept"
+        )
+
+    def _record(self, loss: float, seconds: float) -> None:
+        scores = self.validate()
+        rate = learning_rate(self.config, self.step)
+        line = {"step": self.step, "loss": loss, "learning_rate": rate, "seconds": seconds}
+        append_log(self.folder / LOG, line | scores)
+        draw_curve(self.folder / LOG, self.folder / CURVE)
+        if decisive(scores) >= self.best:
+            self.best = decisive(scores)
+            facts = {"step": str(self.step), "score": repr(self.best)}
+            save_tensors(self.folder / BEST, self.average.module.state_dict(), facts)
+        path = self.folder / CHECKPOINT
+        save_checkpoint(path, self.config, self.step, self.modules, self.optimizer)
+
+    def validate(self) -> Scores:
+        """Score the averaged network on cases that are not trained on."""
+        return self._score(self.average.module.eval())
+
+    def finish(self, workers: int) -> Finished:
+        """Return the last or the best averaged network, whichever scores higher in the end.
+
+        BatchNorm statistics are computed anew for both, pruning without a target: training prunes
+        with the target's help, so its statistics are not those that a prediction sees.
+        """
+        last = self._measured(self.average.module.state_dict(), self.config.steps, workers)
+        if not (self.folder / BEST).exists():
+            return last
+        tensors, facts = load_tensors(self.folder / BEST)
+        if int(facts["step"]) == self.config.steps:
+            return last
+        best = self._measured(tensors, int(facts["step"]), workers)
+        return max(last, best, key=lambda finished: decisive(finished.scores))
+
+    @torch.no_grad()
+    def _measured(self, state: dict[str, torch.Tensor], step: int, workers: int) -> Finished:
+        network: nn.Module = deepcopy(self.average.module)
+        network.load_state_dict(state)
+        taken = [network.get_submodule(name) for name in self.taken_over]
+        kept = {norm for part in taken for norm in batch_norms(part)}
+        norms = [norm for norm in batch_norms(network) if norm not in kept]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a mean over all batches
+        self._set_training(network)
+        for x in self._inputs(workers):
+            network(x)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        return Finished(network, step, self._score(network.eval()))
+
+    def _set_training(self, network: nn.Module) -> None:
+        """Set training mode, except where BatchNorm statistics are kept."""
+        network.train()
+        for name in self.taken_over:
+            network.get_submodule(name).eval()
+
+    def _score(self, network: nn.Module) -> Scores:
+        return self.task.score(network, self.backend, self.device)
+
+    def _inputs(self, workers: int) -> Iterator[SparseTensor]:
+        first = self.config.steps
+        steps = range(first, first + self.config.statistics_batches)
+        for passes in batches(self.samples, self.config, steps, workers):
+            for batch in passes:
+                yield self.task.tensors(batch, self.backend, self.device)[0]
+
+    def _batches(self, steps: range, workers: int) -> Iterator[list[Batch]]:
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        return batches(
+            self.samples, self.config, steps, workers, process=process, processes=processes
+        )
+
+
+def make_training(config: TrainingConfig, cache: Path, cell: int) -> Training:
+    """Make the training of a config's architecture; see `Training` for `cache` and `cell`."""
+    return training_class(config.architecture)(config, cache, cell)
+
+
+def decisive(scores: Scores) -> float:
+    """The score that decides which weights are the best."""
+    return next(iter(scores.values()))
+
+
+def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
+    return [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
+
+
+def learning_rate(config: TrainingConfig, step: int) -> float:
+    """Linear warm-up to the peak, then half a cosine down to zero."""
+    warm = config.warmup * config.steps
+    if step < warm:
+        return config.learning_rate * (step + 1) / (warm + 1)
+    progress = (step - warm) / max(config.steps - warm, 1)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,0 +1,137 @@
+"""Runs a training, from a config file to a model's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zoo import registries
+from zoo.errors import ConfigError
+from zoo.models import Card, Model, Origin, name_from
+from zoo.sparse import DeviceMemory, select_backend
+from zoo.training._loop import CHECKPOINT, Finished, Trainer
+from zoo.training._processes import start_processes
+from zoo.training.config import TrainingConfig
+from zoo.training.task import read_config
+from zoo.validation import validate
+from zoo.volumes import make_folder
+
+LESS_MEMORY = "a smaller batch_size, or accumulate"
+
+OnStep = Callable[[int, float], None]
+Progress = Callable[[Trainer], AbstractContextManager[OnStep]]
+
+
+def silent(trainer: Trainer) -> AbstractContextManager[OnStep]:
+    """Show no progress."""
+    return nullcontext(lambda step, loss: None)
+
+
+def train(
+    path: Path,
+    folder: Path,
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    workers: int = 1,
+    threads: int = 0,
+    mixed_precision: bool = False,
+    cache: Path | None = None,
+    resume: bool = False,
+    progress: Progress = silent,
+) -> str | None:
+    """Train a model and write it to a folder.
+
+    Args:
+        path: the config, a YAML file.
+        folder: folder for the run; created if it does not exist.
+        backend, device: as for `zoo.load`.
+        workers: number of processes that prepare samples; with 0, this process does.
+        threads: CPU threads of PyTorch; 0 leaves the number to PyTorch.
+        mixed_precision: multiply matrices in bfloat16, whatever the config says.
+        cache: folder for generated data, which runs may share; in the run's folder if left out.
+        resume: continue from the checkpoint in the folder.
+        progress: gets the trainer, and returns a context manager whose value is called with step
+            and loss after every step.
+
+    Returns:
+        One line that describes the model; None in all processes but the main one.
+
+    Raises:
+        ConfigError: the config does not fit, or there is a checkpoint without `resume`, or none
+            with it.
+        WriteError: the folder cannot be made.
+    """
+    config = read_config(path)
+    if mixed_precision:
+        config = config.model_copy(update={"precision": "bfloat16"})
+    if threads:
+        torch.set_num_threads(threads)
+    accelerator, target = start_processes(device)
+    _check_resume(folder, resume)
+    trainer = Trainer(config, folder, select_backend(backend, target), target, accelerator, cache)
+    make_folder(folder)
+    if resume:
+        trainer.resume()
+    with progress(trainer) as on_step, DeviceMemory(trainer.device, LESS_MEMORY):
+        trainer.run(workers, on_step)
+    line = _export(trainer, path.stem, workers) if accelerator.is_main_process else None
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return line
+
+
+def _export(trainer: Trainer, name: str, workers: int) -> str:
+    """Write the model's folder, and return one line that says which weights it contains."""
+    finished = trainer.finish(workers)
+    task = trainer.task
+    card = model_card(trainer.config, name, task.facts(), task.data, finished)
+    folder = trainer.folder / "model"
+    origin = Origin(facts={"training_config_sha256": trainer.config.sha256()})
+    Model(finished.network, card, trainer.backend, trainer.device, origin).save(folder)
+    (measure, value), *_ = finished.scores.items()
+    return (
+        f"trained: {folder}, averaged after step {finished.step}, {measure.replace('_', ' ')}"
+        f" {value:.3f} in validation; use it as local-dir:{folder}"
+    )
+
+
+def model_card(
+    config: TrainingConfig,
+    name: str,
+    facts: dict[str, Any],
+    data: str,
+    finished: Finished | None = None,
+) -> Card:
+    """The card of a newly trained model, with its task's facts; the author completes its prose."""
+    block = {
+        "name": name_from(name),
+        "task": registries.architectures.get(config.architecture).task,
+        "architecture": config.architecture,
+        "config": config.config,
+        **{key: value.model_dump() if key == "input" else value for key, value in facts.items()},
+        "text": _text(config, data, finished),
+    }
+    return validate(Card, block, source="the model's card")
+
+
+def _text(config: TrainingConfig, data: str, finished: Finished | None) -> str:
+    text = f"Trained on {data}; research use only.\n"
+    if finished:
+        scores = ", ".join(f"{key} {value:.4f}" for key, value in finished.scores.items())
+        text += f"\nThe average after step {finished.step}; in validation: {scores}.\n"
+    return f"{text}\n    {config.public()}\n"
+
+
+def _check_resume(folder: Path, resume: bool) -> None:
+    there = (folder / CHECKPOINT).exists()
+    if there and not resume:
+        raise ConfigError(
+            f"{folder} contains a checkpoint: pass --resume to continue, or choose another folder"
+        )
+    if resume and not there:
+        raise ConfigError(f"{folder} contains no checkpoint to resume from; leave --resume out")

@@ -1,0 +1,118 @@
+"""Defines the interface that a task provides for training, and reads configs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from zoo import registries
+from zoo.errors import ConfigError, one_line
+from zoo.sparse import Backend, SparseTensor
+from zoo.training.config import TrainingConfig
+from zoo.training.samples import Batch
+from zoo.validation import validate
+
+Scores = dict[str, float]  # means over validation cases; the first decides, higher is better
+
+
+class Training(Protocol):
+    """The samples, loss and validation scores of a run, for a task or for one architecture.
+
+    Attributes:
+        config_class: class of the run's config, which adds sections to `TrainingConfig`.
+        data: the training data in words for the model's card, such as "generated phantoms".
+    """
+
+    config_class: ClassVar[type[TrainingConfig]]
+    data: str
+
+    def __init__(self, config: Any, cache: Path, cell: int) -> None:
+        """Prepare a run.
+
+        Args:
+            config: an instance of `config_class`.
+            cache: folder for data that is expensive to make.
+            cell: voxels along an edge of the network's coarsest voxel.
+
+        Raises:
+            ConfigError: the config does not suit the task.
+        """
+        ...
+
+    def sample(self, number: int) -> tuple[Any, Any]:
+        """Sample `number`, an input and its target; it depends on config and number alone."""
+        ...
+
+    def tensors(
+        self, batch: Batch, backend: Backend, device: torch.device
+    ) -> tuple[SparseTensor, Any]:
+        """The inputs of a batch as one sparse tensor, and its targets in the form for `loss`."""
+        ...
+
+    def loss(self, network: nn.Module, x: SparseTensor, target: Any, *, forced: bool) -> Tensor:
+        """The loss, a tensor of shape (), of a network's prediction for x.
+
+        Args:
+            network: the network, in training mode.
+            x: the input, from `tensors`.
+            target: the target, from `tensors`.
+            forced: see `TrainingConfig.forcing`.
+        """
+        ...
+
+    def score(self, network: nn.Module, backend: Backend, device: torch.device) -> Scores:
+        """Score a network in eval mode on cases that are never trained on."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """Fields for the card of the trained model: `input`, and whatever else its task needs."""
+        ...
+
+
+def training_class(architecture: str) -> type[Training]:
+    """The class that trains an architecture: its own, "module:class" in `training`, or its task's.
+
+    Raises:
+        NotRegistered: there is no such architecture.
+    """
+    design = registries.architectures.get(architecture)
+    own = getattr(design, "training", None)
+    found: type[Training] = (
+        registries.named(own) if own else registries.tasks.get(design.task).training()
+    )
+    return found
+
+
+def read_config(path: str | Path) -> TrainingConfig:
+    """Read and check a training config.
+
+    Args:
+        path: a YAML file.
+
+    Returns:
+        An instance of the config class that belongs to the architecture in the file.
+
+    Raises:
+        ConfigError: the file is missing or is not YAML, or a key does not fit; the message names
+            it.
+        NotRegistered: there is no such architecture.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError as error:
+        raise ConfigError(f"no training config at {path}: pass the path of a YAML file") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} is not readable as YAML: {one_line(error)}") from error
+    return check_config(content, source=str(path))
+
+
+def check_config(content: Any, *, source: str) -> TrainingConfig:
+    """Check the content of a training config, plain data from `source`; see `read_config`."""
+    architecture = content.get("architecture") if isinstance(content, dict) else None
+    if not isinstance(architecture, str):
+        return validate(TrainingConfig, content, source=source)
+    return validate(training_class(architecture).config_class, content, source=source)

@@ -1,0 +1,93 @@
+"""Volumes: dense voxel grids in the patient, from files and back.
+
+What the other rooms do with them is here too: bringing a volume to a model's input contract and its
+prediction back, connected components, and measures of agreement.
+"""
+
+from zoo.volumes.components import largest_component, without_specks
+from zoo.volumes.contract import InputContract, Windows
+from zoo.volumes.files import (
+    DICOM,
+    DICOM_PLUGIN,
+    atomic_path,
+    check_output,
+    check_volume_output,
+    is_volume,
+    is_writable,
+    make_folder,
+    read_volume,
+    reads_folders,
+    stem,
+    write_volume,
+)
+from zoo.volumes.formats.nifti import to_nibabel
+from zoo.volumes.intensities import normalised, windowed
+from zoo.volumes.metrics import (
+    border_dice,
+    dice,
+    greatest_percentile,
+    hd95,
+    reconstruction_error,
+    surface_distances,
+)
+from zoo.volumes.occupancy import binarise
+from zoo.volumes.resampling import (
+    Bools,
+    Resampled,
+    check_extent,
+    laid_out_like,
+    resample_intensities,
+    resample_mask,
+)
+from zoo.volumes.sources import volume_of
+from zoo.volumes.volume import Volume
+from zoo.volumes.voxels import bounds, centring_shift, corner_shift, pooled, replicated
+
+__all__ = [
+    "DICOM",
+    "DICOM_PLUGIN",
+    "Bools",
+    "InputContract",
+    "Resampled",
+    "Volume",
+    "Windows",
+    "atomic_path",
+    "binarise",
+    "border_dice",
+    "bounds",
+    "centring_shift",
+    "check_extent",
+    "check_output",
+    "check_volume_output",
+    "corner_shift",
+    "dice",
+    "greatest_percentile",
+    "hd95",
+    "is_volume",
+    "is_writable",
+    "laid_out_like",
+    "largest_component",
+    "make_folder",
+    "normalised",
+    "pooled",
+    "read_volume",
+    "reads_folders",
+    "reconstruction_error",
+    "replicated",
+    "resample_intensities",
+    "resample_mask",
+    "stem",
+    "surface_distances",
+    "windowed",
+    "without_specks",
+    "write_volume",
+]
+
+# Users want these on a volume. But files and formats make volumes, so they import the class, and it
+# cannot import them. Importing any module of this package runs these lines.
+for _name, _function in {
+    "of": staticmethod(volume_of),
+    "save": write_volume,
+    "to_nibabel": to_nibabel,
+}.items():
+    setattr(Volume, _name, _function)

@@ -1,0 +1,170 @@
+"""NIfTI: .nii and .nii.gz, read as NIfTI-1 or NIfTI-2, written as NIfTI-1 (nibabel)."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedIOBase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+from nibabel.nifti1 import Nifti1Header, Nifti1Image
+from nibabel.nifti2 import Nifti2Header, Nifti2Image
+from nibabel.spatialimages import HeaderDataError, SpatialImage
+from numpy.typing import NDArray
+
+from zoo.errors import VolumeError
+from zoo.volumes.formats._dtypes import narrowed, storable
+from zoo.volumes.volume import Frame, Volume, check_grid
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+UNIT_OF_CODE = {1: "meter", 2: "mm", 3: "micron"}
+MILLIMETRES = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
+SILENCE = logging.Logger("zoo", logging.CRITICAL + 1)  # our own, so nibabel's stays as it is
+CHUNK = 1 << 18  # bytes
+COMPRESSION = 1  # masks shrink a hundredfold at any level; this one is the fastest
+
+
+def read(path: Path) -> Volume:
+    """Read a .nii or .nii.gz file."""
+    with _opened(path, "rb") as stream:
+        image_type = _image_type(stream)
+        _check_spacing(image_type.header_class.from_fileobj(stream, check=False))
+        stream.seek(0)
+        files = image_type.make_file_map({"image": stream})
+        volume = from_nibabel(image_type.from_file_map(files, mmap=False))
+        while stream.read(CHUNK):
+            pass  # gzip compares its checksum only at the end
+    return volume
+
+
+def write(volume: Volume, path: Path) -> None:
+    """Write a .nii or .nii.gz file; the same volume gives the same bytes."""
+    with _opened(path, "wb") as stream:
+        to_nibabel(volume).to_stream(stream)
+
+
+def from_nibabel(image: SpatialImage) -> Volume:
+    """A volume from any nibabel image; the affine is the one that nibabel picks, in millimetres.
+
+    Stored integers stay integers unless the header scales them.
+    """
+    check_grid(image.shape, np.dtype(image.get_data_dtype()))
+    array = np.asanyarray(image.dataobj)
+    affine = image.header.get_best_affine() if image.affine is None else image.affine
+    if not isinstance(image.header, Nifti1Header):
+        return Volume(array, affine)
+    frame = _frame(image.header)
+    return Volume(array, _scaled(affine, MILLIMETRES[frame.unit]), frame)
+
+
+def to_nibabel(volume: Volume) -> Nifti1Image:
+    """A NIfTI-1 image of the volume, in the unit of its frame.
+
+    A frame that contradicts the volume's affine loses: the affine is then written as the sform.
+    """
+    frame = volume.frame or Frame()
+    shrink = 1 / MILLIMETRES[frame.unit]
+    affine = _scaled(volume.affine, shrink)
+    array = narrowed(storable(volume.array))
+    image = Nifti1Image(array, affine, dtype=array.dtype)
+    image.header.set_xyzt_units(frame.unit)
+    if volume.frame is None:
+        return image
+    header = image.header.copy()
+    header.set_sform(_scaled(frame.sform, shrink), frame.sform_code)
+    header.set_qform(_scaled(frame.qform, shrink), frame.qform_code)
+    best = header.get_best_affine()
+    agrees = np.allclose(best, affine, rtol=1e-5, atol=1e-4 * shrink * min(volume.spacing))
+    return Nifti1Image(array, best, header) if agrees else image
+
+
+class _Quiet:
+    """A header that reports what is wrong with it by raising alone.
+
+    nibabel also logs it, to stderr unless told otherwise, and quotes the file's bytes.
+    """
+
+    def check_fix(self, logger: object = None, error_level: int | None = None) -> None:
+        super().check_fix(SILENCE, error_level)  # type: ignore[misc]
+
+
+class _Header1(_Quiet, Nifti1Header):
+    pass
+
+
+class _Header2(_Quiet, Nifti2Header):
+    pass
+
+
+class _Image1(Nifti1Image):
+    header_class = _Header1
+
+
+class _Image2(Nifti2Image):
+    header_class = _Header2
+
+
+IMAGE_OF_HEADER_SIZE: dict[int, type[Nifti1Image]] = {348: _Image1, 540: _Image2}
+
+
+@contextmanager
+def _opened(path: Path, mode: Literal["rb", "wb"]) -> Iterator[BufferedIOBase]:
+    with path.open(mode) as file:
+        stream = cast(BufferedIOBase, file)
+        if path.suffix.lower() != ".gz":
+            yield stream
+            return
+        with _GzipFile("", mode, COMPRESSION, stream, mtime=0) as unpacked:
+            yield cast(BufferedIOBase, unpacked)
+
+
+class _GzipFile(gzip.GzipFile):
+    """Fills a large buffer in small steps; GzipFile would unpack all of it into a second one."""
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view, filled = memoryview(buffer).cast("B"), 0
+        while count := super().readinto(view[filled : filled + CHUNK]):
+            filled += count
+        return filled
+
+
+def _image_type(stream: BufferedIOBase) -> type[Nifti1Image]:
+    start = stream.read(4)
+    stream.seek(0)
+    sizes = int.from_bytes(start, "little"), int.from_bytes(start, "big")
+    for size, image_type in IMAGE_OF_HEADER_SIZE.items():
+        if size in sizes:
+            return image_type
+    raise ValueError(f"a file that starts with {start!r}, which is not a NIfTI header")
+
+
+def _check_spacing(header: Nifti1Header) -> None:
+    """Refuse voxels of no size where nothing else gives one; nibabel would take 1 mm."""
+    lengths = header["pixdim"][1:4]
+    if header["sform_code"] == 0 and not lengths.all():
+        raise VolumeError(
+            f"wanted voxels of some size, got {lengths.tolist()} mm and no sform;"
+            " repair the header's pixdim"
+        )
+
+
+def _frame(header: Nifti1Header) -> Frame:
+    unit = UNIT_OF_CODE.get(int(header["xyzt_units"]) % 8, "unknown")
+    scale = MILLIMETRES[unit]
+    sform, sform_code = header.get_sform(coded=True)
+    try:
+        qform, qform_code = header.get_qform(coded=True)
+    except HeaderDataError:  # a broken quaternion does no harm beside a good sform
+        qform, qform_code = None, 0
+    return Frame(_scaled(qform, scale), qform_code, _scaled(sform, scale), sform_code, unit)
+
+
+def _scaled(affine: NDArray[Any] | None, scale: float) -> Any:
+    """The affine with its output lengths multiplied by `scale`."""
+    return None if affine is None else np.diag([scale, scale, scale, 1.0]) @ affine

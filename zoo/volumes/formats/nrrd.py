@@ -1,0 +1,98 @@
+"""NRRD: .nrrd, and .nhdr with its data beside it (pynrrd, the extra `nrrd`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import MissingDependency, VolumeError
+from zoo.volumes.formats._dtypes import storable
+from zoo.volumes.volume import Volume
+
+LPS = "left-posterior-superior"
+TO_RAS = {
+    LPS: (-1.0, -1.0, 1.0),
+    "left-anterior-superior": (-1.0, 1.0, 1.0),
+    "right-anterior-superior": (1.0, 1.0, 1.0),
+}
+ABBREVIATIONS = {"lps": LPS, "las": "left-anterior-superior", "ras": "right-anterior-superior"}
+MILLIMETRES = {"": 1.0, "mm": 1.0, "cm": 10.0, "m": 1e3, "um": 1e-3, "µm": 1e-3}
+COMPRESSION = 1
+
+
+def read(path: Path) -> Volume:
+    """Read a .nrrd file, or a .nhdr file and the data file that it names."""
+    array, header = _pynrrd().read(str(path), index_order="F")
+    directions = _directions(header, array.ndim)
+    spatial = np.isfinite(directions).all(axis=1)
+    lengths = np.array(array.shape)
+    if spatial.sum() != 3 or (lengths[~spatial] != 1).any():
+        raise VolumeError(
+            f"wanted three spatial axes and one number per voxel, got shape {array.shape}"
+            f" with {spatial.sum()} spatial axes; select one volume or channel first"
+        )
+    array = array.reshape(lengths[spatial], order="F")
+    affine = np.eye(4)
+    affine[:3, :3] = directions[spatial].T
+    affine[:3, 3] = header.get("space origin", np.zeros(3))
+    to_ras = np.array(_axis_signs(header)) * _millimetres(header)
+    return Volume(array, np.diag([*to_ras, 1.0]) @ affine)
+
+
+def write(volume: Volume, path: Path) -> None:
+    """Write a .nrrd file, or a .nhdr file and a .raw.gz file beside it; LPS millimetres, gzip."""
+    to_lps = np.diag([*TO_RAS[LPS], 1.0]) @ volume.affine
+    header = {
+        "encoding": "gzip",
+        "space": LPS,
+        "space directions": to_lps[:3, :3].T,
+        "space origin": to_lps[:3, 3],
+        "space units": ["mm", "mm", "mm"],
+        "kinds": ["domain", "domain", "domain"],
+    }
+    array = storable(volume.array)
+    _pynrrd().write(str(path), array, header, compression_level=COMPRESSION, index_order="F")
+
+
+def _pynrrd() -> ModuleType:
+    try:
+        import nrrd
+    except ImportError as error:
+        raise MissingDependency(
+            "NRRD files need pynrrd; install it: pip install 'sparse-volume-zoo[nrrd]'"
+        ) from error
+    return cast(ModuleType, nrrd)
+
+
+def _directions(header: dict[str, Any], rank: int) -> NDArray[np.float64]:
+    """(rank, 3): the step of each array axis in space; NaN for an axis that is not spatial."""
+    if "space directions" in header:
+        directions = np.array(header["space directions"], dtype=np.float64)
+        if directions.shape == (rank, 3):
+            return directions
+        raise ValueError(f"space directions of shape {directions.shape} for {rank} axes")
+    steps = np.array(header.get("spacings", np.ones(rank)), dtype=np.float64)
+    spatial = np.flatnonzero(np.isfinite(steps))[:3]
+    directions = np.full((rank, 3), np.nan)
+    directions[spatial] = np.eye(3)[: len(spatial)] * steps[spatial, np.newaxis]
+    return directions
+
+
+def _axis_signs(header: dict[str, Any]) -> tuple[float, float, float]:
+    """Signs that turn the file's axes to RAS; without `space` they count as LPS, as in ITK."""
+    space = str(header.get("space", LPS)).lower()
+    space = ABBREVIATIONS.get(space, space)
+    if space not in TO_RAS:
+        raise VolumeError(f"wanted a space of {', '.join(TO_RAS)}, got {space!r}; convert the file")
+    return TO_RAS[space]
+
+
+def _millimetres(header: dict[str, Any]) -> float:
+    units = set(header.get("space units", ["mm"]))
+    if len(units) == 1 and (unit := units.pop()) in MILLIMETRES:
+        return MILLIMETRES[unit]
+    raise VolumeError(f"wanted space units of mm, got {header['space units']}; convert the file")

@@ -1,0 +1,60 @@
+"""Intensities of a scan: which voxels lie in the contract's windows, and the features there."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from zoo.volumes.contract import InputContract
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+
+WITHIN_SLICE = np.zeros((3, 3, 3), bool)  # which neighbours of a voxel count as connected to it
+WITHIN_SLICE[:, :, 1] = True
+
+
+def windowed(array: Floats, contract: InputContract) -> Bools:
+    """Which voxels (I, J, K) lie in a window and, if the contract says so, in the body.
+
+    Axes are right, anterior, superior, as `resample_intensities` gives them; values are Hounsfield
+    units.
+
+        >>> import numpy as np
+        >>> contract = InputContract.around(1.0, kind="intensity", windows=((0, 100),))
+        >>> windowed(np.array([[[-900, 0, 50, 300]]], np.float32), contract).tolist()
+        [[[False, True, True, False]]]
+    """
+    occupied = np.zeros(array.shape, bool)
+    for low, high in contract.windows or ():
+        occupied |= (array >= low) & (array <= high)
+    if contract.exterior is not None:
+        occupied &= ~_exterior(array < contract.exterior)
+    return occupied
+
+
+def normalised(values: Floats, contract: InputContract) -> Floats:
+    """Intensities (N,) to features: -1 at the lowest end of the windows, 1 at the highest.
+
+    >>> import numpy as np
+    >>> contract = InputContract.around(1.0, kind="intensity", windows=((0, 100),))
+    >>> normalised(np.array([0, 50, 100], np.float32), contract).tolist()
+    [-1.0, 0.0, 1.0]
+    """
+    ends = [end for window in contract.windows or () for end in window]
+    low, high = min(ends), max(ends)
+    features: Floats = ((values - low) * (2 / (high - low)) - 1).astype(np.float32)
+    return features
+
+
+def _exterior(air: Bools) -> Bools:
+    """Air that is connected, within its axial slice, to the slice's border."""
+    components, count = ndimage.label(air, WITHIN_SLICE)
+    on_border = np.zeros(count + 1, bool)
+    for axis in (0, 1):
+        for end in (0, -1):
+            on_border[components.take(end, axis)] = True
+    on_border[0] = False
+    exterior: Bools = on_border[components]
+    return exterior

@@ -1,0 +1,54 @@
+"""Which voxels of a volume are occupied, where there are two values or a threshold."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import VolumeError
+from zoo.volumes.volume import Volume
+
+Bools = NDArray[np.bool_]
+
+
+def binarise(volume: Volume, threshold: float | None) -> Bools:
+    """Which voxels of a volume are occupied, bool of its shape.
+
+        >>> import numpy as np
+        >>> scan = Volume(np.array([[[-1000, 40, 900]]]))
+        >>> binarise(scan, 300).tolist()
+        [[[False, False, True]]]
+
+    Args:
+        volume: the volume.
+        threshold: voxels above it are occupied. None: the volume must have two values, and the one
+            that is not zero is occupied, or the greater one where neither is zero.
+
+    Raises:
+        VolumeError: NaN, more than two values and no threshold, nothing occupied, or everything.
+    """
+    array = volume.array
+    low, high = array.min(), array.max()
+    if np.isnan(low):
+        raise VolumeError(
+            f"wanted finite values, got {int(np.isnan(array).sum())} NaN voxels; replace them first"
+        )
+    if threshold is not None:
+        occupied = array > threshold
+    elif ((array == low) | (array == high)).all():
+        background = low if low < high and 0 not in (low, high) else 0
+        occupied = array != background
+    else:
+        raise VolumeError(
+            f"wanted a binary volume, got more than two values between {low:g} and {high:g};"
+            " give threshold= (--threshold): voxels above it are occupied"
+        )
+    _check_occupied(occupied, f"values lie between {low:g} and {high:g}")
+    return occupied
+
+
+def _check_occupied(occupied: Bools, found: str) -> None:
+    if not occupied.any():
+        raise VolumeError(f"wanted an occupied voxel, got none: {found}; check file and threshold")
+    if occupied.all():
+        raise VolumeError(f"wanted an empty voxel, got none: {found}; check file and threshold")

@@ -1,0 +1,60 @@
+"""Volumes from whatever a caller has: a path, an image, an array or a tensor."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import numpy as np
+from nibabel.spatialimages import SpatialImage
+from numpy.typing import NDArray
+
+from zoo.errors import VolumeError
+from zoo.volumes.files import read_volume
+from zoo.volumes.formats.nifti import from_nibabel
+from zoo.volumes.volume import Volume
+
+
+def volume_of(source: object) -> Volume:
+    """A volume from a path, a nibabel image, a NumPy array, a torch tensor or a Volume.
+
+    Arrays and tensors (on any device) have shape (I, J, K) and get the identity affine. A Volume is
+    returned as it is. Nothing is copied that does not have to be.
+
+        >>> import numpy as np, zoo
+        >>> zoo.Volume.of(np.zeros((2, 3, 4), np.int16))
+        Volume(2x3x4 int16, 1 x 1 x 1 mm, RAS)
+
+    Raises:
+        ReadError: a path to a file that is missing, damaged or not what its name says.
+        VolumeError: something else, or what cannot be a volume; see `Volume`.
+    """
+    if isinstance(source, Volume):
+        return source
+    if isinstance(source, np.ndarray):
+        return Volume(source)
+    if isinstance(source, str | os.PathLike):
+        return read_volume(source)
+    if isinstance(source, SpatialImage):
+        return from_nibabel(source)
+    torch = sys.modules.get("torch")  # whoever passes a tensor has imported it
+    if torch is not None and isinstance(source, torch.Tensor):
+        return Volume(_array_of_tensor(source, torch))
+    raise VolumeError(
+        "wanted a path, a nibabel image, a NumPy array, a torch tensor or a Volume,"
+        f" got {type(source).__name__}"
+    )
+
+
+def _array_of_tensor(tensor: Any, torch: Any) -> NDArray[Any]:
+    if tensor.dtype == torch.bfloat16:  # NumPy has no such type
+        tensor = tensor.float()
+    try:
+        array: NDArray[Any] = tensor.numpy(force=True)
+    except (TypeError, RuntimeError) as error:
+        raise VolumeError(
+            f"wanted a dense tensor of real numbers, got {tensor.layout} of {tensor.dtype};"
+            " convert it with .to_dense() or .float()"
+        ) from error
+    return array
