@@ -130,6 +130,7 @@ def test_a_room_is_entered_through_its_door():
     assert found == []
 
 
+@pytest.mark.slow
 def test_what_is_private_stays_in_its_package():
     found = [
         each

@@ -57,6 +57,7 @@ def test_labels_have_the_order_of_segthor():
     assert labels_of(numbers).tolist() == [0, 1, 2, 3, 4, 0]
 
 
+@pytest.mark.slow
 def test_organs_have_plausible_volumes(tissues):
     labels = labels_of(tissues)
     assert set(np.unique(labels)) == {0, 1, 2, 3, 4}

@@ -65,6 +65,7 @@ def test_the_cranial_cavity_is_empty_and_closed_above(seed: int) -> None:
         assert 1 <= np.count_nonzero(ray) <= 14
 
 
+@pytest.mark.slow
 def test_a_skull_is_one_piece() -> None:
     for seed in range(4):
         labels, _ = ndimage.label(complete_skull(seed, 64), np.ones((3, 3, 3)))

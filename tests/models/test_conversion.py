@@ -201,6 +201,7 @@ def test_every_tensor_is_reported(saved, tmp_path):
     assert len(was) == 2 * 4  # kernels and biases of what has size 1
 
 
+@pytest.mark.slow
 def test_the_same_network_serves_super_resolution(saved, tmp_path):
     convert(saved(public_state(FEW)), tmp_path / "model", architecture="sparse-super-resolution")
     model = zoo.load(f"local-dir:{tmp_path / 'model'}", device="cpu")
@@ -211,6 +212,7 @@ def prefixed(state, prefix):
     return {f"{prefix}{name}": value for name, value in state.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrap", "nested", "left_over"),
     [
@@ -408,6 +410,7 @@ def test_the_card_says_where_it_came_from(saved, tmp_path):
     assert "Skull_Completion 512.pth" in card.text and str(tmp_path) not in card.text
 
 
+@pytest.mark.slow
 def test_name_and_spacing(saved, refused, tmp_path):
     path = saved(public_state(FEW))
     convert(path, tmp_path / "mine", architecture=COMPLETION, name="mine", spacing=0.5)
@@ -449,6 +452,7 @@ def test_a_folder_that_cannot_be_written_is_left_empty(saved, tmp_path, monkeypa
     assert not list((tmp_path / "model").iterdir())
 
 
+@pytest.mark.slow
 def test_command(saved, tmp_path, capfd):
     path, folder = saved(public_state(FEW)), tmp_path / "model"
     words = ["convert", str(path), "--architecture", COMPLETION, "-o"]

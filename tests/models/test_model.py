@@ -83,6 +83,7 @@ def test_cropping_and_padding_change_nothing(eager, skull):
     assert (whole[20:52, 20:52, 20:52] == padded[3:35, 0:32, 11:43]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrap",
     [

@@ -90,6 +90,7 @@ def test_the_weights_say_what_they_are(model, tmp_path):
     assert "completion" in card.metadata["tags"]
 
 
+@pytest.mark.slow
 def test_branches_and_private_repositories(writer, model, monkeypatch):
     model.push_to_hub("lab/mine", private=True, revision="trial")
     assert writer.repositories["lab/mine"].private
@@ -99,6 +100,7 @@ def test_branches_and_private_repositories(writer, model, monkeypatch):
     model.push_to_hub("lab/mine", revision="trial")  # again: it is all there
 
 
+@pytest.mark.slow
 def test_nothing_private_goes_to_a_public_repository(writer, model):
     model.push_to_hub("lab/mine")
     writer.requests.clear()
@@ -119,6 +121,7 @@ def test_a_token_that_may_not_write_is_told_so(hub, model, monkeypatch, token, s
     assert set(contents(hub, "lab/mine")) == {"README.md"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "fault"),
     [

@@ -37,6 +37,7 @@ def test_spacing_gives_the_proportions() -> None:
     assert rows / columns == pytest.approx(2.0, rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_overlay_has_its_own_colour(corner: Bools) -> None:
     overlay = np.zeros_like(corner)
     overlay[2:22, 20:22, 2:22] = True
@@ -54,6 +55,7 @@ def test_an_empty_volume_is_a_blank_picture() -> None:
     assert not drawn(render(np.zeros((8, 8, 8), bool), (1, 1, 1), "oblique")).any()
 
 
+@pytest.mark.slow
 def test_a_gap_shows_what_lies_behind_it() -> None:
     walls = np.zeros((32, 32, 32), bool)
     walls[:, 6:9] = walls[:, 24:27] = True

@@ -36,6 +36,7 @@ CONFIGS = {
 AGREEING = ["torch", "cpu", *(["minkowski"] if importlib.util.find_spec("MinkowskiEngine") else [])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_zoos_architectures_pass(name):
     check_architecture(registries.architectures.get(name), CONFIGS[name], backends=AGREEING)

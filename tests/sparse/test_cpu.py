@@ -30,21 +30,26 @@ MANY = 90  # size of a shell whose rows are cut into several spans of work at ev
 
 def tensor(backend, channels, size, dtype=torch.float32):
     coordinates = torch.from_numpy(np.argwhere(shell(size))) * 2
-    features = torch.randn(len(coordinates), channels, generator=torch.manual_seed(1), dtype=dtype)
+    features = torch.randn(len(coordinates), channels, generator=seeded(1), dtype=dtype)
     features.requires_grad_()
     return features, sparse.SparseTensor.from_coordinates(
         coordinates, features, backend=backend, stride=2
     )
 
 
+def seeded(number):
+    """A generator of its own: that of torch.manual_seed is shared by all threads."""
+    return torch.Generator().manual_seed(number)
+
+
 def outcome(backend, name, c_in, c_out, dtype=torch.float32, size=MANY):
     """Coordinates, features and both gradients of one operation."""
     rows, operation = OPERATIONS[name]
     features, x = tensor(backend, c_in, size, dtype)
-    kernel = torch.randn(rows, c_in, c_out, generator=torch.manual_seed(2), dtype=dtype)
+    kernel = torch.randn(rows, c_in, c_out, generator=seeded(2), dtype=dtype)
     kernel.requires_grad_()
     y = operation(x, kernel)
-    upstream = torch.randn(y.features.shape, generator=torch.manual_seed(3), dtype=dtype)
+    upstream = torch.randn(y.features.shape, generator=seeded(3), dtype=dtype)
     y.features.backward(upstream)
     return [y.coordinates, y.features.detach(), features.grad, kernel.grad]
 

@@ -36,6 +36,7 @@ def kernels():
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_kernels_compile_into_registers_alone(kernels):
     assert len(kernels) > 30
     spilled = {name: facts["stack"] for name, facts in kernels.items()}

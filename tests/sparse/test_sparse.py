@@ -71,6 +71,7 @@ def test_transposed_convolution_onto_given_coordinates(backend, case, size, tens
     check_transposed_convolution(bench(backend, case), CASES[case], size, tensor_stride)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("check", [check_prune, check_add, check_coarsening])
 def test_what_changes_coordinates(backend, case, check):
@@ -169,6 +170,7 @@ def test_rectify_lets_gradients_through_and_checks_its_arguments(backend):
         sparse.rectify(x, scale, shift.float())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("low", [(0, 0, 0), (3, -5, 70), (-64, 1, -63)])
 def test_grids_in_and_out(backend, order, low):

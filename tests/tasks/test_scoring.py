@@ -125,6 +125,7 @@ def test_evaluate_scores_a_segmentation(tmp_path, capsys):
     assert "mean Dice" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_evaluate_scores_super_resolution(tmp_path, capsys):
     place = torch_device("cpu")
     contract = InputContract.around(204.8 / 32, 0.66, 1.34)

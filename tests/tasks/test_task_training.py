@@ -89,6 +89,7 @@ def test_a_scan_sample_has_the_classes_of_its_voxels(tmp_path):
     assert not torch.equal(made.sample(6)[0].values, inputs.values)
 
 
+@pytest.mark.slow
 def test_a_batch_keeps_features_and_classes_together(tmp_path, backend):
     made = task(tmp_path, ORGANS)
     one, other = made.sample(0), made.sample(1)

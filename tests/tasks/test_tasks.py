@@ -47,6 +47,7 @@ def test_super_resolution_divides_voxels_and_keeps_the_field_of_view():
     assert answer.report["grid"]["spacing"] == pytest.approx([1, 1, 1], rel=0.01)
 
 
+@pytest.mark.slow
 def test_super_resolution_does_not_depend_on_cropping_or_orientation():
     made = model("super-resolution")
     head = made.network.heads[0]
@@ -192,6 +193,7 @@ def test_segmentation_refuses_what_it_cannot_use(scan):
         segmenter(classes=5)
 
 
+@pytest.mark.slow
 def test_every_task_has_a_plan_and_a_network_of_random_weights(scan):
     for name in zoo.registries.architectures.names():
         made = zoo.create(name, backend="torch")

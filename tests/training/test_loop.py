@@ -201,6 +201,7 @@ def test_loss_weights_go_from_fine_to_coarse():
         deep_supervision(levels(), (1.0, 1.0, 1.0))
 
 
+@pytest.mark.slow
 def test_passes_add_up_to_the_gradient_of_their_mean_loss(tmp_path):
     """Two passes of two skulls: their gradients' mean, each with its own batch statistics."""
     split = trainer(tmp_path, accumulate=2)

@@ -17,6 +17,7 @@ from zoo.volumes.volume import Volume
 FORMATS = ["nii", "nii.gz", "nrrd", "nhdr", "npz"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("affine", AFFINES, ids=orientation_id)
 def test_round_trip(affine, suffix, tmp_path):
