@@ -515,7 +515,7 @@ class Hub:
     def fault(self, pattern: str, fault: Fault, times: float = math.inf):
         """Lets a fault befall the next requests whose `METHOD path` holds `pattern`, a regex.
 
-        Of the faults that fit, the first is taken. The bytes of an LFS file come from
+        The first of the faults that fit is taken. The bytes of an LFS file come from
         `GET /objects/SHA256/FILE`, those of others from `GET /ORG/NAME/resolve/REVISION/FILE`.
         """
         with self.lock:

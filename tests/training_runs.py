@@ -35,9 +35,9 @@ SMALL = {
 
 def trainer(folder, *, backend="torch", cache=None, **changes):
     config = settings(**changes)
-    accelerator, place = start_processes("cpu")
-    engine = registries.backends.get(backend)()
-    return Trainer(config, Path(folder), engine, place, accelerator, cache)
+    accelerator, target = start_processes("cpu")
+    chosen = registries.backends.get(backend)()
+    return Trainer(config, Path(folder), chosen, target, accelerator, cache)
 
 
 def losses(run, stop=None):

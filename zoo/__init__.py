@@ -35,15 +35,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Card": "zoo.models.card",
-    "Model": "zoo.models.model",
-    "Prediction": "zoo.models.prediction",
-    "Volume": "zoo.volumes.volume",
+    "Card": "zoo.models",
+    "Model": "zoo.models",
+    "Prediction": "zoo.models",
+    "Volume": "zoo.volumes",
     "ZooError": "zoo.errors",
-    "create": "zoo.models.loading",
-    "info": "zoo.models.loading",
-    "list_models": "zoo.models.loading",
-    "load": "zoo.models.loading",
+    "create": "zoo.models",
+    "info": "zoo.models",
+    "list_models": "zoo.models",
+    "load": "zoo.models",
 }
 
 

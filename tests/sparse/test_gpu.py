@@ -47,7 +47,9 @@ def outcome(backend, name, given, kernel, dtype):
     at = given[0].to(where)
     x = SparseTensor.from_coordinates(2 * at, features, backend=backend, stride=2)
     y = OPERATIONS[name][1](x, kernel).features
-    upstream = (torch.rand(y.shape, generator=torch.manual_seed(9)) - 0.5).to(ROUNDED).to(y)
+    upstream = (
+        (torch.rand(y.shape, generator=torch.Generator().manual_seed(9)) - 0.5).to(ROUNDED).to(y)
+    )
     gradients = torch.autograd.grad(y, [features, kernel], upstream)
     return [t.detach().double().cpu() for t in (y, *gradients)]
 
@@ -92,7 +94,7 @@ def test_the_conformance_kit_passes():
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("seed", range(3))
 def test_indices_are_those_of_the_cpu(monkeypatch, seed, wide):
-    """Of every operation on them, the same coordinates in the same order."""
+    """Every operation on them gives the same coordinates in the same order."""
     if wide:
         monkeypatch.setattr(index, "NARROW_POSITIONS", 0)
     one, two = points(90, 9, seed), points(90, 9, seed + 10) + torch.tensor([2, -1, 3])

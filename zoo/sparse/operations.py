@@ -178,7 +178,7 @@ def _check_kernel(x: SparseTensor, kernel: Tensor, known: set[tuple[int, int]], 
 
 
 def _check_same(a: Index, b: Index, finer: int = 1) -> None:
-    """Of one backend and batch, `b` being so many times finer than `a`."""
+    """Check that both have one backend and batch, `b` being `finer` times finer than `a`."""
     fits = a.stride == finer * b.stride and a.batch_size == b.batch_size
     if a.backend is not b.backend or not fits:
         got = [f"{i.backend.name} stride {i.stride} batch {i.batch_size}" for i in (a, b)]

@@ -1,1 +1,1 @@
-"""Backends of the sparse engine, one per file."""
+"""Backends, one per file or folder; each computes the primitives of `zoo.sparse.Backend`."""

@@ -107,7 +107,7 @@ class TorchBackend(Backend):
 
 
 def find_pairs(relation: Relation, source: KeyIndex, target: KeyIndex) -> Pairs:
-    """Of every offset of the kernel, the rows of the target and of the source that meet."""
+    """The rows of the target and of the source that meet, for every offset of the kernel."""
     step = relation.sign * min(source.stride, target.stride)
     pairs: Pairs = []
     for offset in kernel_offsets(relation.size):

@@ -59,7 +59,7 @@ def _read(sources: list[Source], series: str | None, straighten: bool | None) ->
         straighten = os.environ.get("ZOO_DICOM_TILT") == "straighten"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's, of headers that break its rules and do no harm
-        slices = [piece for source in sources for piece in slices_of(source)]
+        slices = [each for source in sources for each in slices_of(source)]
         if not slices:
             raise VolumeError(f"wanted DICOM slices, got none in {len(sources)} files")
         return stack(_chosen(slices, series), straighten=straighten)
@@ -72,8 +72,8 @@ def _chosen(slices: list[Slice], wanted: str) -> list[Slice]:
         VolumeError: no such series, or more than one.
     """
     groups: dict[str, list[Slice]] = {}
-    for piece in slices:
-        groups.setdefault(piece.series[0], []).append(piece)
+    for each in slices:
+        groups.setdefault(each.series[0], []).append(each)
     if wanted:
         found = [group for group in groups.values() if wanted in group[0].series[:2]]
     else:

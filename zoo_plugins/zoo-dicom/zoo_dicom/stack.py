@@ -34,7 +34,7 @@ def stack(slices: list[Slice], *, straighten: bool) -> Volume:
     _check_alike(slices)
     normal = np.cross(*slices[0].steps)
     normal /= np.linalg.norm(normal)
-    slices = sorted(slices, key=lambda piece: float(piece.position @ normal))
+    slices = sorted(slices, key=lambda each: float(each.position @ normal))
     _check_even(slices, normal)
     affine = _affine(slices)
     cosine = affine[:3, 2] @ normal / np.linalg.norm(affine[:3, 2])
@@ -71,16 +71,16 @@ def straightened(volume: Volume) -> Volume:
 
 def _check_alike(slices: list[Slice]) -> None:
     first = slices[0]
-    for piece in slices:
-        if not piece.is_placed():
+    for each in slices:
+        if not each.is_placed():
             raise VolumeError(
-                f"wanted position, orientation and spacing of grey pixels, got none in {piece};"
+                f"wanted position, orientation and spacing of grey pixels, got none in {each};"
                 " take it out, or export the series again"
             )
-        if piece.shape != first.shape or not np.allclose(piece.steps, first.steps, atol=1e-4):
+        if each.shape != first.shape or not np.allclose(each.steps, first.steps, atol=1e-4):
             raise VolumeError(
                 "wanted slices of one size, orientation and pixel spacing,"
-                f" got {first} and {piece}; give them folders of their own"
+                f" got {first} and {each}; give them folders of their own"
             )
     if len(slices) < 2:
         raise VolumeError(f"wanted a series, got a lone slice, {first}; give the whole folder")
@@ -90,7 +90,7 @@ def _check_alike(slices: list[Slice]) -> None:
 
 def _check_even(slices: list[Slice], normal: Floats) -> None:
     """Refuse gaps and repetitions along the normal, by which the slices are sorted."""
-    positions = np.array([piece.position for piece in slices])
+    positions = np.array([each.position for each in slices])
     steps = np.diff(positions, axis=0)
     heights = steps @ normal
     if heights.min() <= np.median(heights) / 100:
@@ -115,8 +115,8 @@ def _check_even(slices: list[Slice], normal: Floats) -> None:
     )
 
 
-def _place(piece: Slice) -> str:
-    numbers = "\\".join(f"{value:g}" for value in piece.position)
+def _place(each: Slice) -> str:
+    numbers = "\\".join(f"{value:g}" for value in each.position)
     return f"ImagePositionPatient {numbers}"
 
 
@@ -132,11 +132,11 @@ def _affine(slices: list[Slice]) -> Floats:
 def _planes(slices: list[Slice]) -> Iterator[NDArray[Any]]:
     """The values of each slice, (rows, columns); a file is decoded once for all of its frames."""
     source = None
-    for piece in slices:
-        if piece.source is not source:
-            source = piece.source
-            frames = _decoded(source).reshape(-1, *piece.shape)
-        yield _rescaled(frames[piece.frame], piece)
+    for each in slices:
+        if each.source is not source:
+            source = each.source
+            frames = _decoded(source).reshape(-1, *each.shape)
+        yield _rescaled(frames[each.frame], each)
 
 
 def _decoded(source: Source) -> NDArray[Any]:
@@ -157,9 +157,9 @@ def _decoded(source: Source) -> NDArray[Any]:
         return dataset.pixel_array
 
 
-def _rescaled(stored: NDArray[Any], piece: Slice) -> NDArray[Any]:
-    if stored.dtype.kind == "f" or piece.slope % 1 or piece.intercept % 1:
-        return (stored * piece.slope + piece.intercept).astype(np.float32)
-    values = stored.astype(np.int64) * int(piece.slope) + int(piece.intercept)
+def _rescaled(stored: NDArray[Any], each: Slice) -> NDArray[Any]:
+    if stored.dtype.kind == "f" or each.slope % 1 or each.intercept % 1:
+        return (stored * each.slope + each.intercept).astype(np.float32)
+    values = stored.astype(np.int64) * int(each.slope) + int(each.intercept)
     lowest = min(int(values.min()), -1 - int(values.max()))  # of a signed type that holds them all
     return values.astype(np.result_type(np.int16, np.min_scalar_type(lowest)))

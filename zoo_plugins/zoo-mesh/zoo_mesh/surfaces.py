@@ -29,7 +29,7 @@ def surface(volume: Volume, smooth: int = SMOOTH) -> Trimesh:
 
     Marching cubes, then `smooth` rounds of Taubin's filter: a low pass that does not shrink. No
     vertex moves by more than REACH of a voxel along any axis of the grid. Cavities stay, and so
-    does every piece. Coordinates are float32 values, which is what STL and PLY files hold.
+    does every component. Coordinates are float32 values, which is what STL and PLY files hold.
 
     Raises:
         VolumeError: more than two values, nothing occupied, or a surface that is not watertight.

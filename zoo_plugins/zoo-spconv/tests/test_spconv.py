@@ -78,7 +78,7 @@ def test_a_second_run_is_the_same_to_the_last_bit():
         assert all(map(torch.equal, parts, same))
 
 
-def test_a_model_that_ships_answers_as_on_the_zoos_own_engine():
+def test_a_model_that_ships_predicts_as_on_the_zoos_own_backend():
     volume = reference_input(zoo.info(SKULL))
     found, wanted = (
         zoo.load(SKULL, backend=backend, device="cpu").predict(volume).volume.array

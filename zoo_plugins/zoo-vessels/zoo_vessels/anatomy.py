@@ -116,7 +116,7 @@ def _around(
 def _centres(
     low: NDArray[np.intp], high: NDArray[np.intp], middle: Vector, voxel: Vector
 ) -> tuple[solids.Floats, solids.Floats, solids.Floats]:
-    """Of the voxels low to high: x (I, 1, 1), y (1, J, 1) and z (1, 1, K), mm."""
+    """Centres of the voxels low to high: x (I, 1, 1), y (1, J, 1) and z (1, 1, K), mm."""
     x, y, z = (
         ((np.arange(first, last) - origin) * size).astype(np.float32)
         for first, last, origin, size in zip(low, high, middle, voxel, strict=True)

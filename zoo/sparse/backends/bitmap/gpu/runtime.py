@@ -38,10 +38,10 @@ def interpreted() -> bool:
 class Kernel:
     """A kernel, compiled when it is first launched; perhaps in one of a few shapes.
 
-    Of several Triton keeps the fastest for each kind of layer. A shape is how many rows a block
-    has, by how many warps, and how many loads are under way. It must have no part in the order of
-    any sum: the same input has to give the same bits. Such a kernel's second argument is how many
-    rows there are.
+    If there are several, Triton keeps the fastest for each kind of layer. A shape is how many
+    rows a block has, by how many warps, and how many loads are under way. It must have no part
+    in the order of any sum: the same input has to give the same bits. Such a kernel's second
+    argument is how many rows there are.
     """
 
     def __init__(self, function: Callable[..., Any], *shapes: tuple[int, int, int]) -> None:

@@ -58,7 +58,7 @@ def count(words, size, counts, BLOCK: tl.constexpr):
 
 @part
 def voxels_of(word, rank, at, known):
-    """Of all bits of some words (N, 64): which they are, whether a voxel is there, and its row."""
+    """Every bit of some words (N, 64): its number, whether a voxel is there, and its row."""
     bit = tl.arange(0, 64).to(tl.uint64)[None, :]
     there = ((word[:, None] >> bit) & 1) != 0
     below = word[:, None] & ((tl.full([1, 64], 1, tl.uint64) << bit) - 1)
