@@ -15,7 +15,7 @@ import torch
 
 from zoo import registries
 from zoo.networks.application import COARSEST
-from zoo.tasks import _generative as generative
+from zoo.tasks import _generative_training as generative
 from zoo.training import check_config
 from zoo.training._batches import Samples
 from zoo.training._loop import Trainer, make_training

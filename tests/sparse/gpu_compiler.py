@@ -19,7 +19,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from zoo.sparse.backends.bitmap.gpu import convolution, narrow, rows, words
-from zoo.sparse.relation import SAME, down, up
+from zoo.sparse.convolution_relation import SAME, down, up
 
 TYPES = {
     torch.float16: "fp16",

@@ -75,12 +75,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> Any:
-    """Run the command; the tasks of plugins are only loaded for an option that is unknown."""
+    """Run the command; plugins' tasks are only loaded for --help, or an option that is unknown."""
     if not EXTENDED.keys() & set(words):
         return _called(_app({}), words)
     from zoo import registries
 
     own = sorted(registries.tasks.own)
+    if "--help" in words:
+        return _called(_app(EXTENDED, registries.tasks.names()), words)
     try:
         return _called(_app(EXTENDED, own), words)
     except Exception as error:

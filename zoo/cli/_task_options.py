@@ -28,14 +28,16 @@ def with_task_options(
     model_of: Callable[[Any], type[BaseModel]],
     tasks: Iterable[str],
 ) -> Callable[..., None]:
-    """Extend a command by the options of some tasks, which it gets as its argument `options`.
+    """Extend a command with the options of some tasks, which it gets as its argument `options`.
+
+    A field that is called like an argument of the command itself is not an option of it.
 
     Args:
         command: the function, one of whose parameters is `options`.
         base: the pydantic model whose fields are not added: the command has its own options for
             them.
         model_of: returns the pydantic model of a task, whose other fields become options.
-        tasks: names of tasks; one that does not load is skipped, as `zoo doctor` reports it.
+        tasks: names of tasks; one that does not load is skipped, because `zoo doctor` reports it.
     """
     signature = inspect.signature(command, eval_str=True)
     own = {name: p for name, p in signature.parameters.items() if name != "options"}
@@ -61,7 +63,7 @@ def with_task_options(
 def _kinds(
     tasks: Iterable[str], base: type[BaseModel], model_of: Callable[[Any], type[BaseModel]]
 ) -> dict[str, Any]:
-    """The annotation of every option by its field's name; two tasks may share an option."""
+    """The annotation of every option by its name; tasks that share one agree on its type."""
     fields: dict[str, FieldInfo] = {}
     owners: dict[str, list[str]] = {}
     for task in tasks:
@@ -77,7 +79,10 @@ def _kinds(
 
 def _annotation(name: str, field: FieldInfo, tasks: list[str]) -> Any:
     flag = f"--{name.replace('_', '-')}"
-    text = f"{', '.join(tasks).capitalize()}: {field.description or name}"
+    if field.default is True:  # what is on can only be switched off
+        flag = f"{flag}/--no-{flag[2:]}"
+    owners = ", ".join(tasks)
+    text = f"{owners[:1].upper()}{owners[1:]}: {field.description or name}"
     least = next((bound.ge for bound in field.metadata if isinstance(bound, Ge)), None)
     option = typer.Option(flag, help=text, min=least)  # type: ignore[arg-type]
     return Annotated[field.annotation if field.default is None else field.annotation | None, option]  # type: ignore[operator]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli._console import err, print_json, print_table
-from zoo.cli._options import AsJson
+from zoo.cli._shared_options import AsJson
 
 
 def bench(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli._console import print_json, say
-from zoo.cli._options import AsJson
+from zoo.cli._shared_options import AsJson
 
 
 def convert(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from zoo.cli._console import print_json, print_table, say
-from zoo.cli._options import AsJson
+from zoo.cli._shared_options import AsJson
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo.cli._console import print_json, say
-from zoo.cli._options import AsJson, Name
+from zoo.cli._shared_options import AsJson, Name
 
 
 def download(name: Name, as_json: AsJson = False) -> None:

@@ -11,7 +11,7 @@ import typer
 from rich.progress import track
 
 from zoo.cli._console import complain, err, print_json, print_table, report_error, say
-from zoo.cli._options import AsJson, BackendName, DeviceName, Name
+from zoo.cli._shared_options import AsJson, BackendName, DeviceName, Name
 from zoo.cli._task_options import TaskOptions, with_task_options
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markdown import Markdown
 
 from zoo.cli._console import out, print_facts, print_json
-from zoo.cli._options import AsJson, Name
+from zoo.cli._shared_options import AsJson, Name
 
 
 def info(name: Name, as_json: AsJson = False) -> None:

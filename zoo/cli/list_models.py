@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli._console import complain, print_json, print_table, say
-from zoo.cli._options import AsJson
+from zoo.cli._shared_options import AsJson
 from zoo.errors import ConfigError, ZooError
 
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from zoo.cli._console import report_error, say
-from zoo.cli._options import BackendName, DeviceName, Name
+from zoo.cli._shared_options import BackendName, DeviceName, Name
 from zoo.cli._task_options import TaskOptions, with_task_options
 from zoo.errors import ConfigError, ZooError
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli._console import print_json, say
-from zoo.cli._options import AsJson, Name
+from zoo.cli._shared_options import AsJson, Name
 
 
 def push(

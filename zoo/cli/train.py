@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from zoo.cli._console import err, say
-from zoo.cli._options import BackendName, DeviceName
+from zoo.cli._shared_options import BackendName, DeviceName
 
 
 def train(

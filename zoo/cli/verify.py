@@ -9,7 +9,7 @@ import typer
 from rich.progress import track
 
 from zoo.cli._console import complain, err, print_json, print_table, say
-from zoo.cli._options import AsJson
+from zoo.cli._shared_options import AsJson
 from zoo.errors import ZooError
 
 

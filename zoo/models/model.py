@@ -116,15 +116,14 @@ class Model:
             threshold: voxels above it are occupied; needed for completion and super-resolution
                 unless the volume is binary.
             progress: called with the name of every stage as it begins.
-            options: additional options of the model's task. For super-resolution, `chain=True` runs
-                the models for coarser grids first, one after another, as far as the volume is
-                coarse enough for them.
+            options: additional options of the model's task: the fields of its
+                `prediction_options`.
 
         Returns:
             The prediction: its volume, the implant (of completion), and a report.
 
         Raises:
-            ConfigError: the model's task does not take an option.
+            ConfigError: an option is unknown to the model's task, or has an invalid value.
             ReadError: the file cannot be read.
             VolumeError: the volume is not 3-D, has no occupied voxels or nothing else, contains
                 NaN, or has more than two values without a threshold; or the task cannot use it.
@@ -172,7 +171,7 @@ class Model:
         if unknown := [name for name in given if name not in known.model_fields]:
             raise ConfigError(
                 f"{', '.join(unknown)}: {self.card.name} is a model for {self.card.task}, which"
-                f" takes {_options_in_words(known)}; leave it out"
+                f" takes {_options_in_words(known)}; leave out what it does not take"
             )
         options: Options = validate(known, given, source=f"options of {self.card.task}")
         return options
@@ -198,7 +197,7 @@ def _options_in_words(options: type[Options]) -> str:
 
 
 def _read(given: Any) -> tuple[Volume, str]:
-    """Read a volume, and the sha256 of the file if a path was given, otherwise of the array.
+    """Read a volume; also the sha256 of the file if the path of one was given, or of the array.
 
     Raises:
         ReadError: the file changed while it was being read.

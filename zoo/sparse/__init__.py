@@ -2,6 +2,7 @@
 
 from zoo.sparse.backend import Backend
 from zoo.sparse.backends.reference import KeyIndex, TorchBackend
+from zoo.sparse.convolution_relation import SAME, Relation, kernel_offsets
 from zoo.sparse.devices import DeviceMemory
 from zoo.sparse.memory import COPIES, free_memory
 from zoo.sparse.operations import (
@@ -15,7 +16,6 @@ from zoo.sparse.operations import (
     rectify,
     transposed_convolution,
 )
-from zoo.sparse.relation import SAME, Relation, kernel_offsets
 from zoo.sparse.selection import check_backends, select_backend, torch_device
 from zoo.sparse.tensor import Index, SparseTensor, pack
 

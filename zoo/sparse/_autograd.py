@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from zoo.sparse.backend import Backend
-from zoo.sparse.relation import Relation
+from zoo.sparse.convolution_relation import Relation
 from zoo.sparse.tensor import Index, SparseTensor
 
 

@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.sparse.relation import Relation, transposed
+from zoo.sparse.convolution_relation import Relation, transposed
 from zoo.sparse.tensor import Index, batch_coordinates, pack
 
 Triple = tuple[int, int, int]
 
 
 class Backend(ABC):
-    """Computes on sparse tensors; see `zoo.sparse.relation` for the equations.
+    """Computes on sparse tensors; see `zoo.sparse.convolution_relation` for the equations.
 
     A backend provides what is abstract here and overrides what it does faster. `operations` has
     checked every argument and dealt with gradients, with kernels of size 1 and with empty tensors:

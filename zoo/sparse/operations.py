@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from zoo.sparse import _autograd
+from zoo.sparse.convolution_relation import SAME, down, kernel_size, up
 from zoo.sparse.memory import check_growth
-from zoo.sparse.relation import SAME, down, kernel_size, up
 from zoo.sparse.tensor import EmptyIndex, Index, SparseTensor
 
 

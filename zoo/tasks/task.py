@@ -121,8 +121,8 @@ class Task(ABC):
     def benchmark(self, name: str) -> Workload:
         """Make the workload that `zoo bench` runs for the task.
 
-        By default it is the first architecture for the task, with its default config except for the
-        channels, on a generated skull.
+        By default it is the first architecture for the task, with its default config, on a
+        generated skull.
 
         Args:
             name: the task's name in the registry.
@@ -170,7 +170,10 @@ class Workload:
         return network(x)
 
     def loss(self, network: nn.Module, x: SparseTensor) -> Tensor:
-        """The loss of one training step, a tensor of shape ()."""
+        """The loss of one training step, a tensor of shape ().
+
+        Override it for a network that returns neither a tensor nor something with an `occupancy`.
+        """
         found = network(x)
         values = found if isinstance(found, Tensor) else found.occupancy.features
         return torch.square(values).mean()

@@ -17,8 +17,8 @@ from torch.nn.grad import conv3d_weight
 
 from zoo.errors import BackendError
 from zoo.sparse.backend import Backend, Triple
+from zoo.sparse.convolution_relation import SAME, Relation, kernel_size
 from zoo.sparse.memory import free_memory
-from zoo.sparse.relation import SAME, Relation, kernel_size
 from zoo.sparse.tensor import Index
 
 Bounds = tuple[Sequence[int], Sequence[int]]  # of a grid: the first voxel and the first beyond it

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from zoo.errors import BackendError, MissingDependency
 from zoo.sparse.backend import Backend
-from zoo.sparse.relation import SAME, Relation, up
+from zoo.sparse.convolution_relation import SAME, Relation, up
 from zoo.sparse.tensor import Index
 
 HOW_TO_INSTALL = (

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo.sparse.backend import Backend
-from zoo.sparse.relation import SAME, Relation, kernel_offsets
+from zoo.sparse.convolution_relation import SAME, Relation, kernel_offsets
 from zoo.sparse.tensor import Index, pack, pack_offset, unpack
 
 Pairs = list[tuple[Tensor, Tensor]]

@@ -1,4 +1,7 @@
-"""Completion: predicts the complete shape from a defective one; what it adds is the implant."""
+"""Completion: predicts the complete shape from a defective one.
+
+What it adds, cleaned of specks, is the implant.
+"""
 
 from __future__ import annotations
 

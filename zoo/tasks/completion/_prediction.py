@@ -15,7 +15,7 @@ from zoo.volumes import Volume, binarise, laid_out_like, resample_mask, without_
 
 
 def predict(model: Model, source: Volume, threshold: float | None, stage: Stage) -> Prediction:
-    """Predict the complete volume and the implant, on the input's own grid."""
+    """Predict the complete volume, and the implant cleaned of specks, on the input's own grid."""
     with stage("conform"):
         occupied = binarise(source, threshold)
         resampled = resample_mask(source.with_array(occupied), model.card.input)

@@ -12,7 +12,7 @@ from torch import nn
 from zoo.datasets.phantoms import FIELD_OF_VIEW
 from zoo.networks import generated_occupancy
 from zoo.sparse import Backend
-from zoo.tasks._generative import GenerativeTraining, GenerativeTrainingConfig
+from zoo.tasks._generative_training import GenerativeTraining, GenerativeTrainingConfig
 from zoo.tasks._skulls import Shapes
 from zoo.training import Sample, Scores, TrainingConfig, augment, place_pair
 from zoo.volumes import InputContract, dice, hd95, without_specks

@@ -31,8 +31,8 @@ class SuperResolutionOptions(Options):
     """Options of a prediction.
 
     Attributes:
-        chain: whether to run the models for coarser grids first, one after another, as far as the
-            volume is coarse enough for them.
+        chain: whether to run the models for coarser grids first, one after another, from the
+            coarsest that the volume suits.
     """
 
     chain: Annotated[bool, Field(description="Run the models for coarser grids first.")] = False

@@ -12,7 +12,7 @@ from torch import nn
 from zoo.datasets.phantoms import FIELD_OF_VIEW
 from zoo.networks import generated_occupancy
 from zoo.sparse import Backend
-from zoo.tasks._generative import GenerativeTraining, GenerativeTrainingConfig
+from zoo.tasks._generative_training import GenerativeTraining, GenerativeTrainingConfig
 from zoo.training import Sample, Scores, Section, Shape, TrainingConfig, augment
 from zoo.volumes import (
     Bools,
@@ -61,7 +61,10 @@ class SuperResolutionTrainingConfig(GenerativeTrainingConfig):
 
 
 class SuperResolutionTraining(GenerativeTraining):
-    """Samples of skulls, half of them with a defect, cropped if the config says so."""
+    """Samples of skulls, half of them with a defect, cropped if the config says so.
+
+    The loss is that of all generative networks: deep supervision of every level.
+    """
 
     config_class: ClassVar[type[TrainingConfig]] = SuperResolutionTrainingConfig
     config: SuperResolutionTrainingConfig

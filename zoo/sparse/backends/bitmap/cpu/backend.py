@@ -15,7 +15,7 @@ from zoo.sparse.backend import Backend, Triple
 from zoo.sparse.backends.bitmap.cpu import convolution, rows
 from zoo.sparse.backends.bitmap.cpu import index as indices
 from zoo.sparse.backends.bitmap.cpu.index import BitmapIndex
-from zoo.sparse.relation import Relation
+from zoo.sparse.convolution_relation import Relation
 from zoo.sparse.tensor import Index
 
 

@@ -13,7 +13,7 @@ from zoo.sparse.backends.bitmap.cpu import narrow, planes, wide
 from zoo.sparse.backends.bitmap.cpu.index import BitmapIndex
 from zoo.sparse.backends.bitmap.cpu.lanes import REGISTER_BYTES
 from zoo.sparse.backends.bitmap.cpu.runtime import run
-from zoo.sparse.relation import Relation, kernel_rows
+from zoo.sparse.convolution_relation import Relation, kernel_rows
 
 MOST_PARTS_BYTES = 64 << 20
 PLANES_TO = 16  # products per pair of voxels, measured

@@ -14,7 +14,7 @@ from zoo.sparse.backend import Backend, Triple
 from zoo.sparse.backends.bitmap.gpu import convolution, rows, runtime
 from zoo.sparse.backends.bitmap.gpu import index as indices
 from zoo.sparse.backends.bitmap.gpu.index import BitmapIndex
-from zoo.sparse.relation import Relation
+from zoo.sparse.convolution_relation import Relation
 from zoo.sparse.tensor import Index
 
 

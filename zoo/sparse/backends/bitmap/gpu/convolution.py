@@ -13,7 +13,7 @@ from torch import Tensor
 from zoo.sparse.backends.bitmap.gpu import narrow, wide
 from zoo.sparse.backends.bitmap.gpu.index import BitmapIndex
 from zoo.sparse.backends.bitmap.gpu.runtime import blocks, power_of_two
-from zoo.sparse.relation import Relation, kernel_rows
+from zoo.sparse.convolution_relation import Relation, kernel_rows
 
 WIDE_FROM = 64  # products per pair of voxels from which matrix units take over
 MOST_PARTS = 256
