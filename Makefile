@@ -23,12 +23,13 @@ check: $(TEST)/installed
 	$(TEST)/bin/mypy
 	$(PYTEST) -m 'not slow'
 
-test: $(TEST)/ready $(PLUGINS)/ready
+test:
+	$(MAKE) --no-print-directory -j2 $(TEST)/ready $(PLUGINS)/ready
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
 	$(PYTEST)
-	$(PLUGINS)/bin/pytest zoo_plugins
+	OMP_NUM_THREADS=1 $(PLUGINS)/bin/python -m pytest -n auto --dist loadfile zoo_plugins
 
 $(DEMO)/ready: pyproject.toml constraints.txt $(shell find zoo cards -type f -not -name '*.pyc')
 	$(PYTHON) -m venv --clear $(DEMO)
@@ -47,7 +48,7 @@ $(TEST)/ready: $(TEST)/installed tools/minkowski_wheel.sh
 # The zoo and its plugins as users have them: wheels.
 $(PLUGINS)/ready: pyproject.toml constraints.txt $(shell find zoo cards zoo_plugins -type f -not -name '*.pyc')
 	$(PYTHON) -m venv --clear $(PLUGINS)
-	$(PLUGINS)/bin/python $(PIP) pytest SimpleITK . $(addprefix ./zoo_plugins/,zoo-dicom zoo-mesh zoo-spconv[cpu] zoo-vessels)
+	$(PLUGINS)/bin/python $(PIP) pytest pytest-xdist SimpleITK . $(addprefix ./zoo_plugins/,zoo-dicom zoo-mesh zoo-spconv[cpu] zoo-vessels)
 	touch $@
 
 clean:

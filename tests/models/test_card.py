@@ -9,7 +9,9 @@ from zoo.errors import ConfigError
 from zoo.models.card import parse_card
 from zoo.models.hub import sha256_of
 from zoo.models.loading import build_network
+from zoo.models.weights import metadata_of
 from zoo.registries import shipped_cards
+from zoo.training import read_config
 
 BLOCK = {
     "name": "some-model",
@@ -63,6 +65,13 @@ def test_shipped_card_has_its_weights_and_says_what_must_be_said(name):
     assert card.metadata["license"] and card.metadata["library_name"] == "sparse-volume-zoo"
     network = build_network(card)
     assert sum(p.numel() for p in network.parameters()) > 0
+
+
+@pytest.mark.parametrize("name", registries.cards.names())
+def test_shipped_weights_were_trained_by_the_recipe_beside_them(name):
+    facts = metadata_of((shipped_cards() / f"{name}.safetensors").read_bytes())
+    recipe = read_config(shipped_cards() / f"{name}.yaml")
+    assert facts["training_config_sha256"] == recipe.sha256()
 
 
 def test_models_are_listed():

@@ -100,7 +100,7 @@ zoo_architectures zoo_backends zoo_cards zoo_heads zoo_readers zoo_tasks zoo_wri
 BackendError Batch Bools COST Card Case CaseKind ConfigError Convolution GenerativeNetwork
       GenerativeTransposedConvolution GridCache Grids Index InputContract KeyIndex
       LabelledVoxels LabelsHead Measure Measures MissingDependency Model OccupancyHead Options
-      Pair PlacementConfig Prediction Probabilities ReadError Relation Resampled Residual SAME
+      Pair PhantomConfig Prediction Probabilities ReadError Relation Resampled Residual SAME
       Sample Score Scores Section Segmentation SegmentationConfig SegmentationTraining Settings
       Shape SparseSegmentation SparseTensor Stage TorchBackend TrainingConfig
       TransposedConvolution Unit VALIDATION_SEEDS Volume VolumeError WeightsError Workload

@@ -59,14 +59,13 @@ from zoo.sparse import (
     select_backend,
     torch_device,
 )
-from zoo.tasks import Stage, Task, Workload
+from zoo.tasks import PhantomConfig, Stage, Task, Workload
 from zoo.tasks.segmentation import LabelledVoxels, Segmentation, SegmentationTraining
 from zoo.training import (
     VALIDATION_SEEDS,
     Batch,
     GridCache,
     Grids,
-    PlacementConfig,
     Sample,
     Scores,
     Section,
@@ -130,7 +129,7 @@ __all__ = [
     "OccupancyHead",
     "Options",
     "Pair",
-    "PlacementConfig",
+    "PhantomConfig",
     "Prediction",
     "Probabilities",
     "PruningHead",

@@ -10,7 +10,6 @@ from zoo.training.config import (
     VALIDATION_SEEDS,
     AugmentationConfig,
     DatasetConfig,
-    PlacementConfig,
     Section,
     TrainingConfig,
 )
@@ -27,7 +26,6 @@ __all__ = [
     "DatasetConfig",
     "GridCache",
     "Grids",
-    "PlacementConfig",
     "Sample",
     "Scores",
     "Section",

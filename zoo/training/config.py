@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,6 +15,8 @@ from pydantic import (
     PositiveInt,
     field_validator,
 )
+
+from zoo.training._identity import identity
 
 EVALUATION_SEEDS = 1_000_000  # phantoms from here on are never trained on
 VALIDATION_SEEDS = 900_000
@@ -32,16 +33,6 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     private: ClassVar[frozenset[str]] = frozenset()
-
-
-class PlacementConfig(Section):
-    """The position of samples.
-
-    Attributes:
-        jitter: largest shift of a sample from the centre of its grid, in voxels along each axis.
-    """
-
-    jitter: NonNegativeInt = 3
 
 
 class DatasetConfig(Section):
@@ -150,5 +141,5 @@ class TrainingConfig(Section):
         return self.model_dump_json(exclude=private)
 
     def sha256(self) -> str:
-        """Hex digest of the config without its private fields."""
-        return hashlib.sha256(self.public().encode()).hexdigest()
+        """Hex digest of everything that determines a run's weights, apart from folders."""
+        return identity(self.public())

@@ -18,7 +18,7 @@ from zoo.plugins import (
     InputContract,
     LabelledVoxels,
     Model,
-    PlacementConfig,
+    PhantomConfig,
     Scores,
     SegmentationTraining,
     Shape,
@@ -46,9 +46,9 @@ PLANES = 4  # bits of a tissue's number
 
 
 class VesselRun(TrainingConfig):
-    """Config of a run: where a sample lies is all there is to choose."""
+    """Config of a run; of `phantoms`, its `jitter` alone counts."""
 
-    phantoms: PlacementConfig = PlacementConfig()
+    phantoms: PhantomConfig = PhantomConfig()
 
 
 class VesselTraining(SegmentationTraining):
