@@ -3,8 +3,13 @@
 It is generic: the model's task decides what is compared and which columns a score has.
 """
 
-from zoo.evaluation.running import Result, evaluate, evaluate_cases, summarise
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from zoo.evaluation.scores import COST, Measure, Measures, Score, Scoring, Settings, cost
+
+if TYPE_CHECKING:
+    from zoo.evaluation.running import Result, evaluate, evaluate_cases, summarise
 
 __all__ = [
     "COST",
@@ -19,3 +24,10 @@ __all__ = [
     "evaluate_cases",
     "summarise",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What runs an evaluation is imported when it is asked for: a prediction does without it."""
+    if name not in __all__:
+        raise AttributeError(f"module 'zoo.evaluation' has no attribute {name!r}")
+    return getattr(import_module("zoo.evaluation.running"), name)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from zoo.datasets import Case, CaseKind
-from zoo.models import Model, Prediction
+if TYPE_CHECKING:
+    from zoo.datasets import Case, CaseKind
+    from zoo.models import Model, Prediction
 
 
 @dataclass(frozen=True)

@@ -59,13 +59,14 @@ from zoo.sparse import (
     select_backend,
     torch_device,
 )
-from zoo.tasks import PhantomConfig, Stage, Task, Workload
+from zoo.tasks import Stage, Task, Workload
 from zoo.tasks.segmentation import LabelledVoxels, Segmentation, SegmentationTraining
 from zoo.training import (
     VALIDATION_SEEDS,
     Batch,
     GridCache,
     Grids,
+    PhantomConfig,
     Sample,
     Scores,
     Section,

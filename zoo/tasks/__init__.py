@@ -4,12 +4,10 @@ A plugin adds a task through the entry-point group `zoo_tasks`; no other package
 task by name.
 """
 
-from zoo.tasks._skulls import PhantomConfig
 from zoo.tasks.task import ANY_SPACING, Stage, Task, Workload
 
 __all__ = [
     "ANY_SPACING",
-    "PhantomConfig",
     "Stage",
     "Task",
     "Workload",

@@ -12,12 +12,13 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from zoo.sparse import Backend, Index, SparseTensor
-from zoo.tasks._skulls import Cases, PhantomConfig, Phantoms, Shapes
+from zoo.tasks._skulls import Cases, Phantoms, Shapes
 from zoo.training import (
     AugmentationConfig,
     Batch,
     DatasetConfig,
     GridCache,
+    PhantomConfig,
     TrainingConfig,
     deep_supervision,
     sparse_input,

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeInt, PositiveInt
 
 from zoo.datasets import THINNEST_BONE, Case, find_cases, head_of, load_complete, load_pair
 from zoo.datasets.phantoms import (
@@ -32,7 +31,7 @@ from zoo.training import (
     DatasetConfig,
     GridCache,
     Grids,
-    Section,
+    PhantomConfig,
     generator_digest,
 )
 from zoo.volumes import InputContract, pooled, resample_mask
@@ -40,23 +39,6 @@ from zoo.volumes import InputContract, pooled, resample_mask
 Bools = NDArray[np.bool_]
 
 ATTEMPTS = 8  # cases to try before giving up on cutting a defect
-
-
-class PhantomConfig(Section):
-    """Training pairs generated on the fly: a limited number of skulls, an endless one of defects.
-
-    Attributes:
-        resolution: voxels along an edge of the grid, which is 204.8 mm long; it decides the model's
-            spacing, also for the volumes of a data set.
-        skulls: how many different skulls, with seeds 0 to skulls - 1; every sample cuts a new
-            defect.
-        jitter: largest shift of a sample from the centre of its grid, in voxels along each axis,
-            whatever its source.
-    """
-
-    resolution: PositiveInt = 64
-    skulls: PositiveInt = Field(default=2000, le=VALIDATION_SEEDS)
-    jitter: NonNegativeInt = 3
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,13 +15,14 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from zoo import registries
-from zoo.datasets.phantoms import complete_skull
 from zoo.errors import NotRegistered
 from zoo.evaluation import Scoring, Settings
 from zoo.models import Card, Model, Options, Prediction
 from zoo.sparse import SparseTensor
-from zoo.training import Training
 from zoo.volumes import InputContract, Volume
+
+if TYPE_CHECKING:
+    from zoo.training import Training
 
 Bools = NDArray[np.bool_]
 Stage = Callable[[str], AbstractContextManager[None]]
@@ -156,6 +157,8 @@ class Workload:
 
     def occupied(self, resolution: int) -> Bools:
         """The voxels that the network is run on, bool (R, R, R) for resolution R."""
+        from zoo.datasets.phantoms import complete_skull
+
         return complete_skull(0, resolution)
 
     def network(self, channels: tuple[int, ...]) -> nn.Module:

@@ -10,6 +10,7 @@ from zoo.training.config import (
     VALIDATION_SEEDS,
     AugmentationConfig,
     DatasetConfig,
+    PhantomConfig,
     Section,
     TrainingConfig,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "DatasetConfig",
     "GridCache",
     "Grids",
+    "PhantomConfig",
     "Sample",
     "Scores",
     "Section",

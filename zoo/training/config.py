@@ -35,6 +35,23 @@ class Section(BaseModel):
     private: ClassVar[frozenset[str]] = frozenset()
 
 
+class PhantomConfig(Section):
+    """Training pairs generated on the fly: a limited number of skulls, an endless one of defects.
+
+    Attributes:
+        resolution: voxels along an edge of the grid, which is 204.8 mm long; it decides the model's
+            spacing, also for the volumes of a data set.
+        skulls: how many different skulls, with seeds 0 to skulls - 1; every sample cuts a new
+            defect.
+        jitter: largest shift of a sample from the centre of its grid, in voxels along each axis,
+            whatever its source.
+    """
+
+    resolution: PositiveInt = 64
+    skulls: PositiveInt = Field(default=2000, le=VALIDATION_SEEDS)
+    jitter: NonNegativeInt = 3
+
+
 class DatasetConfig(Section):
     """Training pairs from volumes on disk; cases without a defect get a new one every time.
 

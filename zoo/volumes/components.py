@@ -9,9 +9,6 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 Bools = NDArray[np.bool_]
 
@@ -31,6 +28,8 @@ def largest_component(mask: Bools) -> Bools:
         >>> largest_component(np.array([[[True, True, False, True]]])).tolist()
         [[[True, True, False, False]]]
     """
+    from scipy import ndimage  # half a second, for those who need it
+
     components, _ = ndimage.label(mask, np.ones((3, 3, 3)))
     largest: Bools = components == np.bincount(components[mask]).argmax()
     return largest
@@ -62,6 +61,9 @@ def without_specks(mask: Bools) -> Bools:
 
 def _component_of(points: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.int32]:
     """The number (N,) of the component that each of the points (N, 3), in raster order, is in."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     steps = np.array([(shape[1] + 2) * (shape[2] + 2), shape[2] + 2, 1])  # with a margin all around
     keys = (points + 1) @ steps
     ends = []

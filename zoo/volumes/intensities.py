@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from zoo.volumes.contract import InputContract
 
@@ -50,6 +49,8 @@ def normalised(values: Floats, contract: InputContract) -> Floats:
 
 def _exterior(air: Bools) -> Bools:
     """Air that is connected, within its axial slice, to the slice's border."""
+    from scipy import ndimage
+
     components, count = ndimage.label(air, WITHIN_SLICE)
     on_border = np.zeros(count + 1, bool)
     for axis in (0, 1):

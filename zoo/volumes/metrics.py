@@ -8,14 +8,15 @@ the centres of voxels.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from zoo.volumes.voxels import bounds
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 Grid = NDArray[Any]
 Bools = NDArray[np.bool_]
@@ -152,6 +153,8 @@ def _distances(points: Points, others: Points) -> NDArray[np.float64]:
 
 
 def _tree(points: Points) -> cKDTree:
+    from scipy.spatial import cKDTree
+
     return cKDTree(points, balanced_tree=False, compact_nodes=False)
 
 
@@ -160,6 +163,8 @@ def _surface(grid: Grid, spacing: Triple) -> Points:
         return np.empty((0, 3))
     box = _bounding_box(grid)
     occupied = np.ascontiguousarray(grid[box]) != 0
+    from scipy import ndimage
+
     skin = occupied & ~ndimage.binary_erosion(occupied)
     centres: Points = (np.argwhere(skin) + [edge.start for edge in box]) * np.array(spacing)
     return centres

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from zoo.errors import VolumeError
 from zoo.volumes.contract import InputContract
@@ -108,6 +107,8 @@ def resample_intensities(volume: Volume, contract: InputContract) -> Resampled:
     ratios = np.divide(contract.spacing, canonical.spacing)  # voxels of the input in one of ours
     shape = np.ceil(np.array(canonical.shape) / ratios - ROUNDING).astype(int)
     # A Gaussian with the variance of the larger voxel that is averaged over.
+    from scipy import ndimage
+
     array = ndimage.gaussian_filter(array, np.where(ratios > 1, ratios / np.sqrt(12), 0))
     array = ndimage.affine_transform(
         array, ratios, 0.5 * ratios - 0.5, tuple(shape.tolist()), order=1, mode="nearest"

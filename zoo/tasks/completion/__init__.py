@@ -6,25 +6,19 @@ What it adds, cleaned of specks, is the implant.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.evaluation import Scoring, Settings
 from zoo.models import Card, Model, Prediction
 from zoo.tasks._reference_inputs import vault
-from zoo.tasks._workloads import ForcedWorkload
 from zoo.tasks.completion._prediction import predict, trial
-from zoo.tasks.completion._scoring import CompletionScoring
-from zoo.tasks.completion._training import CompletionTraining
 from zoo.tasks.task import Bools, Stage, Task, Workload
-from zoo.training import Training
 from zoo.volumes import Volume
 
-__all__ = [
-    "TASK",
-    "Completion",
-    "CompletionScoring",
-    "CompletionTraining",
-]
+if TYPE_CHECKING:
+    from zoo.training import Training
+
+__all__ = ["TASK", "Completion"]
 
 
 class Completion(Task):
@@ -44,12 +38,18 @@ class Completion(Task):
         return vault(card.input.spacing)
 
     def training(self) -> type[Training]:
+        from zoo.tasks.completion._training import CompletionTraining
+
         return CompletionTraining
 
     def scoring(self, card: Card, settings: Settings) -> Scoring:
+        from zoo.tasks.completion._scoring import CompletionScoring
+
         return CompletionScoring(settings)
 
     def benchmark(self, name: str) -> Workload:
+        from zoo.tasks._workloads import ForcedWorkload
+
         return ForcedWorkload("sparse-completion", with_parts=True)
 
 

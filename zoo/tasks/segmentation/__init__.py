@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -12,20 +13,14 @@ from zoo.evaluation import Scoring, Settings
 from zoo.models import Card, Model, Prediction
 from zoo.tasks._reference_inputs import chest
 from zoo.tasks.segmentation._prediction import predict, trial
-from zoo.tasks.segmentation._scoring import SegmentationScoring
-from zoo.tasks.segmentation._training import LabelledVoxels, SegmentationTraining
-from zoo.tasks.segmentation._workload import ChestWorkload
 from zoo.tasks.task import ANY_SPACING, Bools, Stage, Task, Workload
-from zoo.training import Training
 from zoo.volumes import Volume
 
-__all__ = [
-    "TASK",
-    "LabelledVoxels",
-    "Segmentation",
-    "SegmentationScoring",
-    "SegmentationTraining",
-]
+if TYPE_CHECKING:
+    from zoo.tasks.segmentation._training import LabelledVoxels, SegmentationTraining
+    from zoo.training import Training
+
+__all__ = ["TASK", "LabelledVoxels", "Segmentation", "SegmentationTraining"]
 
 ANY_SCAN = ANY_SPACING.model_copy(
     update={"kind": "intensity", "windows": ((-200.0, 3000.0),)}  # Hounsfield units: no air
@@ -69,13 +64,26 @@ class Segmentation(Task):
         return chest(card.input.spacing)
 
     def training(self) -> type[Training]:
+        from zoo.tasks.segmentation._training import SegmentationTraining
+
         return SegmentationTraining
 
     def scoring(self, card: Card, settings: Settings) -> Scoring:
+        from zoo.tasks.segmentation._scoring import SegmentationScoring
+
         return SegmentationScoring(card, settings)
 
     def benchmark(self, name: str) -> Workload:
+        from zoo.tasks.segmentation._workload import ChestWorkload
+
         return ChestWorkload("sparse-segmentation")
 
 
 TASK = Segmentation()
+
+
+def __getattr__(name: str) -> Any:
+    """What trains is imported when it is asked for: a prediction does without it."""
+    if name not in __all__:
+        raise AttributeError(f"module 'zoo.tasks.segmentation' has no attribute {name!r}")
+    return getattr(import_module("zoo.tasks.segmentation._training"), name)

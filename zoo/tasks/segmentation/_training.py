@@ -25,13 +25,13 @@ from zoo.datasets.phantoms import (
 )
 from zoo.errors import ConfigError
 from zoo.sparse import Backend, SparseTensor
-from zoo.tasks._skulls import PhantomConfig
 from zoo.tasks.segmentation._prediction import label, label_grid
 from zoo.training import (
     VALIDATION_SEEDS,
     Batch,
     GridCache,
     Grids,
+    PhantomConfig,
     Scores,
     Section,
     Shape,

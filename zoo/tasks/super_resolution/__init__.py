@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from zoo.evaluation import Scoring, Settings
-from zoo.models import Card, Model, Options, Prediction
+from zoo.models import Card, Model, Prediction
 from zoo.tasks._reference_inputs import vault
-from zoo.tasks._workloads import ForcedWorkload
 from zoo.tasks.super_resolution._chain import predict_in_steps
+from zoo.tasks.super_resolution._options import SuperResolutionOptions, SuperResolutionSettings
 from zoo.tasks.super_resolution._prediction import predict, trial
-from zoo.tasks.super_resolution._scoring import SuperResolutionScoring, SuperResolutionSettings
-from zoo.tasks.super_resolution._training import SuperResolutionTraining
 from zoo.tasks.task import Bools, Stage, Task, Workload
-from zoo.training import Training
 from zoo.volumes import Volume
 
-__all__ = [
-    "TASK",
-    "SuperResolution",
-    "SuperResolutionScoring",
-    "SuperResolutionTraining",
-]
+if TYPE_CHECKING:
+    from zoo.training import Training
 
-
-class SuperResolutionOptions(Options):
-    """Options of a prediction.
-
-    Attributes:
-        chain: whether to run the models for coarser grids first, one after another, from the
-            coarsest that the volume suits.
-    """
-
-    chain: Annotated[bool, Field(description="Run the models for coarser grids first.")] = False
+__all__ = ["TASK", "SuperResolution"]
 
 
 class SuperResolution(Task):
@@ -70,13 +52,19 @@ class SuperResolution(Task):
         return vault((2 * i, 2 * j, 2 * k))
 
     def training(self) -> type[Training]:
+        from zoo.tasks.super_resolution._training import SuperResolutionTraining
+
         return SuperResolutionTraining
 
     def scoring(self, card: Card, settings: Settings) -> Scoring:
         assert isinstance(settings, SuperResolutionSettings)
+        from zoo.tasks.super_resolution._scoring import SuperResolutionScoring
+
         return SuperResolutionScoring(settings)
 
     def benchmark(self, name: str) -> Workload:
+        from zoo.tasks._workloads import ForcedWorkload
+
         return ForcedWorkload("sparse-super-resolution")
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from scipy import ndimage
 
 from zoo.datasets import Case, CaseKind
 from zoo.errors import VolumeError
-from zoo.evaluation import COST, Measure, Measures, Score, Settings, cost
+from zoo.evaluation import COST, Measure, Measures, Score, cost
 from zoo.models import Model, Prediction
+from zoo.tasks.super_resolution._options import SuperResolutionSettings
 from zoo.volumes import (
     Volume,
     binarise,
@@ -24,20 +22,6 @@ from zoo.volumes import (
 )
 
 FACTOR = 2
-
-
-class SuperResolutionSettings(Settings):
-    """Settings of an evaluation of super-resolution.
-
-    Attributes:
-        factor: fine voxels along an edge of a coarse one; None stands for 2.
-        chain: whether to run the models for coarser grids first.
-    """
-
-    factor: Annotated[
-        int | None, Field(ge=2, description="Fine voxels per edge of a coarse one. Default: 2.")
-    ] = None
-    chain: Annotated[bool, Field(description="Run the models for coarser grids first.")] = False
 
 
 class SuperResolutionScore(Score):
