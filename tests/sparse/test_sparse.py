@@ -1,5 +1,7 @@
 """Every backend against the oracle, with one body for all."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -243,3 +245,10 @@ def test_kernel_of_another_dtype_is_refused(backend):
     x, _ = make("batch", 2, backend)
     with pytest.raises(ValueError, match=r"torch\.float64 like the features; got torch\.float32"):
         sparse.convolution(x, torch.ones(27, 2, 1))
+
+
+def test_a_backend_adds_no_operation_that_nothing_calls(backend):
+    methods = {name for name, _ in inspect.getmembers(type(backend), inspect.isfunction)}
+    public = {name for name in methods if not name.startswith("_")}
+    assert "convolve" in public
+    assert public <= set(dir(sparse.Backend))

@@ -39,7 +39,7 @@ class CpuBackend(Backend):
         self.check_device(device)
         return indices.from_arrays(self, grids, low)
 
-    def to_own(self, index: Index, low: Triple, shape: Triple) -> NDArray[np.bool_]:
+    def to_grid(self, index: Index, low: Triple, shape: Triple) -> NDArray[np.bool_]:
         return indices.to_array(_own(index), low, shape)
 
     def coarsen(self, index: Index) -> Index:
