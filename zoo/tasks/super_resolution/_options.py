@@ -9,6 +9,8 @@ from pydantic import Field
 from zoo.evaluation import Settings
 from zoo.models import Options
 
+Chain = Annotated[bool, Field(description="Run the models for coarser grids first.")]
+
 
 class SuperResolutionOptions(Options):
     """Options of a prediction.
@@ -18,7 +20,7 @@ class SuperResolutionOptions(Options):
             coarsest that the volume suits.
     """
 
-    chain: Annotated[bool, Field(description="Run the models for coarser grids first.")] = False
+    chain: Chain = False
 
 
 class SuperResolutionSettings(Settings):
@@ -32,4 +34,4 @@ class SuperResolutionSettings(Settings):
     factor: Annotated[
         int | None, Field(ge=2, description="Fine voxels per edge of a coarse one. Default: 2.")
     ] = None
-    chain: Annotated[bool, Field(description="Run the models for coarser grids first.")] = False
+    chain: Chain = False
