@@ -105,28 +105,6 @@ class TorchBackend(Backend):
         pairs = _pairs(relation, source, target)
         return torch.stack([features[rows].T @ gradient[to] for to, rows in pairs])
 
-    def differentiate(
-        self,
-        features: Tensor,
-        kernel: Tensor,
-        gradient: Tensor,
-        relation: Relation,
-        source: Index,
-        target: Index,
-        wanted: tuple[bool, bool],
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Both come from the same pairs, which are found once."""
-        to_features = torch.zeros_like(features, dtype=_sums(features)) if wanted[0] else None
-        to_kernel = torch.empty_like(kernel) if wanted[1] else None
-        pairs = _pairs(relation, source, target)
-        for row, (weight, (to, rows)) in enumerate(zip(kernel, pairs, strict=True)):
-            part = gradient[to]
-            if to_features is not None:
-                to_features[rows] += part @ weight.T
-            if to_kernel is not None:
-                to_kernel[row] = features[rows].T @ part
-        return None if to_features is None else to_features.to(features.dtype), to_kernel
-
 
 def find_pairs(relation: Relation, source: KeyIndex, target: KeyIndex) -> Pairs:
     """The rows of the target and of the source that meet, for every offset of the kernel."""
