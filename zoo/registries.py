@@ -23,6 +23,7 @@ import catalogue
 from zoo.errors import AlreadyRegistered, ConfigError, NotRegistered, PluginError, ZooError
 from zoo.version import plugin_api_version
 
+TAGGED = re.compile(r"(.+)\.([a-z][a-z0-9-]*)$")  # a card's name with its tag
 VERSION = "zoo_plugin_api_version"  # its name in a plugin's top-level module
 FROM_1 = (
     "in the plugin, import only from zoo, zoo.plugins and zoo.testing, let networks return"
@@ -136,7 +137,8 @@ class Registry(catalogue.Registry):  # type: ignore[misc]
 class CardRegistry(Registry):
     """The registry of cards; a plugin's entry point refers to a Card, or to the path of its file.
 
-    If a plugin's package contains the card as NAME.md, it is read without importing the plugin.
+    If a plugin's package contains the card as NAME.md, it is read without importing the plugin. A
+    name may end in a tag, NAME.TAG; NAME alone then stands for the card that is the default.
     """
 
     def __init__(self, group: str, noun: str, folder: Path, read: str) -> None:
@@ -151,8 +153,36 @@ class CardRegistry(Registry):
         super().__init__(group, noun, {path.stem: str(path) for path in folder.glob("*.md")})
         self.read = read
 
+    def names(self) -> list[str]:
+        """All names, sorted: those of cards, and NAME for the cards that are called NAME.TAG."""
+        own = super().names()
+        return sorted({*own, *(match[1] for name in own if (match := TAGGED.match(name)))})
+
+    def tagged(self, name: str) -> list[str]:
+        """The names of the cards NAME.TAG, if NAME is no card of its own."""
+        own = super().names()
+        found = [each for each in own if (match := TAGGED.match(each)) and match[1] == name]
+        return [] if name in own else found
+
     def get(self, name: str) -> Any:
-        """Get the `zoo.Card` of a model; see `Registry.get` for the errors."""
+        """Get the `zoo.Card` of a model, or of its default tag.
+
+        Raises:
+            NotRegistered, AlreadyRegistered, PluginError: as for `Registry.get`; or no card of that
+                name, or several, say that they are the default.
+        """
+        return self._default(name) if self.tagged(name) else self._card(name)
+
+    def _default(self, name: str) -> Any:
+        cards = [self._card(each) for each in self.tagged(name)]
+        defaults = [card for card in cards if card.default or len(cards) == 1]
+        if len(defaults) != 1:
+            found = ", ".join(card.name for card in defaults or cards)
+            many = "several are the default" if defaults else "none is the default"
+            raise NotRegistered(f"{self.noun} {name!r}: {many}; load one of {found}")
+        return defaults[0]
+
+    def _card(self, name: str) -> Any:
         found = self._found(name)
         if not isinstance(found, str | PathLike):
             return found
@@ -173,7 +203,15 @@ class CardRegistry(Registry):
         found = self._found(name) if name in self else None
         return Path(found) if isinstance(found, str | PathLike) else None
 
+    def origin(self, name: str) -> str:
+        return super().origin(self._resolved(name))
+
+    def _resolved(self, name: str) -> str:
+        """The name of a card, for NAME alone that of its default tag."""
+        return str(self._default(name).name) if self.tagged(name) else name
+
     def _found(self, name: str) -> Any:
+        name = self._resolved(name)
         if name in self.own:
             return self.own[name]
         if name in self._registered() or name not in self:

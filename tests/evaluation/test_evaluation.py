@@ -29,10 +29,14 @@ GOOD = CompletionScore(
     border_dice=0.8,
     hausdorff_distance=3.0,
     hd95=2.0,
+    pooled_hd95=1.5,
+    roughness=0.2,
+    true_roughness=0.1,
     complete_dice=0.99,
     reconstruction_error=0.5,
     input_kept=1.0,
     implant_voxels=7,
+    implant_ml=0.007,
     seconds=0.1,
     peak_memory=None,
 )
@@ -123,14 +127,18 @@ def test_the_score_of_a_case():
         "border_dice": 2 * 4 / (4 + 5),  # up to 10 mm from voxel 1: voxels 2 to 6
         "hausdorff_distance": 4,
         "hd95": 3.5,  # of 0, 0, 0, 0, 2 and 4 mm
+        "pooled_hd95": 4,  # of these and 0, 0, 0, 0 and 4 mm
         "complete_dice": 2 * 5 / (6 + 8),
         "reconstruction_error": 40,
         "input_kept": 0.5,
         "implant_voxels": 5,
+        "implant_ml": 0.01,
         "seconds": 3,
         "peak_memory": 5,
     }
-    assert completion_score("a", answer, pair).model_dump() == pytest.approx(wanted)
+    found = completion_score("a", answer, pair).model_dump()
+    assert found.pop("roughness") > found.pop("true_roughness") > 0
+    assert found == pytest.approx(wanted)
 
 
 def test_distances_are_measured_once_each_way(monkeypatch):
@@ -243,7 +251,8 @@ def test_what_does_not_fit_is_refused(words, said, model, phantoms, tmp_path, ru
     table = (
         f"{','.join([*CompletionScore.model_fields, 'model', 'weights', 'threshold', 'seed'])}\n"
     )
-    row = f"000,1,1,1,1,1,1,1,1,1,1,m,{weights},,0\n"
+    ones = ",1" * (len(CompletionScore.model_fields) - 1)
+    row = f"000{ones},m,{weights},,0\n"
     write(tmp_path / "old", table + row)
     write(tmp_path / "changed", table + row.replace(weights, "123"))
     write(tmp_path / "torn", table + row.replace("1,1,1,1,1,1,1", "1,1,1,1,1,x,1"))

@@ -5,7 +5,7 @@ import yaml
 
 import zoo
 from zoo import registries
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, NotRegistered
 from zoo.models.card import parse_card
 from zoo.models.hub import sha256_of
 from zoo.models.loading import build_network
@@ -54,7 +54,10 @@ def test_bad_cards_are_refused_in_one_line(content, message):
     assert str(caught.value).startswith("here.md: ") and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", registries.cards.names())
+SHIPPED = [name for name in registries.cards.names() if not registries.cards.tagged(name)]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_card_has_its_weights_and_says_what_must_be_said(name):
     card = zoo.info(name)
     assert card.name == name
@@ -67,18 +70,44 @@ def test_shipped_card_has_its_weights_and_says_what_must_be_said(name):
     assert sum(p.numel() for p in network.parameters()) > 0
 
 
-@pytest.mark.parametrize("name", registries.cards.names())
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_weights_were_trained_by_the_recipe_beside_them(name):
     facts = metadata_of((shipped_cards() / f"{name}.safetensors").read_bytes())
     recipe = read_config(shipped_cards() / f"{name}.yaml")
     assert facts["training_config_sha256"] == recipe.sha256()
 
 
-def test_models_are_listed():
-    assert "skull-completion-64" in zoo.list_models()
-    assert zoo.list_models("skull-*-64", task="completion") == ["skull-completion-64"]
+def test_models_are_listed_with_their_tags_and_without():
+    names = zoo.list_models("skull-completion-64*", task="completion")
+    assert names[0] == "skull-completion-64" and "skull-completion-64.phantom" in names
     assert zoo.list_models("nothing*") == []
     assert zoo.list_models(task="segmentation") == ["thorax-segmentation-128"]
-    finer = [f"skull-superres-{n}" for n in (128, 256, 512)]
-    assert zoo.list_models(task="super-resolution") == finer
+    finer = [f"skull-superres-{n}.phantom" for n in (128, 256, 512)]
+    assert zoo.list_models("*.phantom", task="super-resolution") == finer
     assert [zoo.info(name).after for name in finer] == [None, *finer[:2]]
+
+
+def test_a_name_without_its_tag_is_that_of_the_default(tmp_path, monkeypatch):
+    def write(name, default):
+        front = text_of(BLOCK | {"name": name, "default": default})
+        (tmp_path / f"{name}.md").write_text(front)
+
+    write("head-64.real", True)
+    write("head-64.made", False)
+    write("alone.made", False)
+    write("plain-1.5", False)
+    cards = registries.CardRegistry("none", "model", tmp_path, registries.cards.read)
+    assert cards.names() == [
+        *("alone", "alone.made", "head-64", "head-64.made", "head-64.real", "plain-1.5")
+    ]
+    assert cards.get("head-64").name == "head-64.real" and cards.get("head-64").tag == "real"
+    assert cards.get("alone").name == "alone.made"  # there is no other
+    assert cards.get("plain-1.5").tag is None and cards.origin("head-64") == "zoo"
+    assert cards.path("head-64") == tmp_path / "head-64.real.md"
+    write("head-64.made", True)
+    with pytest.raises(NotRegistered, match=r"several are the default; load one of head-64.made"):
+        cards.get("head-64")
+    write("head-64.made", False)
+    write("head-64.real", False)
+    with pytest.raises(NotRegistered, match=r"none is the default; load one of head-64.made, head"):
+        cards.get("head-64")

@@ -273,7 +273,7 @@ def test_a_name_that_is_no_repository_is_refused(place):
 
 def test_given_weights_must_be_the_cards(tmp_path):
     card = zoo.info("skull-completion-64")
-    shipped = shipped_cards() / "skull-completion-64.safetensors"
+    shipped = shipped_cards() / f"{card.name}.safetensors"
     assert find_weights(card)[0] == find_weights(card, shipped)[0] == shipped.read_bytes()
     (tmp_path / "other.safetensors").write_bytes(b"something else")
     with pytest.raises(WeightsError, match="not the weights of skull-completion-64"):

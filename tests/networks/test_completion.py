@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from zoo import registries
 from zoo.errors import ConfigError
 from zoo.networks.completion import SparseCompletion
-from zoo.networks.generative import GenerativeConfig
+from zoo.networks.generative import DEVIATION, MEAN, GenerativeConfig
 from zoo.sparse import SparseTensor
-from zoo.training.losses import deep_supervision
+from zoo.training.losses import coverage_loss, deep_supervision, occupancy_loss
 
 PAPER = {
     (22, 32, 32, 128, 156, 256, 388): 18_137_201,
@@ -217,3 +217,90 @@ def test_without_forcing_the_target_keeps_no_voxel_alive():
     assert all(len(level.logits) for level in forced)
     assert all(level.target is not None for level in free)
     assert len(free[-1].logits) < len(forced[-1].logits)
+
+
+FOCUSED = GenerativeConfig(channels=(2, 2, 4, 4, 4), focus=2)
+
+
+@pytest.fixture
+def focused():
+    torch.manual_seed(0)
+    made = SparseCompletion(FOCUSED).double()
+    for head in (*made.heads, made.focus):
+        torch.nn.init.normal_(head.classifier.kernel)
+    return made
+
+
+def zone(backend, *blocks, batch=2):
+    """Blocks at stride 4, the same in every item."""
+    items = [torch.tensor(blocks, dtype=torch.int64).reshape(-1, 3)] * batch
+    return SparseTensor.from_coordinates(items, backend=backend, stride=4).index
+
+
+def test_below_its_focus_the_decoder_only_computes_in_the_zone(focused, backend):
+    x, target = inputs(backend)
+    blocks = ((32, 16, 16), (32, 20, 16))
+    found = focused(x, target, zone=zone(backend, *blocks))
+    logits, wanted = found.focus.logits, found.focus.target
+    assert found.focus.stride == 4 and len(logits) == len(wanted) > wanted.sum() > 0
+    near = found.candidates.coordinates[:, 1:] // 4 * 4
+    assert {tuple(row) for row in near.tolist()} <= set(blocks)
+    assert [level.stride for level in found.levels] == [8, 4, 2, 1]
+    # Above the focus nothing changes: a coarse level sees the whole shape.
+    everywhere = focused(x, target, zone=zone(backend, *np.argwhere(np.ones((12,) * 3)) * 4 - 4))
+    for one, other in zip(found.levels[:2], everywhere.levels[:2], strict=True):
+        torch.testing.assert_close(one.logits, other.logits)
+    assert len(everywhere.candidates) > len(found.candidates)
+
+
+def test_nothing_missing_leaves_nothing_to_compute(focused, backend):
+    x, target = inputs(backend)
+    found = focused(x, target, zone=zone(backend))
+    assert not found.focus.target.any()
+    assert len(found.candidates) == len(found.occupancy) == len(found.levels[-1].logits) == 0
+    loss = coverage_loss(found.candidates, x) + occupancy_loss(found.focus)
+    (loss + deep_supervision(found.levels)).backward()
+    assert all(torch.isfinite(p.grad).all() for p in focused.parameters() if p.grad is not None)
+
+
+def test_a_prediction_goes_on_where_the_focus_finds_something(focused, backend):
+    x, _ = inputs(backend)
+    focused.eval()
+    focused.focus.threshold = np.inf
+    assert len(focused(x).occupancy) == 0
+    focused.focus.threshold = -np.inf
+    for head in focused.heads:
+        head.threshold = -np.inf
+    assert len(focused(x).occupancy) > len(x) and focused(x).focus.target is None
+
+
+def test_a_focus_must_be_at_a_level_of_the_decoder():
+    with pytest.raises(ValidationError, match="focus: wanted a level from 1 to 3"):
+        GenerativeConfig(channels=(2, 2, 4, 4, 4), focus=4)
+
+
+def test_a_finer_network_starts_from_one_with_a_focus():
+    torch.manual_seed(0)
+    smaller = SparseCompletion(FOCUSED)
+    larger = SparseCompletion(GenerativeConfig(channels=(3, *FOCUSED.channels), focus=3))
+    taken = larger.start_from(smaller, coverage=True)
+    assert "focus" in taken and "output" not in taken
+    assert torch.equal(larger.focus.classifier.kernel, smaller.focus.classifier.kernel)
+    elsewhere = SparseCompletion(GenerativeConfig(channels=(3, *FOCUSED.channels), focus=2))
+    assert "focus" not in elsewhere.start_from(smaller, coverage=True)
+
+
+def test_its_first_convolution_then_sees_the_mean_coverage(backend):
+    """As the first convolution of the smaller network saw coverage."""
+    larger = SparseCompletion(GenerativeConfig(channels=(3, *FOCUSED.channels), focus=3))
+    larger.start_from(SparseCompletion(FOCUSED), coverage=True)
+    grid = np.random.default_rng(0).random((8, 8, 8)).astype(np.float32)
+    for unit in larger.encoder[:2].modules():
+        if hasattr(unit, "norm"):  # as if measured on this input
+            unit.norm.running_mean[0], unit.norm.running_var[0] = MEAN, DEVIATION**2 - 1e-5
+    larger.eval()
+    x = SparseTensor.from_grids([grid], backend=backend)
+    down = larger.encoder[1][0](larger.encoder[0](x))
+    at = (down.coordinates[:, 1:] // 2).numpy().T
+    wanted = grid.reshape(4, 2, 4, 2, 4, 2).mean((1, 3, 5))[tuple(at)]
+    np.testing.assert_allclose(down.features[:, 0].detach(), wanted, atol=1e-3)

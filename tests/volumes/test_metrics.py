@@ -3,7 +3,16 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from scipy import ndimage
 
-from zoo.volumes.metrics import border_dice, dice, hausdorff_distance, hd95, reconstruction_error
+from zoo.volumes.metrics import (
+    border_dice,
+    dice,
+    greatest_percentile,
+    hausdorff_distance,
+    hd95,
+    pooled_percentile,
+    reconstruction_error,
+    roughness,
+)
 
 SPACING = (0.5, 2.0, 1.5)
 CUBES = (1.0, 1.0, 1.0)
@@ -173,3 +182,39 @@ def test_reconstruction_error_is_a_percentage_of_the_grid(prediction, truth, wan
 def test_shapes_must_agree(measure):
     with pytest.raises(ValueError, match="one shape"):
         measure(line(1, size=3), line(1, size=4))
+
+
+def test_a_pooled_percentile_lies_between_those_of_the_directions():
+    rng = np.random.default_rng(0)
+    distances = rng.random(50), 3 * rng.random(30)
+    one, other = (np.percentile(each, 95) for each in distances)
+    assert one < pooled_percentile(distances, 95) < other == greatest_percentile(distances, 95)
+    nothing = np.empty(0)
+    assert pooled_percentile((nothing, nothing), 95) == 0
+    assert pooled_percentile((nothing, distances[0]), 95) == np.inf
+
+
+def plate(step):
+    """A plate with terraces of `step` voxels on both sides, 0.4 mm voxels."""
+    i, _, k = np.indices((60, 60, 30))
+    height = 8 + (i // 10 % 2) * step
+    return (k >= height) & (k < height + 12)
+
+
+def test_terraces_are_rough():
+    nothing = np.zeros((60, 60, 30), bool)
+    flat, one, two = (roughness(plate(step), nothing, (0.4,) * 3) for step in (0, 1, 3))
+    # At its edges even a flat plate is changed by smoothing, in the same way as the others.
+    assert flat < one < two
+    assert roughness(nothing, plate(0), (0.4,) * 3) == 0
+
+
+def test_the_rim_is_no_part_of_a_surface():
+    whole = plate(0)
+    defective = whole.copy()
+    defective[15:45, 15:45] = False
+    implant = whole & ~defective
+    ragged = implant.copy()
+    ragged[15:17, 15:45:2] = False
+    smooth, cut = (roughness(each, defective, (0.4,) * 3) for each in (implant, ragged))
+    assert smooth == pytest.approx(cut, abs=0.02) and smooth < 0.05

@@ -24,6 +24,11 @@ def say(line: str) -> None:
     out.print(Text(printable(line)), soft_wrap=True)
 
 
+def remark(line: str) -> None:
+    """Print one line to stderr as it is: how something goes on, which is not its result."""
+    err.print(Text(printable(line)), soft_wrap=True)
+
+
 def complain(message: str) -> None:
     """Print a message to stderr, always on one line."""
     err.print(Text(printable(f"zoo: {' '.join(message.splitlines())}")), soft_wrap=True)

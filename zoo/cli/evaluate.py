@@ -126,7 +126,7 @@ def case_table(result: Result) -> list[dict[str, str]]:
         | {
             measure.heading: _cell(measure, case[key])
             for key, measure in measures.items()
-            if key != "peak_memory"
+            if not measure.minor
         }
         for case in cases
     ]

@@ -16,10 +16,11 @@ def info(name: Name, as_json: AsJson = False) -> None:
 
     card = card_of(name)
     origin = {"origin": name if is_remote(name) else registries.cards.origin(name)}
+    stated = {"tag": card.tag, "license": card.license, "datasets": list(card.datasets)}
     if as_json:
-        return print_json(card.model_dump(mode="json") | origin)
+        return print_json(card.model_dump(mode="json") | stated | origin)
     facts = card.model_dump(mode="json", exclude={"metadata", "text"}, exclude_none=True)
-    print_facts(facts | origin)
+    print_facts(facts | {key: value for key, value in stated.items() if value} | origin)
     print()
     if out.is_terminal:
         out.print(Markdown(card.text))

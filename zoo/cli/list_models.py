@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,23 +18,38 @@ def list_models(
 ) -> None:
     """List the models that are installed."""
     from zoo import registries
-    from zoo.models import info
     from zoo.models import list_models as names_of
 
     if task is not None and task not in registries.tasks:
         known = ", ".join(registries.tasks.names())
         raise ConfigError(f"unknown task {task!r}; the tasks are: {known}")
-    rows = []
-    for name in names_of(pattern, task=task):
-        row = {"name": name, "task": "-", "architecture": "-"}
-        try:
-            card = info(name)
-            row |= {"task": card.task, "architecture": card.architecture}
-        except ZooError as error:
-            complain(str(error))
-        rows.append({**row, "origin": registries.cards.origin(name)})
+    rows = [_row(name) for name in names_of(pattern, task=task)]
     if as_json:
         return print_json(rows)
     if not rows:
         return say(f"no model matches {pattern!r}" + (f" and is for {task}" if task else ""))
-    print_table(rows)
+    # NAME alone is a row in JSON, like every name that loads; here its card says so.
+    cards = [row for row in rows if row["name"] == row["card"]]
+    print_table([_shown(row) for row in cards])
+
+
+def _row(name: str) -> dict[str, Any]:
+    from zoo import registries
+    from zoo.models import info
+
+    row: dict[str, Any] = {"name": name, "card": name, "default": False}
+    row |= dict.fromkeys(("task", "architecture", "tag", "license", "datasets"), "-")
+    try:
+        card = info(name)
+    except ZooError as error:
+        complain(str(error))
+    else:
+        row |= {"card": card.name, "default": card.default, "task": card.task}
+        row |= {"architecture": card.architecture, "tag": card.tag or "-"}
+        row |= {"license": card.license or "-", "datasets": ", ".join(card.datasets) or "-"}
+    return row | {"origin": registries.cards.origin(name)}
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """What fits into a terminal of 80 columns."""
+    return {key: row[key] for key in ("name", "task", "default", "license", "datasets", "origin")}

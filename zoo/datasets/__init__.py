@@ -5,12 +5,21 @@ Where a data set has no defects they are cut into its skulls; phantoms are cases
 
 from zoo.datasets.cases import Case, CaseKind
 from zoo.datasets.layouts import find_cases, recognised
-from zoo.datasets.pairs import THINNEST_BONE, Pair, head_of, load_complete, load_labels, load_pair
+from zoo.datasets.pairs import (
+    THINNEST_BONE,
+    Defects,
+    Pair,
+    head_of,
+    load_complete,
+    load_labels,
+    load_pair,
+)
 
 __all__ = [
     "THINNEST_BONE",
     "Case",
     "CaseKind",
+    "Defects",
     "Pair",
     "find_cases",
     "head_of",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +34,15 @@ class Pair:
     implant: Volume
 
 
-def load_pair(case: Case, *, seed: int = 0, threshold: float | None = None) -> Pair:
+Defects = Literal["official", "cut", "none"]
+
+
+def load_pair(
+    case: Case, *, seed: int = 0, threshold: float | None = None, defects: Defects = "official"
+) -> Pair:
     """Read a case that is a shape; where its files have no defect, cut one by seed and name.
+
+    With `defects`, one is cut even so (`cut`), or the skull stays as it is (`none`).
 
     Skulls are binarised with the threshold, see `zoo.volumes.occupancy.binarise`; an implant is a
     mask and has its two values already. Where source or implant is not given, it is the target
@@ -57,12 +67,19 @@ def load_pair(case: Case, *, seed: int = 0, threshold: float | None = None) -> P
         >>> bool((pair.defective.array + pair.implant.array == pair.complete.array).all())
         True
     """
-    target = read_volume(case.target)
+    files = [case.target]
+    if defects == "official":
+        files += [path for path in (case.source, case.implant) if path]
+    with ThreadPoolExecutor(len(files)) as pool:
+        volumes = dict(zip(files, pool.map(read_volume, files), strict=True))
+    target = volumes[case.target]
     complete = _binary(target, case.target, threshold)
-    if not case.has_defect:
+    if defects == "none":
+        return _pair(target, complete, np.zeros_like(complete))
+    if defects == "cut" or not case.has_defect:
         implant = _cut(target, complete, case, seed)
         return _pair(target, complete & ~implant, implant)
-    defective, implant = _read_defect(case, target, complete, threshold)
+    defective, implant = _defect(case, volumes, complete, threshold)
     _check_together(case, complete, defective, implant)
     return _pair(target, defective, implant & ~defective)
 
@@ -88,7 +105,7 @@ def load_labels(case: Case) -> tuple[Volume, Volume]:
     if case.source is None:
         raise ReadError(f"{case.target}: wanted a scan beside these labels, got none; add it")
     scan = read_volume(case.source)
-    return scan, _on_grid(case.target, scan, case.source)
+    return scan, _on_grid(read_volume(case.target), case.target, scan, case.source)
 
 
 def head_of(skull: Bools) -> Bools:
@@ -99,15 +116,18 @@ def head_of(skull: Bools) -> Bools:
     return largest_component(skull)
 
 
-def _read_defect(
-    case: Case, target: Volume, complete: Bools, threshold: float | None
+def _defect(
+    case: Case, volumes: Mapping[Path, Volume], complete: Bools, threshold: float | None
 ) -> tuple[Bools, Bools]:
     """The defective skull and the implant, of which at least one has a file."""
     defective = implant = complete
+    target = volumes[case.target]
     if case.source is not None:
-        defective = _binary(_on_grid(case.source, target, case.target), case.source, threshold)
+        source = _on_grid(volumes[case.source], case.source, target, case.target)
+        defective = _binary(source, case.source, threshold)
     if case.implant is not None:
-        implant = _binary(_on_grid(case.implant, target, case.target), case.implant, None)
+        given = _on_grid(volumes[case.implant], case.implant, target, case.target)
+        implant = _binary(given, case.implant, None)
     if case.source is None:
         defective = complete & ~implant
     elif case.implant is None:
@@ -132,9 +152,8 @@ def _binary(volume: Volume, path: Path, threshold: float | None) -> Bools:
         raise VolumeError(f"{path}: {error}") from error
 
 
-def _on_grid(path: Path, target: Volume, target_path: Path) -> Volume:
-    """Read a volume that must lie on the target's grid."""
-    volume = read_volume(path)
+def _on_grid(volume: Volume, path: Path, target: Volume, target_path: Path) -> Volume:
+    """The volume, after checking that it lies on the target's grid."""
     if volume.shape != target.shape:
         raise VolumeError(
             f"{path}: wanted shape {target.shape}, as {target_path} has, got {volume.shape};"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from zoo import registries
 from zoo.datasets import Case, find_cases, recognised
 from zoo.errors import ConfigError, ZooError, as_zoo_error
+from zoo.evaluation._figure import FIGURE, draw_scores
 from zoo.evaluation._files import (
     SCORES,
     SUMMARY,
@@ -99,7 +101,8 @@ def evaluate_cases(
         layout: layout of the folder; recognised if left out.
         split: a text file with the names of the cases to score, one per line; all if left out.
         settings: the fields of the task's `Settings` that differ from their defaults.
-        output: folder for scores, summary and pictures; nothing is written if left out.
+        output: folder for scores, summary and pictures; nothing is written if left out. The figure
+            of all cases is drawn if matplotlib is installed.
         resume: whether to skip the cases that have scores in `output`.
         pictures: how many of the worst cases to draw; one if left out.
         backend, device: as for `zoo.load`.
@@ -131,6 +134,8 @@ def evaluate_cases(
     if output:
         summary = {key: value for key, value in found.items() if key != "cases"}
         write_summary(output / SUMMARY, summary)
+        if find_spec("matplotlib"):
+            draw_scores(output / FIGURE, found, scoring.measures)
         draw_worst(output, model, cases, scores, scoring, 1 if pictures is None else pictures)
     return Result(found, scoring.measures, failures)
 

@@ -20,17 +20,19 @@ class Measure:
         heading: the heading that the terminal shows.
         high: whether higher is better.
         unit: unit of the values; empty for shares of one.
+        minor: whether the table of cases leaves it out, for there is only so much room.
     """
 
     heading: str
     high: bool = False
     unit: str = ""
+    minor: bool = False
 
 
 Measures = dict[str, Measure]
 COST: Measures = {
     "seconds": Measure("s", unit="s"),
-    "peak_memory": Measure("peak GB", unit="bytes"),
+    "peak_memory": Measure("peak GB", unit="bytes", minor=True),
 }
 
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from zoo import registries
 from zoo.errors import ConfigError
+from zoo.registries import TAGGED
 from zoo.validation import validate
 from zoo.volumes import InputContract
 
@@ -49,7 +50,9 @@ class Card(_Frozen):
     """Everything that is stated about one model.
 
     Attributes:
-        name: the name to load the model by.
+        name: the name to load the model by; what follows its last dot, if anything, is the tag,
+            which says what the weights were trained on.
+        default: whether the name without the tag stands for this model.
         task: name of its task in the tasks registry.
         architecture: name of its architecture in the architectures registry.
         config: the architecture's config.
@@ -62,6 +65,7 @@ class Card(_Frozen):
     """
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    default: bool = False
     task: TaskName
     architecture: str
     config: dict[str, Any] = {}
@@ -72,11 +76,30 @@ class Card(_Frozen):
     metadata: dict[str, Any] = Field(default={}, repr=False)
     text: str = Field(default="", repr=False)
 
+    @property
+    def tag(self) -> str | None:
+        """What the weights were trained on, in a word: the end of the name; None without one."""
+        match = TAGGED.match(self.name)
+        return match[2] if match else None
+
+    @property
+    def license(self) -> str | None:
+        """The licence of the weights, by its identifier on the Hub."""
+        found = self.metadata.get("license")
+        return str(found) if found else None
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The data sets that the weights were trained on, by their identifiers on the Hub."""
+        found = self.metadata.get("datasets") or ()
+        return tuple(map(str, found)) if isinstance(found, list | tuple) else (str(found),)
+
     def to_markdown(self) -> str:
         """Write the card as a file: front matter between two lines of dashes, then the prose."""
         block = self.model_dump(mode="json", exclude={"metadata", "text"}, exclude_none=True)
-        if not self.labels:
-            del block["labels"]
+        for key in ("labels", "default"):
+            if not block[key]:
+                del block[key]
         front = yaml.safe_dump({**self.metadata, "zoo": block}, sort_keys=False, allow_unicode=True)
         return f"---\n{front}---\n\n{self.text}"
 

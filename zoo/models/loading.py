@@ -33,11 +33,12 @@ def load(
     """Load a model with its weights, ready to predict.
 
         >>> import zoo
-        >>> zoo.load("skull-completion-64", backend="torch", device="cpu")
-        Model(skull-completion-64, torch on cpu)
+        >>> zoo.load("skull-completion-64.phantom", backend="torch", device="cpu")
+        Model(skull-completion-64.phantom, torch on cpu)
 
     Args:
-        name: a card's name, `hf-hub:ORG/REPO[@REVISION]` or `local-dir:PATH`.
+        name: a card's name, with its tag or without it for the default one,
+            `hf-hub:ORG/REPO[@REVISION]` or `local-dir:PATH`.
         backend: name of a backend; `auto` takes the fastest one that works on the device.
         device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a GPU if there is one.
         weights: a safetensors file; if given, no other is tried. Its sha256 must be the card's.
@@ -144,12 +145,12 @@ def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
     """List the names of models.
 
         >>> import zoo
-        >>> for name in zoo.list_models("skull-completion-*", task="completion"):
+        >>> for name in zoo.list_models("skull-*.phantom", task="completion"):
         ...     print(name)
-        skull-completion-128
-        skull-completion-256
-        skull-completion-512
-        skull-completion-64
+        skull-completion-128.phantom
+        skull-completion-256.phantom
+        skull-completion-512.phantom
+        skull-completion-64.phantom
 
     Args:
         pattern: shell-style pattern that names must match.
@@ -157,7 +158,7 @@ def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
             read are then left out; `zoo doctor` reports what is wrong with them.
 
     Returns:
-        The names, sorted.
+        The names, sorted: those of all cards, and NAME for the default of the cards NAME.TAG.
     """
     names = [name for name in registries.cards.names() if fnmatch(name, pattern)]
     return [name for name in names if task is None or _task(name) == task]

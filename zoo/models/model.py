@@ -179,6 +179,7 @@ class Model:
     def _facts(self) -> dict[str, Any]:
         return {
             "model": self.card.name,
+            "tag": self.card.tag,
             "backend": self.backend.name,
             "device": str(self.device),
             "versions": versions(),

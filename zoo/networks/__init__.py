@@ -1,6 +1,6 @@
 """Networks: layers, heads, and the architectures made of them; no weights and no files."""
 
-from zoo.networks.application import coarsest_voxel, generated_occupancy
+from zoo.networks.application import coarsest_voxel, generated_coverage, generated_occupancy
 from zoo.networks.completion import SparseCompletion
 from zoo.networks.generative import GenerativeConfig, GenerativeNetwork, LevelOutput
 from zoo.networks.heads import LabelsHead, OccupancyHead, head_of_kind
@@ -30,6 +30,7 @@ __all__ = [
     "TransposedConvolution",
     "Unit",
     "coarsest_voxel",
+    "generated_coverage",
     "generated_occupancy",
     "head_of_kind",
 ]

@@ -10,6 +10,7 @@ from zoo.sparse import Backend, SparseTensor
 from zoo.volumes import bounds, centring_shift
 
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
 
 COARSEST = 64  # voxels along an edge of the coarsest voxel of a network with the paper's 7 levels
 
@@ -47,3 +48,28 @@ def generated_occupancy(
     found: SparseTensor = network(x).occupancy
     rows, columns, depth = occupied.shape
     return found.to_grid((i, j, k), (rows, columns, depth))
+
+
+def generated_coverage(
+    network: torch.nn.Module, covered: Floats, backend: Backend, device: torch.device
+) -> Floats:
+    """Run a generative network on a dense grid of coverage, centred on its coarsest voxels.
+
+    Args:
+        network: as for `generated_occupancy`; the features of its output are coverage.
+        covered: float32 (I, J, K) from 0 to 1, at least one voxel of it above 0.
+        backend: computes the convolutions.
+        device: where to compute.
+
+    Returns:
+        The coverage that the network predicts, float32 (I, J, K).
+    """
+    shift = centring_shift(*bounds(covered), coarsest_voxel(network))
+    i, j, k = shift.tolist()
+    x = SparseTensor.from_grids([covered], low=(i, j, k), backend=backend, device=device)
+    found: SparseTensor = network(x).occupancy
+    points = found.coordinates[:, 1:].cpu().numpy() - shift
+    inside = ((points >= 0) & (points < covered.shape)).all(axis=1)
+    predicted = np.zeros(covered.shape, np.float32)
+    predicted[tuple(points[inside].T)] = found.features[:, 0].float().cpu().numpy()[inside]
+    return predicted

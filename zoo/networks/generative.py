@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from torch import Tensor, nn
 
 from zoo import sparse
@@ -23,6 +30,7 @@ from zoo.sparse import Index, SparseTensor
 
 Channels = Annotated[int, Field(ge=1, le=4096)]
 Blocks = Annotated[int, Field(ge=0, le=64)]
+MEAN, DEVIATION = 0.65, 0.36  # of the coverage of a skull's voxels, from 0.8 to 3.2 mm
 KEPT = 1.5  # how many standard deviations below a feature's mean ReLU keeps, in a new level
 
 
@@ -39,6 +47,10 @@ class GenerativeConfig(BaseModel):
             the last; none if left out, as in the paper. They extend a surface from the edge of a
             hole across it; holes that are several voxels wide need some.
         head: name in the heads registry; the head decides which voxels are kept.
+        focus: level, counted from the finest, from which on the decoder only goes on where it finds
+            that something is missing, and around that; None: everywhere. It saves most of the work
+            where most of the shape is there already.
+        focus_threshold: logit above which it does.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +61,8 @@ class GenerativeConfig(BaseModel):
     thresholds: Annotated[tuple[float, ...], Field(validate_default=True)] = ()
     residuals: Annotated[tuple[Blocks, ...], Field(validate_default=True)] = ()
     head: str = "occupancy"
+    focus: Annotated[int, Field(ge=1)] | None = None
+    focus_threshold: float = -2.0
 
     @field_validator("thresholds", "residuals")
     @classmethod
@@ -59,6 +73,12 @@ class GenerativeConfig(BaseModel):
         if numbers and len(numbers) != wanted:
             raise ValueError(f"wanted {wanted} numbers, one for every level but the coarsest")
         return numbers or (0,) * wanted
+
+    @model_validator(mode="after")
+    def _focus_is_a_decoder_level(self) -> GenerativeConfig:
+        if self.focus is not None and self.focus > len(self.channels) - 2:
+            raise ValueError(f"focus: wanted a level from 1 to {len(self.channels) - 2}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -84,10 +104,16 @@ class GenerativeOutput:
     Attributes:
         occupancy: the voxels that are left at tensor stride 1, with probabilities (N, 1).
         levels: the decoder's levels, from coarse to fine.
+        candidates: the voxels at tensor stride 1 before pruning, with the logits (N, 1) of these
+            probabilities; None if no target was given.
+        focus: where the decoder finds that something is missing, as a level with logits and, if a
+            zone was given, targets; None for a network without a focus.
     """
 
     occupancy: SparseTensor
     levels: tuple[LevelOutput, ...]
+    candidates: SparseTensor | None = None
+    focus: LevelOutput | None = None
 
 
 class GenerativeNetwork(nn.Module):
@@ -122,9 +148,16 @@ class GenerativeNetwork(nn.Module):
             self.residuals.append(nn.Sequential(*blocks))
             self.heads.append(head(c[level], config.thresholds[level]))
         self.output = Convolution(c[0], 1, 1, bias=True)
+        if config.focus is not None:
+            self.focus = head(c[config.focus], config.focus_threshold)
 
     def forward(
-        self, x: SparseTensor, target: Index | None = None, *, forced: bool = True
+        self,
+        x: SparseTensor,
+        target: Index | None = None,
+        *,
+        forced: bool = True,
+        zone: Index | None = None,
     ) -> GenerativeOutput:
         """Predict shapes for a batch of shapes.
 
@@ -133,7 +166,10 @@ class GenerativeNetwork(nn.Module):
             target: the voxels that should be predicted, for training. If given, every level also
                 reports which of its voxels the target contains.
             forced: whether voxels of the target survive pruning whatever their logit, above tensor
-                stride 1.
+                stride 1. With a zone, the decoder then goes on in all of it, and others survive if
+                their logit is above 0, whatever the threshold.
+            zone: the voxels around what is missing, at the tensor stride of the focus, for training
+                a network that has one.
 
         Returns:
             The occupied voxels at tensor stride 1, and the decoder's levels before pruning.
@@ -145,20 +181,37 @@ class GenerativeNetwork(nn.Module):
         skips.pop()
         targets = _pyramid(target, self.levels - 1)
         levels: list[LevelOutput] = []
+        candidates: SparseTensor | None = None
+        focus: LevelOutput | None = None
         for level in reversed(range(self.levels - 1)):
-            x = sparse.add(self.decoder[level](x), skips.pop(), overwrite=True)
+            x, skip = self.decoder[level](x), skips.pop()
+            x = sparse.add(x, sparse.at(skip, x.index) if focus else skip, overwrite=True)
             x = self.residuals[level](x)
             logits, keep = self.heads[level](x)
             wanted = sparse.contains(x.index, targets[level]) if targets else None
             if wanted is not None and forced and level > 0:
-                keep = keep | wanted
+                keep = wanted | (keep if zone is None else logits > 0)
             levels.append(LevelOutput(x.stride, logits, wanted))
+            if level == self.config.focus:
+                focus, near = self._focus(x, zone)
+                keep = keep & (near if focus.target is None or not forced else focus.target)
+            if targets and level == 0:
+                candidates = self.output(x)
             x = sparse.prune(x, keep)
         y: SparseTensor = self.output(x)
-        return GenerativeOutput(y.with_features(torch.sigmoid(y.features)), tuple(levels))
+        occupancy = y.with_features(torch.sigmoid(y.features))
+        return GenerativeOutput(occupancy, tuple(levels), candidates, focus)
+
+    def _focus(self, x: SparseTensor, zone: Index | None) -> tuple[LevelOutput, Tensor]:
+        """The logits of where something is missing, and bool (N,), where they are high enough."""
+        logits, near = self.focus(x)
+        wanted = None if zone is None else sparse.contains(x.index, zone)
+        return LevelOutput(x.stride, logits, wanted), near
 
     @torch.no_grad()
-    def start_from(self, smaller: GenerativeNetwork, *, pass_on: bool = False) -> list[str]:
+    def start_from(
+        self, smaller: GenerativeNetwork, *, pass_on: bool = False, coverage: bool = False
+    ) -> list[str]:
         """Take over the weights of a network for a coarser grid, or of one with fewer channels.
 
         Its levels become the coarsest levels of this one. At first, its first convolution sees a
@@ -170,6 +223,8 @@ class GenerativeNetwork(nn.Module):
             pass_on: whether new, finer levels of the decoder start by passing the features of
                 every voxel on to its children, rather than with random weights. A level learns to
                 refine what it is given in fewer steps than it learns to copy it.
+            coverage: whether the features of an input are coverage. Then the first convolution sees
+                the mean coverage of the finer voxels at first, instead of ones.
 
         Returns:
             The names of the submodules that were taken over.
@@ -195,15 +250,30 @@ class GenerativeNetwork(nn.Module):
         taken[first] = smaller.encoder[0]
         if not added:
             taken["output"] = smaller.output
+        if smaller.config.focus is not None and self.config.focus == smaller.config.focus + added:
+            taken["focus"] = smaller.focus
         for name, block in taken.items():
             _take_over(self.get_submodule(name), block)
-        if added:
+        if added and coverage:
+            front = [unit for unit in self.encoder[: added + 1].modules() if isinstance(unit, Unit)]
+            for unit in front[:-1]:  # the last one is the smaller network's first
+                _average(unit)
+        elif added:
             self.get_parameter(f"encoder.{added}.0.norm.weight")[0] = 0
             self.get_parameter(f"encoder.{added}.0.norm.bias")[0] = 1
         for level in range(added if pass_on else 0):
             for unit in self.decoder[level]:  # type: ignore[attr-defined]
                 _keep_features(unit)
         return list(taken)
+
+
+def _average(unit: Unit) -> None:
+    """Let a unit's first feature be the mean of the first one over the voxels that it covers."""
+    kernel = unit.convolution.kernel
+    halves = kernel.shape[0] == 8  # stride 2: the mean of eight voxels, otherwise the same voxel
+    kernel[:, :, 0] = 0
+    kernel[slice(None) if halves else len(kernel) // 2, 0, 0] = 1 / 8 if halves else 1
+    unit.norm.weight[0], unit.norm.bias[0] = DEVIATION, MEAN  # about what normalising takes away
 
 
 def _keep_features(unit: Unit) -> None:

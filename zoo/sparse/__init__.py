@@ -7,6 +7,7 @@ from zoo.sparse.devices import DeviceMemory
 from zoo.sparse.memory import COPIES, free_memory
 from zoo.sparse.operations import (
     add,
+    at,
     coarsen,
     concatenate,
     contains,
@@ -30,6 +31,7 @@ __all__ = [
     "SparseTensor",
     "TorchBackend",
     "add",
+    "at",
     "check_backends",
     "coarsen",
     "concatenate",

@@ -27,10 +27,10 @@ def convolve(x: SparseTensor, kernel: Tensor, relation: Relation, target: Index)
     return SparseTensor(made, target)
 
 
-def transfer_to_part(x: SparseTensor, part: Index) -> SparseTensor:
-    """x on an index that holds some of its coordinates and no others."""
-    made: Tensor = _Prune.apply(x.features, x.index.backend, x.index, part)  # type: ignore[no-untyped-call]
-    return SparseTensor(made, part)
+def transfer(x: SparseTensor, target: Index) -> SparseTensor:
+    """x on another index, zero where it has none of its coordinates."""
+    made: Tensor = _Transfer.apply(x.features, x.index.backend, x.index, target)  # type: ignore[no-untyped-call]
+    return SparseTensor(made, target)
 
 
 def add_on_union(x: SparseTensor, y: SparseTensor, union: Index) -> SparseTensor:
@@ -68,19 +68,21 @@ class _Convolve(torch.autograd.Function):
         return *gradients, None, None, None, None
 
 
-class _Prune(torch.autograd.Function):
-    """Features (N, C) of an index -> (N', C) of a part of it."""
+class _Transfer(torch.autograd.Function):
+    """Features (N, C) on the source -> (N', C) on the target."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, backend: Backend, index: Index, part: Index) -> Tensor:
-        ctx.levels = backend, index, part
-        return backend.transfer(features, index, part)
+    def forward(
+        ctx: Any, features: Tensor, backend: Backend, source: Index, target: Index
+    ) -> Tensor:
+        ctx.levels = backend, source, target
+        return backend.transfer(features, source, target)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        backend, index, part = ctx.levels
-        return backend.transfer(gradient, part, index), None, None, None
+        backend, source, target = ctx.levels
+        return backend.transfer(gradient, target, source), None, None, None
 
 
 class _Add(torch.autograd.Function):

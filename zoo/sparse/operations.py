@@ -89,7 +89,7 @@ def prune(x: SparseTensor, keep: Tensor) -> SparseTensor:
         raise ValueError(f"keep must be bool of shape ({len(x)},); got {keep.dtype} {keep.shape}")
     if not bool(keep.any()):
         return _empty(x, x.channels, x.stride)
-    return _autograd.transfer_to_part(x, x.index.backend.select(x.index, keep.detach()))
+    return _autograd.transfer(x, x.index.backend.select(x.index, keep.detach()))
 
 
 def add(x: SparseTensor, y: SparseTensor, *, overwrite: bool = False) -> SparseTensor:
@@ -148,6 +148,14 @@ def contains(index: Index, other: Index) -> Tensor:
     if not len(index) or not len(other):
         return torch.zeros(len(index), dtype=torch.bool, device=index.coordinates.device)
     return index.backend.contains(index, other)
+
+
+def at(x: SparseTensor, index: Index) -> SparseTensor:
+    """x at the coordinates of `index` alone, zero where it has none of them."""
+    _check_same(x.index, index)
+    if not len(x) or not len(index):
+        return SparseTensor(x.features.new_zeros(len(index), x.channels), index)
+    return _autograd.transfer(x, index)
 
 
 def _may_overwrite(features: Tensor, *others: Tensor) -> bool:

@@ -120,12 +120,20 @@ class SparseTensor:
         backend: Backend,
         device: torch.device | str = "cpu",
     ) -> SparseTensor:
-        """Ones (N, 1) on the N voxels that are not zero in (I, J, K) arrays, one per item.
+        """Features (N, 1) on the N voxels that are not zero in (I, J, K) arrays, one per item.
 
-        `low` is the coordinate of their first voxel. At least one voxel must be occupied.
+        They are the values of floating-point arrays, and 1 for others. `low` is the coordinate of
+        the arrays' first voxel. At least one voxel must be occupied.
         """
         index = backend.index_from_grids(grids, low, torch.device(device))
-        return cls(torch.ones(1, 1, device=device).expand(len(index), 1), index)
+        if grids[0].dtype.kind != "f":
+            return cls(torch.ones(1, 1, device=device).expand(len(index), 1), index)
+        rows = index.coordinates.cpu().numpy() - np.array([0, *low])
+        values = np.empty(len(rows), np.float32)
+        for item, grid in enumerate(grids):
+            own = rows[:, 0] == item
+            values[own] = grid[tuple(rows[own, 1:].T)]
+        return cls(torch.from_numpy(values)[:, None].to(device), index)
 
     def to_grid(self, low: tuple[int, int, int], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
         """Which voxels of the box (I, J, K) from `low` on the first item has."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from zoo.sparse import Backend, Index, SparseTensor
-from zoo.tasks._skulls import Cases, Phantoms, Shapes
+from zoo.tasks._skulls import Cases, Phantoms, Shapes, contract_at
 from zoo.training import (
     AugmentationConfig,
     Batch,
@@ -20,7 +21,9 @@ from zoo.training import (
     GridCache,
     PhantomConfig,
     TrainingConfig,
+    coverage_loss,
     deep_supervision,
+    occupancy_loss,
     sparse_input,
 )
 
@@ -33,12 +36,28 @@ class GenerativeTrainingConfig(TrainingConfig):
         dataset: data on disk; None for phantoms only.
         augmentation: augmentation of all samples.
         loss_weights: weights of the levels' losses, from tensor stride 1 up; all 1 if left out.
+        coverage: whether the network gets and predicts the share of every voxel that is occupied,
+            rather than whether any of it is.
     """
 
     phantoms: PhantomConfig = PhantomConfig()
     dataset: DatasetConfig | None = None
     augmentation: AugmentationConfig = AugmentationConfig()
     loss_weights: Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)] | None = None
+    coverage: bool = False
+
+
+class Target(NamedTuple):
+    """The ground truth of a batch.
+
+    Attributes:
+        shape: its voxels, with their coverage as features (N, 1), or ones.
+        zone: the voxels around the defects at the tensor stride of the network's focus; None
+            without coverage.
+    """
+
+    shape: SparseTensor
+    zone: Index | None = None
 
 
 class GenerativeTraining:
@@ -46,23 +65,45 @@ class GenerativeTraining:
 
     def __init__(self, config: GenerativeTrainingConfig, cache: Path, cell: int) -> None:
         self.config, self.cell = config, cell
+        self.block = 2 ** (config.config.get("focus") or 0)  # voxels along an edge at its focus
         kept = GridCache(cache)
-        self.phantoms = Phantoms(config.phantoms, kept)
+        self.contract = contract_at(config.phantoms.resolution, covered=config.coverage)
+        deformed = config.augmentation if config.coverage else None
+        self.phantoms = Phantoms(config.phantoms, kept, deformed)
         dataset = config.dataset
         generated = dataset is None or dataset.share < 1
         sources = ["generated phantoms"] * generated + ["a data set"] * (dataset is not None)
         self.data = " and ".join(sources)
-        self.cases = Cases(dataset, config.phantoms.resolution, kept) if dataset else None
+        resolution = config.phantoms.resolution
+        self.cases = Cases(dataset, resolution, kept, deformed) if dataset else None
 
     def tensors(
         self, batch: Batch, backend: Backend, device: torch.device
-    ) -> tuple[SparseTensor, Index]:
-        x, target = (sparse_input(items, backend, device) for items in batch)
-        return x, target.index
+    ) -> tuple[SparseTensor, Target]:
+        inputs, targets = batch
+        x = sparse_input(inputs, backend, device)
+        if not self.config.coverage:
+            return x, Target(sparse_input(targets, backend, device))
+        complete = sparse_input([target.complete for target in targets], backend, device)
+        blocks = [target.zone.to(device) for target in targets]
+        zone = SparseTensor.from_coordinates(blocks, backend=backend, stride=self.block)
+        return x, Target(complete, zone.index)
 
-    def loss(self, network: nn.Module, x: SparseTensor, target: Index, *, forced: bool) -> Tensor:
-        levels = network(x, target, forced=forced).levels
-        return deep_supervision(levels, self.config.loss_weights)
+    def loss(self, network: nn.Module, x: SparseTensor, target: Target, *, forced: bool) -> Tensor:
+        if target.zone is None:
+            found = network(x, target.shape.index, forced=forced)
+            return deep_supervision(found.levels, self.config.loss_weights)
+        found = network(x, target.shape.index, forced=forced, zone=target.zone)
+        loss = deep_supervision(found.levels, self.config.loss_weights)
+        if found.focus is not None:
+            loss = loss + occupancy_loss(found.focus)
+        return loss + coverage_loss(found.candidates, target.shape)
+
+    def preparations(self) -> Sequence[Callable[[], object]]:
+        """Read every case of the data set, once."""
+        if self.cases is None:
+            return ()
+        return [partial(self.cases.prepared, case) for case in self.cases.all_cases]
 
     def validation(self) -> Iterator[Shapes]:
         """Cases that are never trained on: the data set's validation split, or phantoms."""

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,15 @@ from zoo.datasets.phantoms import (
     PLANNED_AT,
     apply_defects,
     complete_skull,
+    craniotomies,
+    cut_coverage,
     cut_defect,
+    cutting,
     defect_shape,
     defects,
     plan_defects,
     skull_case,
+    skull_coverage,
     skull_shape,
     skulls,
     solids,
@@ -28,17 +33,20 @@ from zoo.datasets.phantoms import (
 from zoo.errors import ConfigError, ReadError, VolumeError
 from zoo.training import (
     VALIDATION_SEEDS,
+    AugmentationConfig,
     DatasetConfig,
     GridCache,
     Grids,
     PhantomConfig,
+    deform,
     generator_digest,
 )
-from zoo.volumes import InputContract, pooled, resample_mask
+from zoo.volumes import InputContract, Volume, bounds, pooled, resample_coverage, resample_mask
 
-Bools = NDArray[np.bool_]
+Shape = NDArray[Any]  # (I, J, K): bool, or float32 for coverage
 
 ATTEMPTS = 8  # cases to try before giving up on cutting a defect
+EXACTLY = 1e-3  # of a spacing: coverage is wanted at the model's own
 
 
 @dataclass(frozen=True)
@@ -46,33 +54,52 @@ class Shapes:
     """A defective skull and the complete one, which contains it.
 
     Attributes:
-        defective: bool (I, J, K), axes RAS.
+        defective: bool (I, J, K), or float32 for coverage; axes RAS.
         complete: the same.
         spacing: voxel size along each axis, in mm.
     """
 
-    defective: Bools
-    complete: Bools
+    defective: Shape
+    complete: Shape
     spacing: tuple[float, float, float]
 
     @property
-    def implant(self) -> Bools:
-        """The part that is missing from the defective skull, bool (I, J, K)."""
-        return self.complete & ~self.defective
+    def implant(self) -> Shape:
+        """The part that is missing from the defective skull."""
+        return _without(self.complete, self.defective)
+
+
+def contract_at(resolution: int, *, covered: bool) -> InputContract:
+    """The contract of a model that is trained on grids of a resolution."""
+    spacing = FIELD_OF_VIEW / resolution
+    if covered:
+        return InputContract.around(spacing, 1 - EXACTLY, 1 + EXACTLY, kind="coverage")
+    return InputContract.around(spacing)
 
 
 class Phantoms:
     """Generated skulls; each is generated once and kept in the cache."""
 
-    def __init__(self, config: PhantomConfig, cache: GridCache) -> None:
-        self.config, self.cache = config, cache
+    def __init__(
+        self,
+        config: PhantomConfig,
+        cache: GridCache,
+        augmentation: AugmentationConfig | None = None,
+    ) -> None:
+        """With an augmentation, skulls are coverage, and deformed before they are cut."""
+        self.config, self.cache, self.augmentation = config, cache, augmentation
         self.spacing = FIELD_OF_VIEW / config.resolution
-        digest = generator_digest(skulls, skull_shape, solids, defects, defect_shape)
-        self.prefix = f"phantoms-{config.resolution}-{digest}"
+        digest = generator_digest(
+            skulls, skull_shape, solids, defects, defect_shape, cutting, craniotomies
+        )
+        kind = "phantoms" if augmentation is None else "covered-phantoms"
+        self.prefix = f"{kind}-{config.resolution}-{digest}"
 
     def sample(self, rng: np.random.Generator) -> Shapes:
         """Draw one of the skulls, mirrored or not, and cut a new defect."""
         seed = int(rng.integers(self.config.skulls))
+        if self.augmentation is not None:
+            return self._covered(seed, rng, self.augmentation)
         (grid,) = self._keep(f"skull-{seed}", lambda: [complete_skull(seed, self._edge)]).grids
         if rng.random() < 0.5:
             grid = grid[::-1]  # left and right
@@ -85,40 +112,61 @@ class Phantoms:
 
     def held_out(self, number: int) -> Shapes:
         """Validation case `number`: a skull and a defect that are never trained on."""
+        seed = VALIDATION_SEEDS + number
 
-        def make() -> list[Bools]:
-            case = skull_case(VALIDATION_SEEDS + number, self._edge)
+        def make() -> list[Shape]:
+            if self.augmentation is not None:
+                complete = skull_coverage(seed, self._edge)
+                rng = np.random.Generator(np.random.PCG64([seed, 1]))
+                return [complete - cut_coverage(complete, self.spacing, rng), complete]
+            case = skull_case(seed, self._edge)
             return [case.defective, case.complete]
 
-        kept = self._keep(f"validation-{number}", make)
-        defective, complete = kept.grids
-        return Shapes(defective, complete, kept.spacing)
+        defective, complete = _values(self._keep(f"validation-{number}", make))
+        return Shapes(defective, complete, (self.spacing,) * 3)
 
     @property
     def _edge(self) -> int:
         return self.config.resolution
 
-    def _keep(self, name: str, make: Callable[[], list[Bools]]) -> Grids:
-        def grids() -> Grids:
-            return Grids(np.stack(make()), (self.spacing,) * 3)
+    def _covered(
+        self, seed: int, rng: np.random.Generator, augmentation: AugmentationConfig
+    ) -> Shapes:
+        kept = self._keep(f"skull-{seed}", lambda: [skull_coverage(seed, self._edge)])
+        (complete,) = deform(_values(kept), self.spacing, augmentation, rng)
+        implant = cut_coverage(complete, self.spacing, rng)
+        return Shapes(complete - implant, complete, (self.spacing,) * 3)
 
-        return self.cache.get(f"{self.prefix}/{name}", grids)
+    def _keep(self, name: str, make: Callable[[], list[Shape]]) -> Grids:
+        return self.cache.get(f"{self.prefix}/{name}", lambda: _grids(make(), (self.spacing,) * 3))
 
 
 class Cases:
     """Cases of a data set, resampled to the model's grid as predictions are, kept in the cache."""
 
-    def __init__(self, config: DatasetConfig, resolution: int, cache: GridCache) -> None:
-        self.config, self.cache = config, cache
-        self.contract = InputContract.around(FIELD_OF_VIEW / resolution)
+    def __init__(
+        self,
+        config: DatasetConfig,
+        resolution: int,
+        cache: GridCache,
+        augmentation: AugmentationConfig | None = None,
+    ) -> None:
+        """With an augmentation, skulls are coverage, and deformed before they are cut."""
+        self.config, self.cache, self.augmentation = config, cache, augmentation
+        self.contract = contract_at(resolution, covered=augmentation is not None)
         self.cases = self._find(config.split)
         self.validation_cases: Sequence[Case] = ()
         if config.validation_split:
             self.validation_cases = self._find(config.validation_split)
             self.cases = _others(self.cases, self.validation_cases, config.validation_split)
 
+    @property
+    def all_cases(self) -> list[Case]:
+        """The cases that are read in a run: those to train on, and those to validate on."""
+        return [*self.cases, *self.validation_cases]
+
     def sample(self, rng: np.random.Generator) -> Shapes:
-        """Draw one of the cases; if it has no defect, cut a new one.
+        """Draw one of the cases, with its own defect, a new one or none, as the config says.
 
         Raises:
             ReadError: a file is missing or damaged.
@@ -127,52 +175,131 @@ class Cases:
         """
         for _ in range(ATTEMPTS):
             case = self.cases[int(rng.integers(len(self.cases)))]
-            if case.has_defect:
-                return self._pair(case)
-            kept = self._keep(case, "head", self._load_skull)
-            head, complete = kept.grids
+            defect = self._defect(case, rng)
+            kept = self.prepared(case)
+            grids = _values(kept)
+            if self.augmentation is not None:
+                grids = deform(grids, kept.spacing[0], self.augmentation, rng)
+            complete, head, *others = grids
+            if defect == "intact":
+                return Shapes(complete, complete, kept.spacing)
+            if defect == "official":
+                return Shapes(others[0], complete, kept.spacing)
             try:
-                _, implant = cut_defect(head, kept.spacing, rng, thinnest=THINNEST_BONE)
+                implant = self._cut(head, kept.spacing, rng)
             except VolumeError as error:
                 reason = f"{case.name}: {error}"
             else:
-                return Shapes(complete & ~implant, complete, kept.spacing)
+                return Shapes(_without(complete, implant), complete, kept.spacing)
         raise VolumeError(
             f"no defect could be cut into {ATTEMPTS} cases in a row; the last was {reason}"
         )
 
     def held_out(self, number: int) -> Shapes:
         """Validation case `number`, always with the same defect."""
-        return self._pair(self.validation_cases[number])
+        case = self.validation_cases[number]
+        kept = self.prepared(case)
+        complete, head, *others = _values(kept)
+        if others:
+            return Shapes(others[0], complete, kept.spacing)
+        digest = hashlib.sha256(case.name.encode()).digest()
+        rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8], "little")))
+        return Shapes(
+            _without(complete, self._cut(head, kept.spacing, rng)), complete, kept.spacing
+        )
+
+    def prepared(self, case: Case) -> Grids:
+        """The complete skull, the head, and the defective skull if there is one, from the cache.
+
+        The cache has them unless the files of the case changed. It also has what was read of the
+        files, for runs at other resolutions.
+        """
+        files = [path and _stamp(path) for path in (case.target, case.source, case.implant)]
+        identity = repr((case.name, files, self.config.threshold))
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        kind, spacing = self.contract.kind, self.contract.spacing[0]
+
+        def make() -> Grids:
+            return self._conformed(self.cache.get(f"cases/{digest}-read", lambda: self._read(case)))
+
+        return self.cache.get(f"cases/{digest}-{kind}-{spacing:g}", make)
+
+    def _defect(self, case: Case, rng: np.random.Generator) -> str:
+        """What the next sample has: an official defect, a new cut, or none: intact."""
+        config = self.config
+        if config.intact and rng.random() < config.intact:
+            return "intact"
+        if not case.has_defect or config.defects == "cut":
+            return "cut"
+        if config.defects == "both":
+            return "cut" if rng.random() < config.cut else "official"
+        return "official"
+
+    def _cut(
+        self, head: Shape, spacing: tuple[float, float, float], rng: np.random.Generator
+    ) -> Shape:
+        if self.augmentation is not None:
+            return cut_coverage(head, spacing[0], rng, thinnest=THINNEST_BONE)
+        return cut_defect(head, spacing, rng, thinnest=THINNEST_BONE)[1]
 
     def _find(self, split: Path | None) -> list[Case]:
         return find_cases(self.config.folder, self.config.layout, split, kind="shape")
 
-    def _pair(self, case: Case) -> Shapes:
-        kept = self._keep(case, "pair", self._load_pair)
-        defective, complete = kept.grids
-        return Shapes(defective, complete, kept.spacing)
+    def _read(self, case: Case) -> Grids:
+        """The complete skull and, if there is one, the defective skull, as in their files."""
+        threshold = self.config.threshold
+        if case.has_defect:
+            pair = load_pair(case, threshold=threshold)
+            volumes = [pair.complete, pair.defective]
+        else:
+            volumes = [load_complete(case, threshold=threshold)]
+        canonical = [volume.canonical() for volume in volumes]
+        grids = [np.asarray(volume.array, dtype=bool) for volume in canonical]
+        return Grids(np.stack(grids), canonical[0].spacing)
 
-    def _load_pair(self, case: Case) -> Grids:
-        pair = load_pair(case, threshold=self.config.threshold)
-        defective, complete = (
-            resample_mask(volume, self.contract) for volume in (pair.defective, pair.complete)
-        )
-        grids = [defective.array, complete.array | defective.array]
-        return Grids(np.stack(grids), complete.spacing)
+    def _conformed(self, read: Grids) -> Grids:
+        """The complete skull, the head, and the defective skull if there is one."""
+        affine = np.diag([*read.spacing, 1.0])
+        if self.augmentation is None:
+            found = [resample_mask(Volume(grid, affine), self.contract) for grid in read.grids]
+        else:
+            # Where coverage begins does not matter, and empty space takes time.
+            parts = _cropped(*read.grids)
+            found = [resample_coverage(Volume(grid, affine), self.contract) for grid in parts]
+        complete, *others = (each.array for each in found)
+        return _grids(_cropped(complete, _head(complete), *others), found[0].spacing)
 
-    def _load_skull(self, case: Case) -> Grids:
-        """The head, which defects are cut into, and everything in the scan of the skull."""
-        volume = load_complete(case, threshold=self.config.threshold)
-        complete = resample_mask(volume, self.contract)
-        return Grids(np.stack([head_of(complete.array), complete.array]), complete.spacing)
 
-    def _keep(self, case: Case, kind: str, load: Callable[[Case], Grids]) -> Grids:
-        """The grids of a case at the model's spacing, from the cache unless its files changed."""
-        files = [path and _stamp(path) for path in (case.target, case.source, case.implant)]
-        identity = repr((kind, case.name, files, self.contract.spacing, self.config.threshold))
-        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-        return self.cache.get(f"cases/{digest}", lambda: load(case))
+def _without(shape: Shape, part: Shape) -> Shape:
+    """A shape less a part of it."""
+    difference: Shape = shape & ~part if shape.dtype == np.bool_ else np.maximum(shape - part, 0)
+    return difference
+
+
+def _head(skull: Shape) -> Shape:
+    """What defects are cut into."""
+    head: Shape = np.where(head_of(skull > 0), skull, skull.dtype.type(0))
+    return head
+
+
+def _cropped(*shapes: Shape) -> list[Shape]:
+    """Shapes, cropped to the first one's bounding box."""
+    low, high = bounds(shapes[0])
+    return [shape[tuple(map(slice, low, high + 1))] for shape in shapes]
+
+
+def _grids(shapes: list[Shape], spacing: tuple[float, float, float]) -> Grids:
+    """Shapes as the cache keeps them: bool, or coverage in bytes."""
+    grids = np.stack(shapes)
+    return Grids(
+        grids if grids.dtype == np.bool_ else np.rint(grids * 255).astype(np.uint8), spacing
+    )
+
+
+def _values(kept: Grids) -> Shape:
+    """Shapes (n, I, J, K) as they are computed with: bool, or coverage as float32."""
+    grids = kept.grids
+    return grids if grids.dtype == np.bool_ else grids.astype(np.float32) / np.float32(255)
 
 
 def _others(cases: list[Case], held_out: Sequence[Case], split: Path) -> list[Case]:

@@ -14,9 +14,18 @@ from zoo.training.config import (
     Section,
     TrainingConfig,
 )
-from zoo.training.losses import deep_supervision
+from zoo.training.deformation import deform
+from zoo.training.losses import coverage_loss, deep_supervision, occupancy_loss
 from zoo.training.run import train
-from zoo.training.samples import Batch, Sample, Shape, place_pair, sparse_input
+from zoo.training.samples import (
+    Batch,
+    CoveredShape,
+    CoveredTarget,
+    Sample,
+    Shape,
+    place_pair,
+    sparse_input,
+)
 from zoo.training.task import Scores, Training, check_config, read_config, training_class
 
 __all__ = [
@@ -24,6 +33,8 @@ __all__ = [
     "VALIDATION_SEEDS",
     "AugmentationConfig",
     "Batch",
+    "CoveredShape",
+    "CoveredTarget",
     "DatasetConfig",
     "GridCache",
     "Grids",
@@ -36,8 +47,11 @@ __all__ = [
     "TrainingConfig",
     "augment",
     "check_config",
+    "coverage_loss",
     "deep_supervision",
+    "deform",
     "generator_digest",
+    "occupancy_loss",
     "place_pair",
     "read_config",
     "sparse_input",

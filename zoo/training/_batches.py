@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -13,6 +13,8 @@ from zoo.errors import ZooError
 from zoo.training.config import TrainingConfig
 from zoo.training.samples import Batch
 from zoo.training.task import Training
+
+Item = TypeVar("Item")
 
 
 class Samples(Dataset[tuple[Any, Any]]):
@@ -26,6 +28,32 @@ class Samples(Dataset[tuple[Any, Any]]):
 
     def __getitem__(self, number: int) -> tuple[Any, Any]:
         return self.task.sample(number)
+
+
+class Preparations(Dataset[int]):
+    """What a task prepares before the first step; see `Training.preparations`."""
+
+    def __init__(self, parts: Sequence[Callable[[], object]]) -> None:
+        self.parts = parts
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, number: int) -> int:
+        self.parts[number]()
+        return number
+
+
+def prepare(parts: Sequence[Callable[[], object]], workers: int) -> Iterator[int]:
+    """Do all parts, in several processes; yields how many are done."""
+    loader = DataLoader(
+        Preparations(parts),
+        batch_size=None,
+        num_workers=min(workers, len(parts)),
+        generator=torch.Generator(),
+    )
+    for done, _ in enumerate(_raised(loader), 1):
+        yield done
 
 
 def batches(
@@ -56,9 +84,14 @@ def batches(
         collate_fn=partial(_passes, count=config.accumulate),
         generator=torch.Generator(),  # otherwise it would draw from the global one
     )
+    yield from _raised(loader)
+
+
+def _raised(items: Iterable[Item]) -> Iterator[Item]:
+    """The items; an error from a worker, which ends with its message, without the traceback."""
     try:
-        yield from loader
-    except ZooError as error:  # one from a worker ends with the message, after a traceback
+        yield from items
+    except ZooError as error:
         raise type(error)(str(error).rstrip().split(f"{type(error).__name__}: ")[-1]) from error
 
 

@@ -29,16 +29,19 @@ def make_network(config: TrainingConfig) -> tuple[nn.Module, list[str]]:
     network: nn.Module = architecture(settings)
     if not config.initial:
         return network, []
-    return network, start_from(network, config.initial, pass_on=config.initial_pass_on)
+    how = {"pass_on": config.initial_pass_on}
+    if getattr(config, "coverage", False):
+        how["coverage"] = True
+    return network, start_from(network, config.initial, **how)
 
 
-def start_from(network: nn.Module, name: str, *, pass_on: bool = False) -> list[str]:
+def start_from(network: nn.Module, name: str, **how: bool) -> list[str]:
     """Take over a model's weights: all of them if their names and shapes are the same.
 
     Args:
         network: the network to fill.
         name: the model, as for `zoo.load`.
-        pass_on: see `TrainingConfig.initial_pass_on`.
+        how: `pass_on` and others, for the network's own `start_from`.
 
     Returns:
         The names of the submodules that were taken over from a network for a coarser grid.
@@ -62,7 +65,7 @@ def start_from(network: nn.Module, name: str, *, pass_on: bool = False) -> list[
             f"initial: wanted config {network.config}, as a {type(network).__name__} cannot start"
             f" from another, got {name} with config {other.config}"
         )
-    taken: list[str] = take_over(other, pass_on=pass_on)
+    taken: list[str] = take_over(other, **how)
     return taken
 
 

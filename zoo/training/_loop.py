@@ -185,13 +185,13 @@ class Trainer:
         return self._score(self.average.module.eval())
 
     def finish(self, workers: int) -> Finished:
-        """Return the last or the best averaged network, whichever scores higher in the end.
+        """Return the last averaged network or, if the config says so, a better one before it.
 
         BatchNorm statistics are computed anew for both, pruning without a target: training prunes
         with the target's help, so its statistics are not those that a prediction sees.
         """
         last = self._measured(self.average.module.state_dict(), self.config.steps, workers)
-        if not (self.folder / BEST).exists():
+        if self.config.keep == "last" or not (self.folder / BEST).exists():
             return last
         tensors, facts = load_tensors(self.folder / BEST)
         if int(facts["step"]) == self.config.steps:

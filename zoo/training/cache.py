@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +22,16 @@ class Grids:
     """Grids of one case.
 
     Attributes:
-        grids: bool (n, I, J, K), axes RAS.
+        grids: (n, I, J, K), axes RAS: bool, or uint8 for coverage in steps of 1/255.
         spacing: voxel size along each axis, in mm.
     """
 
-    grids: Bools
+    grids: Bools | NDArray[np.uint8]
     spacing: tuple[float, float, float]
 
 
 class GridCache:
-    """A folder of compressed bitmaps, one .npz file per name, of at most n I J K / 8 bytes.
+    """A folder of compressed grids, one .npz file per name, of at most n I J K / 8 bytes for bool.
 
     Args:
         folder: the folder, which is created when the first grids are kept.
@@ -58,17 +59,25 @@ class GridCache:
             made = make()
         make_folder(path.parent)
         with atomic_path(path) as temporary, temporary.open("wb") as file:
-            bits = np.packbits(made.grids)
-            np.savez_compressed(file, bits=bits, shape=made.grids.shape, spacing=made.spacing)
+            np.savez_compressed(file, **_packed(made))
         return made
 
 
 def _read(path: Path) -> Grids:
     with np.load(path, allow_pickle=False) as content:
-        bits, shape, spacing = (content[key] for key in ("bits", "shape", "spacing"))
+        i, j, k = content["spacing"].tolist()
+        if "values" in content:
+            return Grids(content["values"], (i, j, k))
+        bits, shape = content["bits"], content["shape"]
     grids = np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).view(np.bool_)
-    i, j, k = spacing.tolist()
     return Grids(grids, (i, j, k))
+
+
+def _packed(made: Grids) -> dict[str, Any]:
+    grids = made.grids
+    if grids.dtype == np.bool_:
+        return {"bits": np.packbits(grids), "shape": grids.shape, "spacing": made.spacing}
+    return {"values": grids, "spacing": made.spacing}
 
 
 def generator_digest(*modules: ModuleType) -> str:

@@ -53,7 +53,7 @@ class PhantomConfig(Section):
 
 
 class DatasetConfig(Section):
-    """Training pairs from volumes on disk; cases without a defect get a new one every time.
+    """Training pairs from volumes on disk.
 
     Attributes:
         folder: folder of the data set.
@@ -63,6 +63,10 @@ class DatasetConfig(Section):
             it are not trained on, whatever the defect.
         threshold: voxels above it are bone; needed for volumes that are not binary.
         share: share of the samples that come from here; the others are phantoms.
+        defects: `official`, those of the data set; `cut`, a new one every time; or `both`. Cases
+            without a defect get a new one in any case.
+        cut: share of new defects, of `both`.
+        intact: share of the samples that have no defect, where nothing is to be added.
     """
 
     private = frozenset({"folder", "split", "validation_split"})
@@ -73,6 +77,9 @@ class DatasetConfig(Section):
     validation_split: Path | None = None
     threshold: float | None = None
     share: float = Field(default=1, gt=0, le=1)
+    defects: Literal["official", "cut", "both"] = "official"
+    cut: float = Field(default=0.5, ge=0, le=1)
+    intact: float = Field(default=0, ge=0, lt=1)
 
 
 class AugmentationConfig(Section):
@@ -84,12 +91,16 @@ class AugmentationConfig(Section):
         scale: smallest and largest scale factor.
         noise: probability that a voxel on either side of the surface is dropped or added; this only
             applies to the defective shape.
+        deformation: standard deviation of smooth random displacements, in mm; only for coverage.
+        binary: probability that coverage becomes 0 or 1, as of volumes that are coarse themselves.
     """
 
     flip: float = Field(default=0, ge=0, le=1)
     degrees: float = Field(default=0, ge=0, le=180)
     scale: tuple[PositiveFloat, PositiveFloat] = (1, 1)
     noise: float = Field(default=0, ge=0, le=0.5)
+    deformation: float = Field(default=0, ge=0, le=50)
+    binary: float = Field(default=0, ge=0, le=1)
 
     @field_validator("scale")
     @classmethod
@@ -127,6 +138,8 @@ class TrainingConfig(Section):
         seed: seed of the initial weights and of the samples.
         validate_every: steps between validations, each of which also writes a checkpoint.
         validation_cases: largest number of cases in a validation.
+        keep: which averaged weights are exported: the `last`, or the `best`, if those of an earlier
+            validation score higher in the end.
         statistics_batches: number of batches that the final BatchNorm statistics are computed from.
     """
 
@@ -146,17 +159,21 @@ class TrainingConfig(Section):
     seed: NonNegativeInt = 0
     validate_every: PositiveInt = 250
     validation_cases: PositiveInt = 8
+    keep: Literal["best", "last"] = "best"
     statistics_batches: PositiveInt = 50
 
     def public(self) -> str:
         """The config as JSON, without its private fields."""
-        private = {
+        return self.model_dump_json(exclude=self._private())
+
+    def sha256(self) -> str:
+        """Hex digest of everything that determines a run's weights, apart from folders."""
+        given = self.model_dump(mode="json", exclude=self._private(), exclude_defaults=True)
+        return identity(given)
+
+    def _private(self) -> dict[str, set[str]]:
+        return {
             name: set(section.private)
             for name in type(self).model_fields
             if isinstance(section := getattr(self, name), Section) and section.private
         }
-        return self.model_dump_json(exclude=private)
-
-    def sha256(self) -> str:
-        """Hex digest of everything that determines a run's weights, apart from folders."""
-        return identity(self.public())

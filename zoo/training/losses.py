@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from zoo import sparse
 from zoo.errors import ConfigError
 from zoo.networks import LevelOutput
 from zoo.sparse import SparseTensor
@@ -35,11 +36,32 @@ def deep_supervision(
         raise ConfigError(f"loss_weights: wanted {len(levels)}, one per level, got {len(weights)}")
     total = torch.zeros((), device=levels[0].logits.device)
     for level, weight in zip(levels, reversed(weights or (1.0,) * len(levels)), strict=True):
-        assert level.target is not None
-        if len(level.logits):
-            wanted = level.target.to(level.logits.dtype)
-            total = total + weight * binary_cross_entropy_with_logits(level.logits, wanted)
+        total = total + weight * occupancy_loss(level)
     return total
+
+
+def occupancy_loss(level: LevelOutput) -> Tensor:
+    """Mean binary cross-entropy of a level's logits, a tensor of shape (); 0 without any voxel."""
+    assert level.target is not None
+    if not len(level.logits):
+        return level.logits.sum()
+    return binary_cross_entropy_with_logits(level.logits, level.target.to(level.logits.dtype))
+
+
+def coverage_loss(candidates: SparseTensor, wanted: SparseTensor) -> Tensor:
+    """Mean cross-entropy of coverage.
+
+    Args:
+        candidates: logits (N, 1) of the coverage of voxels before pruning.
+        wanted: the ground truth, with features (L, 1) from 0 to 1.
+
+    Returns:
+        The loss, a tensor of shape ().
+    """
+    if not len(candidates):
+        return candidates.features.sum()
+    truth = sparse.at(wanted, candidates.index).features
+    return binary_cross_entropy_with_logits(candidates.features.float(), truth)
 
 
 class Supervised(nn.Module):

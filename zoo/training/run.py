@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -13,6 +13,7 @@ from zoo import registries
 from zoo.errors import ConfigError
 from zoo.models import Card, Model, Origin, name_from
 from zoo.sparse import DeviceMemory, select_backend
+from zoo.training._batches import prepare
 from zoo.training._loop import CHECKPOINT, Finished, Trainer
 from zoo.training._processes import start_processes
 from zoo.training.config import TrainingConfig
@@ -22,13 +23,26 @@ from zoo.volumes import make_folder
 
 LESS_MEMORY = "a smaller batch_size, or accumulate"
 
-OnStep = Callable[[int, float], None]
-Progress = Callable[[Trainer], AbstractContextManager[OnStep]]
+
+class Progress(Protocol):
+    """Is told how a run goes on; all in the main process."""
+
+    def prepared(self, done: int, total: int) -> None:
+        """Called whenever another part of the data is ready."""
+
+    def step(self, step: int, total: int, loss: float) -> None:
+        """Called after every step."""
+
+    def finishing(self) -> None:
+        """Called after the last step, before the final statistics and validations."""
 
 
-def silent(trainer: Trainer) -> AbstractContextManager[OnStep]:
-    """Show no progress."""
-    return nullcontext(lambda step, loss: None)
+class Silent:
+    """Shows nothing."""
+
+    def prepared(self, done: int, total: int) -> None: ...
+    def step(self, step: int, total: int, loss: float) -> None: ...
+    def finishing(self) -> None: ...
 
 
 def train(
@@ -42,7 +56,7 @@ def train(
     mixed_precision: bool = False,
     cache: Path | None = None,
     resume: bool = False,
-    progress: Progress = silent,
+    progress: Progress | None = None,
 ) -> str | None:
     """Train a model and write it to a folder.
 
@@ -55,8 +69,7 @@ def train(
         mixed_precision: multiply matrices in bfloat16, whatever the config says.
         cache: folder for generated data, which runs may share; in the run's folder if left out.
         resume: continue from the checkpoint in the folder.
-        progress: gets the trainer, and returns a context manager whose value is called with step
-            and loss after every step.
+        progress: is told how the run goes on.
 
     Returns:
         One line that describes the model; None in all processes but the main one.
@@ -77,12 +90,25 @@ def train(
     make_folder(folder)
     if resume:
         trainer.resume()
-    with progress(trainer) as on_step, DeviceMemory(trainer.device, LESS_MEMORY):
-        trainer.run(workers, on_step)
-    line = _export(trainer, path.stem, workers) if accelerator.is_main_process else None
+    main = accelerator.is_main_process
+    shown = progress if progress and main else Silent()
+    with DeviceMemory(trainer.device, LESS_MEMORY):
+        if main:
+            _prepare(trainer, shown)
+        accelerator.wait_for_everyone()
+        trainer.run(workers, lambda step, loss: shown.step(step, config.steps, loss))
+    shown.finishing()
+    line = _export(trainer, path.stem, workers) if main else None
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return line
+
+
+def _prepare(trainer: Trainer, progress: Progress) -> None:
+    """Do what the task wants to be done before the first step, on all cores."""
+    parts: Sequence[Callable[[], object]] = getattr(trainer.task, "preparations", tuple)()
+    for done in prepare(parts, os.cpu_count() or 1) if parts else ():
+        progress.prepared(done, len(parts))
 
 
 def _export(trainer: Trainer, name: str, workers: int) -> str:

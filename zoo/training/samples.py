@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.sparse import Backend, SparseTensor
-from zoo.volumes import bounds, centring_shift
+from zoo.volumes import bounds, centring_shift, pooled
 
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
 Triple = tuple[int, int, int]
 
 
@@ -53,24 +54,93 @@ class Shape(NamedTuple):
         return {"coordinates": self.coordinates}
 
 
-Sample = tuple[Shape, Shape]
+class CoveredShape(NamedTuple):
+    """The coverage of a bounding box, in steps of 1/255.
+
+    Attributes:
+        values: uint8 (I, J, K).
+        low: coordinate of the first voxel of the bounding box.
+    """
+
+    values: Tensor
+    low: Triple
+
+    @classmethod
+    def cut_out(cls, grid: Floats, shift: NDArray[np.int64]) -> CoveredShape:
+        """Crop float32 (I, J, K) to what is covered; the grid begins at coordinate `shift`."""
+        values = np.rint(grid * 255).astype(np.uint8)
+        low, high = bounds(values)
+        part = np.ascontiguousarray(values[tuple(map(slice, low, high + 1))])
+        return cls(torch.from_numpy(part), _triple(low + shift))
+
+    @property
+    def grid(self) -> Floats:
+        """The coverage of the bounding box, float32 (I, J, K)."""
+        scaled: Floats = self.values.numpy().astype(np.float32) / np.float32(255)
+        return scaled
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors that are saved of a batch when a run stops over it."""
+        return {"values": self.values, "low": torch.tensor(self.low)}
+
+
+class CoveredTarget(NamedTuple):
+    """What a network should predict for a defective shape.
+
+    Attributes:
+        complete: the complete shape.
+        zone: (M, 3), coordinates of the blocks around the defect, multiples of their edge.
+    """
+
+    complete: CoveredShape
+    zone: Tensor
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors that are saved of a batch when a run stops over it."""
+        return self.complete.tensors()
+
+
+Sample = tuple[Shape, Shape] | tuple[CoveredShape, CoveredTarget]
 Batch = tuple[list[Any], list[Any]]  # inputs and targets of a task, each with a method `tensors`
 
 
-def place_pair(defective: Bools, complete: Bools, offset: NDArray[np.int64], cell: int) -> Sample:
+def place_pair(
+    defective: NDArray[Any],
+    complete: NDArray[Any],
+    offset: NDArray[np.int64],
+    cell: int,
+    block: int = 1,
+) -> Sample:
     """Crop both shapes, with the defective one `offset` voxels from the centre of its cells.
 
     Args:
-        defective: bool (I, J, K).
-        complete: bool (I, J, K), contains `defective`.
+        defective: bool (I, J, K), or float32 for coverage.
+        complete: the same, contains `defective`.
         offset: (3,), voxels.
         cell: voxels along an edge of the network's coarsest voxel.
+        block: voxels along an edge of the blocks that the zone around a defect is made of.
     """
     shift = centring_shift(*bounds(defective), cell) + offset
-    return Shape.cut_out(defective, shift), Shape.cut_out(complete, shift)
+    if defective.dtype == np.bool_:
+        return Shape.cut_out(defective, shift), Shape.cut_out(complete, shift)
+    zone = _zone(complete > defective, shift, block)
+    target = CoveredTarget(CoveredShape.cut_out(complete, shift), zone)
+    return CoveredShape.cut_out(defective, shift), target
 
 
-def sparse_input(items: Sequence[Shape], backend: Backend, device: torch.device) -> SparseTensor:
+def _zone(implant: Bools, shift: NDArray[np.int64], block: int) -> Tensor:
+    """The blocks (M, 3) that hold a part of the implant, and the 26 beside each of them."""
+    before = shift % block
+    aligned = np.pad(implant, [(n + block, block) for n in before])
+    blocks = np.pad(pooled(aligned, block), 1)
+    for axis in range(3):
+        blocks = blocks | np.roll(blocks, 1, axis) | np.roll(blocks, -1, axis)
+    return torch.from_numpy((np.argwhere(blocks) - 2) * block + (shift - before))
+
+
+def sparse_input(
+    items: Sequence[Shape | CoveredShape], backend: Backend, device: torch.device
+) -> SparseTensor:
     """Make the network's input from a batch of shapes.
 
     Args:
@@ -79,7 +149,7 @@ def sparse_input(items: Sequence[Shape], backend: Backend, device: torch.device)
         device: device of the sparse tensor.
 
     Returns:
-        Features (N, 1), all of them 1, on the occupied voxels.
+        Features (N, 1) on the occupied voxels: their coverage, or 1 for shapes without any.
     """
     low = np.min([item.low for item in items], axis=0)
     grids = [np.pad(item.grid, [(n, 0) for n in item.low - low]) for item in items]

@@ -22,6 +22,10 @@ Scores = dict[str, float]  # means over validation cases; the first decides, hig
 class Training(Protocol):
     """The samples, loss and validation scores of a run, for a task or for one architecture.
 
+    It may have a method `preparations` besides, which returns a sequence of functions: what is best
+    done once before the first step, in any order and in parallel. Each of them reads or makes
+    something that is expensive, and leaves it in the cache.
+
     Attributes:
         config_class: class of the run's config, which adds sections to `TrainingConfig`.
         data: the training data in words for the model's card, such as "generated phantoms".

@@ -6,6 +6,13 @@ prediction back, connected components, and measures of agreement.
 
 from zoo.volumes.components import largest_component, without_specks
 from zoo.volumes.contract import InputContract, Windows
+from zoo.volumes.coverage import (
+    box_around,
+    coverage,
+    resample_coverage,
+    surface_voxels,
+    voxels_of,
+)
 from zoo.volumes.files import (
     DICOM,
     DICOM_PLUGIN,
@@ -27,7 +34,9 @@ from zoo.volumes.metrics import (
     dice,
     greatest_percentile,
     hd95,
+    pooled_percentile,
     reconstruction_error,
+    roughness,
     surface_distances,
 )
 from zoo.volumes.occupancy import binarise
@@ -55,11 +64,13 @@ __all__ = [
     "binarise",
     "border_dice",
     "bounds",
+    "box_around",
     "centring_shift",
     "check_extent",
     "check_output",
     "check_volume_output",
     "corner_shift",
+    "coverage",
     "dice",
     "greatest_percentile",
     "hd95",
@@ -70,14 +81,19 @@ __all__ = [
     "make_folder",
     "normalised",
     "pooled",
+    "pooled_percentile",
     "read_volume",
     "reads_folders",
     "reconstruction_error",
     "replicated",
+    "resample_coverage",
     "resample_intensities",
     "resample_mask",
+    "roughness",
     "stem",
     "surface_distances",
+    "surface_voxels",
+    "voxels_of",
     "windowed",
     "without_specks",
     "write_volume",

@@ -27,7 +27,8 @@ class InputContract(BaseModel):
         (True, False)
 
     Attributes:
-        kind: `binary`, occupied or not, or `intensity`, where the windows say what is occupied.
+        kind: `binary`, occupied or not; `coverage`, the same, of which the network gets the share
+            of every voxel that is occupied; or `intensity`, where the windows say what is occupied.
         orientation: the axes i, j, k point to right, anterior, superior, as nearly as flips and
             permutations allow.
         spacing: mm between voxel centres along i, j, k that an input is resampled to if its own is
@@ -42,7 +43,7 @@ class InputContract(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["binary", "intensity"] = "binary"
+    kind: Literal["binary", "coverage", "intensity"] = "binary"
     orientation: Literal["RAS"] = "RAS"
     spacing: Spacing
     finest: Spacing

@@ -146,11 +146,16 @@ def _resample_axis(mask: Bools, axis: int, given: float, wanted: float) -> Bools
     """Resample one axis from voxels of `given` to voxels of `wanted` mm; the first corner stays."""
     count = mask.shape[axis]
     if wanted <= given:
-        finer = int(np.ceil(count * given / wanted - ROUNDING))
+        finer = coarse_count(count, given, wanted)
         return mask.take(_containing(finer, wanted, given), axis, mode="clip")
     coarser = _containing(count, given, wanted)
     starts = np.searchsorted(coarser, np.arange(coarser[-1] + 1))
     return np.logical_or.reduceat(mask, starts, axis)
+
+
+def coarse_count(count: int, given: float, wanted: float) -> int:
+    """How many voxels of `wanted` mm hold `count` voxels of `given` mm along an axis."""
+    return int(np.ceil(count * given / wanted - ROUNDING))
 
 
 def _containing(count: int, length: float, other: float) -> NDArray[np.intp]:

@@ -8,9 +8,16 @@ from zoo.datasets.phantoms.chests.canvas import EXTENT
 from zoo.datasets.phantoms.chests.scan import intensities
 from zoo.datasets.phantoms.chests.thorax import thorax_case, tissue_map
 from zoo.datasets.phantoms.chests.tissues import LABELS, labels_of
+from zoo.datasets.phantoms.cutting import cut_coverage
 from zoo.datasets.phantoms.defects import apply_defects, cut_defect, plan_defects
 from zoo.datasets.phantoms.files import KINDS
-from zoo.datasets.phantoms.skulls import FIELD_OF_VIEW, PLANNED_AT, complete_skull, skull_case
+from zoo.datasets.phantoms.skulls import (
+    FIELD_OF_VIEW,
+    PLANNED_AT,
+    complete_skull,
+    skull_case,
+    skull_coverage,
+)
 
 __all__ = [
     "EXTENT",
@@ -20,11 +27,13 @@ __all__ = [
     "PLANNED_AT",
     "apply_defects",
     "complete_skull",
+    "cut_coverage",
     "cut_defect",
     "intensities",
     "labels_of",
     "plan_defects",
     "skull_case",
+    "skull_coverage",
     "thorax_case",
     "tissue_map",
 ]

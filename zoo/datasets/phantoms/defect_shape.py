@@ -55,23 +55,38 @@ class Defect:
 
     def mask(self, points: Doubles) -> Bools:
         """Which of the points, (N, 3) in mm, the defect removes: bool (N,)."""
+        near, edge = self._near_edge(points)
+        removed = np.zeros(len(points), bool)
+        removed[near] = edge < 0
+        return removed
+
+    def share(self, points: Doubles, width: float) -> Doubles:
+        """The share (N,) of voxels at the points (N, 3) that the defect removes, from 0 to 1.
+
+        `width` is the edge of a voxel in mm, over which the share falls from 1 to 0.
+        """
+        near, edge = self._near_edge(points)
+        removed = np.zeros(len(points))
+        removed[near] = np.clip(0.5 - edge / width, 0, 1)
+        return removed
+
+    def _near_edge(self, points: Doubles) -> tuple[Bools, Doubles]:
+        """Which points (N, 3) the defect can reach, bool (N,), and for these M `_edge`, (M,)."""
         outward = points - self.cranial_centre
         flat = np.sqrt(outward[:, 0] * outward[:, 0] + outward[:, 1] * outward[:, 1])
         u, v, w = (_project(points - self.middle, axis) for axis in self.axes)
         vault = outward[:, 2] > LOWEST_RISE * flat
         near: Bools = vault & (w > -self.depth) & (u * u + v * v < self.reach * self.reach)
-        removed = np.zeros(len(points), bool)
-        removed[near] = self._edge(u[near], v[near], w[near]) < 0
-        return removed
+        return near, self._edge(u[near], v[near], w[near])
 
     def _edge(self, u: Doubles, v: Doubles, w: Doubles) -> Doubles:
         """Signed distance in mm, roughly, to the side wall with its waves and jags."""
         edge = self._outline(u, v, w)
         if self.waviness:
             radius = max(self.radii)
-            edge = edge + self.waviness * radius * _noise(self.lattice, (u, v, w), radius)
+            edge = edge + self.waviness * radius * lattice_noise(self.lattice, (u, v, w), radius)
         if self.jaggedness:
-            edge = edge + self.jaggedness * _noise(self.lattice, (v, w, u), JAG_CELL)
+            edge = edge + self.jaggedness * lattice_noise(self.lattice, (v, w, u), JAG_CELL)
         return edge
 
     def _outline(self, u: Doubles, v: Doubles, w: Doubles) -> Doubles:
@@ -88,7 +103,9 @@ class Defect:
         return (ellipse - 1.0) * min(a, b)
 
 
-def _noise(lattice: Doubles, coordinates: tuple[Doubles, Doubles, Doubles], cell: float) -> Doubles:
+def lattice_noise(
+    lattice: Doubles, coordinates: tuple[Doubles, Doubles, Doubles], cell: float
+) -> Doubles:
     """Trilinear value noise, in [-1, 1], at coordinates (N,) each: (N,)."""
     positions = [c / cell + PHASE for c in coordinates]
     floors = [np.floor(p) for p in positions]

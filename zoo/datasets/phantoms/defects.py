@@ -101,7 +101,7 @@ def plan_defects(
             f"got shape {complete.shape} with {np.count_nonzero(complete)} voxels set"
         )
     edges = _edges(spacing)
-    centre, reach = _cranial_centre(complete, edges)
+    centre, reach = cranial_centre(complete, edges)
     wanted = 2 if rng.uniform() < SECOND_DEFECT_SHARE else 1
     drafts = [_draw(rng) for _ in range(ATTEMPTS)]
     candidates = (_put_on(draft, complete, edges, centre, reach) for draft in drafts)
@@ -178,7 +178,7 @@ def _put_on(
     )
 
 
-def _cranial_centre(complete: Bools, edges: Doubles) -> tuple[Doubles, float]:
+def cranial_centre(complete: Bools, edges: Doubles) -> tuple[Doubles, float]:
     """The middle of the braincase, and the length of a ray from it out of the head, both in mm.
 
     The middle is as far below the vertex as the upper head is wide to each side.

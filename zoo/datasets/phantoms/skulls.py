@@ -5,6 +5,7 @@ bytes on every machine, and the same skull and defect at every resolution.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,9 +48,22 @@ def complete_skull(seed: int, resolution: int = 64) -> Bools:
     Raises:
         VolumeError: a resolution below 8 voxels.
     """
+    _check_resolution(resolution)
+    return _Scan.draw(seed).voxels(resolution)
+
+
+def skull_coverage(seed: int, resolution: int = 64) -> Floats:
+    """The same skull as coverage, float32 (R, R, R): the share of every voxel that is bone.
+
+    It is what a plane through the voxel, square to the distance from bone, would leave of it.
+    """
+    _check_resolution(resolution)
+    return _Scan.draw(seed).coverage(resolution)
+
+
+def _check_resolution(resolution: int) -> None:
     if resolution < SMALLEST_GRID:
         raise VolumeError(f"resolution must be at least {SMALLEST_GRID} voxels, got {resolution}")
-    return _Scan.draw(seed).voxels(resolution)
 
 
 def skull_case(seed: int, resolution: int = 64) -> SkullCase:
@@ -93,23 +107,37 @@ class _Scan:
         return cls(skull, rotation, scale, centre, cut, bends, roughness)
 
     def voxels(self, resolution: int) -> Bools:
-        """Evaluate block by block, skipping the blocks that no bone comes near."""
+        """Whether there is bone anywhere in a voxel."""
         voxel = FIELD_OF_VIEW / resolution
-        centres = ((np.arange(resolution) + 0.5) * voxel - FIELD_OF_VIEW / 2).astype(np.float32)
         # A tilted plane through a cube reaches 0.5 to 0.87 of its edge from the centre, 0.72
         # typically.
         reach = 0.72 * max(voxel - FINEST_VOXEL, 0.0)
+        occupied = np.zeros((resolution,) * 3, bool)
+        for block, distance in self._blocks(resolution):
+            occupied[block] = distance < reach
+        return occupied
+
+    def coverage(self, resolution: int) -> Floats:
+        """The share of every voxel that is bone."""
+        voxel = np.float32(FIELD_OF_VIEW / resolution)
+        covered = np.zeros((resolution,) * 3, np.float32)
+        for block, distance in self._blocks(resolution):
+            covered[block] = np.clip(0.5 - distance / voxel, 0, 1)
+        return covered
+
+    def _blocks(self, resolution: int) -> Iterator[tuple[tuple[slice, ...], Floats]]:
+        """Block by block the distance to bone in mm, without the blocks that none comes near."""
+        voxel = FIELD_OF_VIEW / resolution
+        centres = ((np.arange(resolution) + 0.5) * voxel - FIELD_OF_VIEW / 2).astype(np.float32)
         spans = [slice(s, s + BLOCK) for s in range(0, resolution, BLOCK)]
         middles: Floats = np.array(
             [(centres[s][0] + centres[s][-1]) / 2 for s in spans], np.float32
         )
         # Half a block's diagonal, a third more because distances are approximate, and the margins.
         near = self.distance(middles, middles, middles) < 1.17 * BLOCK * voxel + 4.0
-        occupied = np.zeros((resolution,) * 3, bool)
         for i, j, k in np.argwhere(near):
             block = spans[i], spans[j], spans[k]
-            occupied[block] = self.distance(*(centres[s] for s in block)) < reach
-        return occupied
+            yield block, self.distance(*(centres[s] for s in block))
 
     def distance(self, xs: Floats, ys: Floats, zs: Floats) -> Floats:
         """Distance to bone in mm on the tensor product of scanner coordinates in mm."""

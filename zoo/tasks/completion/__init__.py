@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.evaluation import Scoring, Settings
 from zoo.models import Card, Model, Prediction
 from zoo.tasks._reference_inputs import vault
+from zoo.tasks.completion._options import CompletionSettings
 from zoo.tasks.completion._prediction import predict, trial
 from zoo.tasks.task import Bools, Stage, Task, Workload
 from zoo.volumes import Volume
@@ -23,6 +24,8 @@ __all__ = ["TASK", "Completion"]
 
 class Completion(Task):
     """Predicts the complete shape, which contains all of the input, on the input's own grid."""
+
+    settings_class = CompletionSettings
 
     def predict(
         self, model: Model, source: Volume, threshold: float | None, options: Any, stage: Stage
@@ -43,6 +46,7 @@ class Completion(Task):
         return CompletionTraining
 
     def scoring(self, card: Card, settings: Settings) -> Scoring:
+        assert isinstance(settings, CompletionSettings)
         from zoo.tasks.completion._scoring import CompletionScoring
 
         return CompletionScoring(settings)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from zoo.datasets import Case, CaseKind, Pair, load_pair
-from zoo.evaluation import COST, Measure, Measures, Score, Settings, cost
+from zoo.evaluation import COST, Measure, Measures, Score, cost
 from zoo.models import Model, Prediction
+from zoo.tasks.completion._options import CompletionSettings
 from zoo.volumes import (
     border_dice,
     dice,
     greatest_percentile,
+    pooled_percentile,
     reconstruction_error,
+    roughness,
     surface_distances,
 )
 
@@ -22,32 +25,43 @@ class CompletionScore(Score):
     Attributes:
         implant_dice: Dice of the implant.
         border_dice: Dice of the implant near the input.
-        hausdorff_distance, hd95: distances of the implant in mm; infinite if one of the two
-            implants is empty.
+        hausdorff_distance, hd95, pooled_hd95: distances of the implant in mm, the last one as the
+            script of the AutoImplant challenge takes it; infinite if one of the two implants is
+            empty.
+        roughness, true_roughness: of the surfaces of the implant and of the true one, in mm.
         complete_dice: Dice of the complete shape.
         reconstruction_error: percentage of the grid's voxels where the complete shape is wrong.
         input_kept: share of the input's occupied voxels that are occupied in the prediction.
         implant_voxels: number of voxels of the predicted implant.
+        implant_ml: its volume.
     """
 
     implant_dice: float
     border_dice: float
     hausdorff_distance: float
     hd95: float
+    pooled_hd95: float
+    roughness: float
+    true_roughness: float
     complete_dice: float
     reconstruction_error: float
     input_kept: float
     implant_voxels: int
+    implant_ml: float
 
 
 MEASURES: Measures = {
     "implant_dice": Measure("implant Dice", high=True),
     "border_dice": Measure("border Dice", high=True),
     "hd95": Measure("HD95 mm", unit="mm"),
-    "hausdorff_distance": Measure("HD mm", unit="mm"),
-    "complete_dice": Measure("complete Dice", high=True),
-    "reconstruction_error": Measure("error %", unit="%"),
-    "input_kept": Measure("input kept", high=True),
+    "pooled_hd95": Measure("pooled HD95 mm", unit="mm", minor=True),
+    "hausdorff_distance": Measure("HD mm", unit="mm", minor=True),
+    "implant_ml": Measure("implant ml", unit="ml"),
+    "roughness": Measure("roughness mm", unit="mm"),
+    "true_roughness": Measure("true roughness mm", unit="mm", minor=True),
+    "complete_dice": Measure("complete Dice", high=True, minor=True),
+    "reconstruction_error": Measure("error %", unit="%", minor=True),
+    "input_kept": Measure("input kept", high=True, minor=True),
     **COST,
 }
 
@@ -59,11 +73,16 @@ class CompletionScoring:
     score_class: type[Score] = CompletionScore
     measures = MEASURES
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: CompletionSettings) -> None:
         self.settings = settings
 
     def score(self, model: Model, case: Case) -> tuple[Prediction, CompletionScore]:
-        pair = load_pair(case, seed=self.settings.seed, threshold=self.settings.threshold)
+        pair = load_pair(
+            case,
+            seed=self.settings.seed,
+            threshold=self.settings.threshold,
+            defects=self.settings.defects,
+        )
         prediction = model.predict(pair.defective)
         return prediction, completion_score(case.name, prediction, pair)
 
@@ -77,6 +96,7 @@ def completion_score(name: str, prediction: Prediction, pair: Pair) -> Completio
     complete, implant = prediction.volume.array, prediction.implant.array
     truth, spacing = pair.implant.array, pair.defective.spacing
     distances = surface_distances(implant, truth, spacing)
+    voxels = int(np.count_nonzero(implant))
     kept = np.count_nonzero(np.logical_and(complete, pair.defective.array))
     return CompletionScore(
         case=name,
@@ -84,9 +104,13 @@ def completion_score(name: str, prediction: Prediction, pair: Pair) -> Completio
         border_dice=border_dice(implant, truth, pair.defective.array, spacing),
         hausdorff_distance=greatest_percentile(distances, 100),
         hd95=greatest_percentile(distances, 95),
+        pooled_hd95=pooled_percentile(distances, 95),
+        roughness=roughness(implant, pair.defective.array, spacing),
+        true_roughness=roughness(truth, pair.defective.array, spacing),
         complete_dice=dice(complete, pair.complete.array),
         reconstruction_error=reconstruction_error(complete, pair.complete.array),
         input_kept=int(kept) / int(np.count_nonzero(pair.defective.array)),
-        implant_voxels=int(np.count_nonzero(implant)),
+        implant_voxels=voxels,
+        implant_ml=voxels * float(np.prod(spacing)) / 1000,
         **cost(prediction),
     )

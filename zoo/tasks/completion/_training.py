@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from zoo.datasets.phantoms import FIELD_OF_VIEW
-from zoo.networks import generated_occupancy
+from zoo.networks import generated_coverage, generated_occupancy
 from zoo.sparse import Backend
 from zoo.tasks._generative_training import GenerativeTraining, GenerativeTrainingConfig
 from zoo.tasks._skulls import Shapes
+from zoo.tasks.completion._surface import filled
 from zoo.training import Sample, Scores, TrainingConfig, augment, place_pair
-from zoo.volumes import InputContract, dice, hd95, without_specks
+from zoo.volumes import dice, hd95, surface_voxels, without_specks
+
+FINE = 0.8  # mm: coarser voxels are divided where coverage is scored
+LEAST = (0.02, 0.5)  # coverage above which a voxel becomes 1: as in any-pooling, or half of it
 
 
 class CompletionTraining(GenerativeTraining):
@@ -28,44 +32,80 @@ class CompletionTraining(GenerativeTraining):
         shapes = self.shapes(rng, extra)
         jitter = self.config.phantoms.jitter
         offset = rng.integers(-jitter, jitter + 1, 3)
+        if self.config.coverage:
+            return place_pair(*self._rounded(shapes, extra), offset, self.cell, self.block)
         pair = augment(shapes.defective, shapes.complete, self.config.augmentation, extra)
         return place_pair(*pair, offset, self.cell)
 
     def score(self, network: nn.Module, backend: Backend, device: torch.device) -> Scores:
-        return score(network, self.validation(), backend, device)
+        measure = covered_measures if self.config.coverage else None
+        return score(network, self.validation(), backend, device, measure)
 
     def facts(self) -> dict[str, Any]:
-        return {"input": InputContract.around(FIELD_OF_VIEW / self.config.phantoms.resolution)}
+        return {"input": self.contract}
+
+    def _rounded(
+        self, shapes: Shapes, rng: np.random.Generator
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Both shapes, sometimes as a volume that is coarse itself has them: 0 or 1."""
+        defective, complete = shapes.defective, shapes.complete
+        if rng.random() >= self.config.augmentation.binary:
+            return defective, complete
+        least = LEAST[int(rng.integers(len(LEAST)))]
+        complete = (complete > least).astype(np.float32)
+        return complete * (defective > least), complete
+
+
+Measure = Callable[[nn.Module, Shapes, Backend, torch.device], Scores]
 
 
 @torch.no_grad()
 def score(
-    network: nn.Module, cases: Iterable[Shapes], backend: Backend, device: torch.device
+    network: nn.Module,
+    cases: Iterable[Shapes],
+    backend: Backend,
+    device: torch.device,
+    measure: Measure | None = None,
 ) -> Scores:
     """Score a completion network in eval mode, on the model's own grid.
 
     Returns:
         `implant_dice`, between the predicted implant, cleaned of specks, and what was cut out;
-        `complete_dice`, between the completed and the complete skull; and `implant_hd95`, in mm,
-        averaged over the cases with a predicted implant, NaN if there are none.
+        `complete_dice`, between the completed and the complete skull, without coverage; and
+        `implant_hd95`, in mm, averaged over the cases with a predicted implant, NaN if there are
+        none.
     """
-    rows = [_measures(network, case, backend, device) for case in cases]
-    implant, complete, distance = np.array(rows).T
-    known = distance[np.isfinite(distance)]
+    rows = [(measure or _measures)(network, case, backend, device) for case in cases]
+    return {name: _finite_mean([row[name] for row in rows]) for name in rows[0]}
+
+
+def _finite_mean(values: list[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _measures(network: nn.Module, case: Shapes, backend: Backend, device: torch.device) -> Scores:
+    predicted = generated_occupancy(network, case.defective, backend, device)
+    implant = without_specks(predicted & ~case.defective)
     return {
-        "implant_dice": float(implant.mean()),
-        "complete_dice": float(complete.mean()),
-        "implant_hd95": float(known.mean()) if len(known) else float("nan"),
+        "implant_dice": dice(implant, case.implant),
+        "complete_dice": dice(implant | case.defective, case.complete),
+        "implant_hd95": hd95(implant, case.implant, case.spacing),
     }
 
 
-def _measures(
+def covered_measures(
     network: nn.Module, case: Shapes, backend: Backend, device: torch.device
-) -> tuple[float, float, float]:
-    predicted = generated_occupancy(network, case.defective, backend, device)
-    implant = without_specks(predicted & ~case.defective)
-    return (
-        dice(implant, case.implant),
-        dice(implant | case.defective, case.complete),
-        hd95(implant, case.implant, case.spacing),
-    )
+) -> Scores:
+    """The same for coverage, on a grid that is fine enough for the surfaces within its voxels."""
+    predicted = generated_coverage(network, case.defective, backend, device)
+    factor = max(round(case.spacing[0] / FINE), 1)
+    fine = (case.spacing[0] / factor,) * 3
+    i, j, k = (n * factor for n in case.defective.shape)
+    implant, truth = np.zeros((2, i, j, k), bool)
+    for found, target in ((predicted, implant), (case.complete, truth)):
+        part = filled(found, case.defective, case.spacing, fine, (i, j, k))
+        if part is not None:
+            box, inside = part
+            target[box] = inside & ~surface_voxels(case.defective, case.spacing, fine, box)
+    return {"implant_dice": dice(implant, truth), "implant_hd95": hd95(implant, truth, fine)}

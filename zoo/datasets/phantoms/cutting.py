@@ -1,0 +1,87 @@
+"""Cuts defects of all kinds into the coverage of a skull: what training draws anew every time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.datasets.phantoms.craniotomies import Opening, Vault, draw_openings
+from zoo.datasets.phantoms.defect_shape import Bools, Defect, Doubles
+from zoo.datasets.phantoms.defects import (
+    LARGEST_SHARE,
+    SMALLEST_VOLUME,
+    cranial_centre,
+    plan_defects,
+)
+from zoo.errors import VolumeError
+
+Floats = NDArray[np.float32]
+
+ATTEMPTS = 6
+OPENINGS = 0.6  # share of the cuts that are openings; the others are solids
+PLANNED_AT = 3.0  # mm: skulls with smaller voxels are pooled for planning
+
+
+def cut_coverage(
+    head: Floats, spacing: float, rng: np.random.Generator, *, thinnest: float = 0.0
+) -> Floats:
+    """Draw one to three defects into a skull's vault, and return what they take of every voxel.
+
+        >>> from zoo.datasets.phantoms.skulls import complete_skull
+        >>> skull = complete_skull(seed=0).astype(np.float32)
+        >>> implant = cut_coverage(skull, 3.2, np.random.default_rng(0))
+        >>> bool((implant <= skull).all() and implant.sum() > 20)
+        True
+
+    Args:
+        head: float32 (I, J, K), coverage by the skull, axes RAS.
+        spacing: edge of a voxel in mm.
+        rng: draws the defects.
+        thinnest: mm of bone that a solid must take, averaged over its outline.
+
+    Returns:
+        float32 (I, J, K), at most the head's coverage.
+
+    Raises:
+        VolumeError: there is nothing that looks like a cranial vault.
+    """
+    bone = head > 0.5
+    voxels = np.argwhere(head)
+    points = np.asarray((voxels + 0.5) * spacing, dtype=np.float64)
+    limits = SMALLEST_VOLUME / spacing**3, LARGEST_SHARE * float(head.sum())
+    for _ in range(ATTEMPTS):
+        cuts: Sequence[Opening | Defect]
+        if rng.random() < OPENINGS:
+            centre, _ = cranial_centre(bone, np.full(3, spacing))
+            cuts = draw_openings(Vault.of(points[bone[tuple(voxels.T)]], centre), rng)
+        else:
+            cuts = _solids(bone, spacing, rng, thinnest)
+        implant = _removed(head, voxels, points, spacing, cuts)
+        if limits[0] <= implant.sum() <= limits[1]:
+            return implant
+    raise VolumeError(f"no defect could be cut in {ATTEMPTS} attempts; axes must be RAS")
+
+
+def _solids(
+    bone: Bools, spacing: float, rng: np.random.Generator, thinnest: float
+) -> tuple[Defect, ...]:
+    """Solids, planned on every other voxel where voxels are small: good enough, and much faster."""
+    step = max(int(PLANNED_AT / spacing), 1)
+    return plan_defects(bone[::step, ::step, ::step], spacing * step, rng, thinnest=thinnest)
+
+
+def _removed(
+    head: Floats,
+    voxels: NDArray[np.intp],
+    points: Doubles,
+    spacing: float,
+    cuts: Sequence[Opening | Defect],
+) -> Floats:
+    share = np.max([cut.share(points, spacing) for cut in cuts], axis=0)
+    taken = np.flatnonzero(share)
+    implant = np.zeros_like(head)
+    where = tuple(voxels[taken].T)
+    implant[where] = head[where] * share[taken]
+    return implant

@@ -1,0 +1,67 @@
+"""The implant from coverage: which voxels of a fine grid lie in the hole that a network filled."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.volumes import Bools, box_around, surface_voxels, voxels_of, without_specks
+
+Floats = NDArray[np.float32]
+Triple = tuple[float, float, float]
+BoundingBox = tuple[slice, slice, slice]
+
+NEW = 0.25  # coverage that must be added to a voxel, for it to belong to a hole
+SMALLEST = 0.25  # ml that must be added in one place, about a third of a burr hole
+
+
+def hole(predicted: Floats, given: Floats, spacing: Triple) -> Bools:
+    """Where a network found that something is missing: bool (I, J, K), with a margin of a voxel.
+
+    Args:
+        predicted: float32 (I, J, K), the coverage that the network predicts.
+        given: the coverage of the input.
+        spacing: mm between the centres of voxels.
+    """
+    added = np.maximum(predicted - given, 0)
+    new = without_specks(added > NEW)
+    if added[new].sum() * np.prod(spacing) < 1000 * SMALLEST:
+        return np.zeros_like(new)
+    return _widened(new)
+
+
+def filled(
+    predicted: Floats, given: Floats, spacing: Triple, fine: Triple, shape: tuple[int, ...]
+) -> tuple[BoundingBox, Bools] | None:
+    """Which voxels of a finer grid the implant takes, those of the input included.
+
+    Args:
+        predicted: float32 (I, J, K), the coverage that the network predicts.
+        given: the coverage of the input.
+        spacing, fine: mm; both grids begin at the same corner.
+        shape: of the fine grid.
+
+    Returns:
+        A bounding box in the fine grid, and bool of its shape; None if nothing is missing.
+    """
+    zone = hole(predicted, given, spacing)
+    if not zone.any():
+        return None
+    box = box_around(zone, spacing, fine, shape)
+    inside = surface_voxels(np.maximum(predicted, given), spacing, fine, box)
+    return box, inside & voxels_of(zone, spacing, fine, box)
+
+
+def _widened(mask: Bools) -> Bools:
+    """The mask and the 26 neighbours of its voxels."""
+    for axis in range(3):
+        ahead, behind = (_part(mask.ndim, axis, *ends) for ends in ((1, None), (None, -1)))
+        wider = mask.copy()
+        wider[ahead] |= mask[behind]
+        wider[behind] |= mask[ahead]
+        mask = wider
+    return mask
+
+
+def _part(count: int, axis: int, start: int | None, stop: int | None) -> tuple[slice, ...]:
+    return tuple(slice(start, stop) if each == axis else slice(None) for each in range(count))
