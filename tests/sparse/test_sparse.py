@@ -9,7 +9,7 @@ from conftest import ON_A_GPU
 
 from zoo import sparse
 from zoo.errors import VolumeError
-from zoo.sparse.tensor import EmptyIndex
+from zoo.sparse.tensor import EmptyIndex, SparseTensor
 from zoo.testing.backends import (
     CASES,
     Bench,
@@ -125,6 +125,38 @@ def test_prune_to_nothing_and_on(backend):
     assert not sparse.contains(x.index, nothing.index).any()
     assert sparse.contains(nothing.index, x.index).shape == (0,)
     assert sparse.add(nothing, x) is x and sparse.add(x, nothing) is x
+
+
+def test_at_other_coordinates_features_are_found_or_zero(backend):
+    """And so are gradients."""
+    grid = np.random.default_rng(0).random((2, 4, 4, 4)) < 0.5
+    items = [torch.from_numpy(np.argwhere(item)) * 2 for item in grid]
+    leaf = values(grid.sum(), 3).requires_grad_()
+    x = SparseTensor.from_coordinates(items, leaf, backend=backend, stride=2)
+    row = torch.arange(len(x))
+    some, others = sparse.prune(x, row % 4 < 3), sparse.prune(x, row % 3 > 0)
+    got = sparse.at(some, others.index)
+    there = sparse.contains(others.index, some.index)
+    assert got.index is others.index and there.any() and not there.all()
+    assert not got.features[~there].any()
+    torch.testing.assert_close(got.features[there], others.features[there], rtol=0, atol=0)
+    weights = torch.randn_like(got.features)
+    (gradient,) = torch.autograd.grad((got.features * weights).sum(), some.features)
+    back = sparse.at(others.with_features(weights), some.index)
+    torch.testing.assert_close(gradient, back.features, rtol=0, atol=0)
+    nothing = sparse.prune(x, torch.zeros(len(x), dtype=torch.bool))
+    assert not sparse.at(nothing, x.index).features.any()
+    assert len(sparse.at(x, nothing.index)) == 0
+
+
+def test_floating_point_grids_are_features(backend):
+    grids = np.random.default_rng(0).random((2, 5, 6, 7)).astype(np.float32)
+    grids[grids < 0.5] = 0
+    x = SparseTensor.from_grids(list(grids), low=(-3, 2, 1), backend=backend)
+    item, *at = x.coordinates.numpy().T
+    at = [axis - low for axis, low in zip(at, (-3, 2, 1), strict=True)]
+    assert len(x) == np.count_nonzero(grids)
+    assert (x.features[:, 0].numpy() == grids[item, *at]).all()
 
 
 @pytest.mark.parametrize("case", ["corner", "blob", "batch"])

@@ -11,6 +11,7 @@ from training_runs import equal, points, same, samples
 from zoo.datasets import pairs as datasets
 from zoo.datasets.phantoms.files import write_case
 from zoo.errors import ConfigError, ReadError, VolumeError
+from zoo.tasks import _skulls
 from zoo.tasks._skulls import generator_digest
 from zoo.training.cache import GridCache, Grids
 from zoo.volumes.volume import Volume
@@ -207,3 +208,79 @@ def test_the_digest_of_a_package_covers_its_modules(tmp_path, monkeypatch):
     before = generator_digest(package)
     part.write_text("A = 2\n")
     assert generator_digest(package) != before
+
+
+def drawn(data, count=30):
+    """For each sample whether it has a defect, and whether that is the case's own."""
+    case = datasets.load_pair(data.task.cases.cases[0])
+    own = int(np.count_nonzero(case.implant.array))
+    shapes = [data.task.cases.sample(np.random.default_rng(n)) for n in range(count)]
+    sizes = [int(np.count_nonzero(shape.implant)) for shape in shapes]
+    return [(size > 0, size == own) for size in sizes]
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({}, {(True, True)}),
+        ({"defects": "cut"}, {(True, False)}),
+        ({"defects": "both"}, {(True, True), (True, False)}),
+        ({"defects": "both", "cut": 0.0}, {(True, True)}),
+        ({"intact": 0.5}, {(True, True), (False, False)}),
+    ],
+)
+def test_defects_are_those_of_the_data_set_new_ones_both_or_none(tmp_path, options, wanted):
+    write_case(tmp_path / "data", 0, seed=0, resolution=32)
+    data = samples(tmp_path, phantoms=COARSE, dataset={"folder": tmp_path / "data", **options})
+    assert set(drawn(data)) == wanted
+
+
+def test_cases_are_prepared_once_for_runs_at_all_resolutions(tmp_path, skulls, monkeypatch):
+    read = []
+    load = _skulls.load_pair
+    monkeypatch.setattr(
+        _skulls, "load_pair", lambda case, **how: read.append(case.name) or load(case, **how)
+    )
+    for resolution in (32, 16, 32):
+        grid = COARSE | {"resolution": resolution}
+        config = {"phantoms": grid, "coverage": True, "dataset": {"folder": skulls}}
+        task = samples(tmp_path, **config).task
+        for part in task.preparations():
+            part()
+    assert read == ["000", "001", "002"]
+    kept = task.cases.prepared(task.cases.cases[0])
+    assert kept.grids.dtype == np.uint8 and len(kept.grids) == 3  # complete, head, defective
+
+
+COVERED = {"phantoms": COARSE, "coverage": True}
+
+
+@pytest.mark.parametrize("source", ["cases", "phantoms"])
+def test_samples_of_coverage_hold_the_defect_and_its_zone(tmp_path, skulls, source):
+    dataset = {"folder": skulls, "defects": "cut"} if source == "cases" else None
+    data = samples(
+        tmp_path,
+        **COVERED,
+        config={"channels": [2, 2, 4, 4, 4, 4, 8], "focus": 2},
+        dataset=dataset,
+        augmentation={"flip": 0.5, "degrees": 10, "deformation": 2},
+    )
+    given, target = data[0]
+    complete = target.complete
+    assert given.grid.dtype == np.float32 and 0 < given.grid.max() <= 1
+    assert ((given.grid > 0) & (given.grid < 1)).any()
+    lacking = {tuple(at) for at in np.argwhere(complete.grid) + complete.low} - {
+        tuple(at) for at in np.argwhere(given.grid) + given.low
+    }
+    blocks = {tuple(at) for at in target.zone.tolist()}
+    assert lacking and {tuple(n // 4 * 4 for n in at) for at in lacking} <= blocks
+    assert all(n % 4 == 0 for at in blocks for n in at)
+    again = data[0]
+    assert np.array_equal(again[0].grid, given.grid) and again[0].low == given.low
+
+
+def test_coverage_may_be_rounded_as_of_a_coarse_volume(tmp_path):
+    data = samples(tmp_path, **COVERED, augmentation={"binary": 1})
+    for number in range(4):
+        given, target = data[number]
+        assert set(np.unique(given.grid)) == set(np.unique(target.complete.grid)) == {0, 1}

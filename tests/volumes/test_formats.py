@@ -6,12 +6,14 @@ import subprocess
 import sys
 
 import nibabel as nib
+import nrrd
 import numpy as np
 import pytest
 from test_volume import AFFINES, numbered, oblique, orientation_id
 
 from zoo.errors import MissingDependency, ReadError, VolumeError
 from zoo.volumes.files import read_volume, write_volume
+from zoo.volumes.formats import nrrd as nrrd_format
 from zoo.volumes.volume import Volume
 
 FORMATS = ["nii", "nii.gz", "nrrd", "nhdr", "npz"]
@@ -194,6 +196,27 @@ def test_nifti_refuses_integers_beyond_32_bits(tmp_path):
     with pytest.raises(VolumeError, match=r"v\.nii: wanted integers that fit 32 bits, got -1 to"):
         write_volume(Volume.of(np.array([-1, 2**32]).reshape(1, 1, 2)), tmp_path / "v.nii")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("endian", ["little", "big"])
+@pytest.mark.parametrize("kind", ["uint8", "int16", "uint16", "int32", "float32", "float64"])
+def test_gzipped_nrrd_is_what_pynrrd_reads(tmp_path, kind, endian, monkeypatch):
+    array = (numbered() - 5).astype(kind)
+    if endian == "big":
+        array = array.astype(array.dtype.newbyteorder(">"))
+    header = {"space": "left-posterior-superior", "endian": endian}
+    nrrd.write(str(tmp_path / "v.nrrd"), array, header)
+    fast = read_volume(tmp_path / "v.nrrd")
+    monkeypatch.setattr(nrrd_format, "TYPES", {})
+    slow = read_volume(tmp_path / "v.nrrd")
+    assert fast.array.dtype == slow.array.dtype and (fast.array == slow.array).all()
+    assert (fast.affine == slow.affine).all()
+
+
+@pytest.mark.parametrize("encoding", ["raw", "ascii", "bz2"])
+def test_other_encodings_of_nrrd_are_left_to_pynrrd(tmp_path, encoding):
+    nrrd.write(str(tmp_path / "v.nrrd"), numbered(), {"encoding": encoding})
+    assert (read_volume(tmp_path / "v.nrrd").array == numbered()).all()
 
 
 def test_nrrd_stores_bool_and_half(tmp_path):

@@ -57,7 +57,10 @@ def cut_coverage(
             centre, _ = cranial_centre(bone, np.full(3, spacing))
             cuts = draw_openings(Vault.of(points[bone[tuple(voxels.T)]], centre), rng)
         else:
-            cuts = _solids(bone, spacing, rng, thinnest)
+            try:
+                cuts = _solids(bone, spacing, rng, thinnest)
+            except VolumeError:  # none fitted; an opening may
+                continue
         implant = _removed(head, voxels, points, spacing, cuts)
         if limits[0] <= implant.sum() <= limits[1]:
             return implant

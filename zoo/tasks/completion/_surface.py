@@ -11,19 +11,18 @@ Floats = NDArray[np.float32]
 Triple = tuple[float, float, float]
 BoundingBox = tuple[slice, slice, slice]
 
-NEW = 0.25  # coverage that must be added to a voxel, for it to belong to a hole
-SMALLEST = 0.25  # ml that must be added in one place, about a third of a burr hole
+NEW = 0.5  # coverage that must be added to a voxel, for there to be a hole
+LEAST = 0.2  # coverage that is added to a voxel, for it to be more than a network's inaccuracy
+SMALLEST = 0.25  # ml that must be added in all, about a third of a burr hole
 
 
-def hole(predicted: Floats, given: Floats, spacing: Triple) -> Bools:
+def hole(added: Floats, spacing: Triple) -> Bools:
     """Where a network found that something is missing: bool (I, J, K), with a margin of a voxel.
 
     Args:
-        predicted: float32 (I, J, K), the coverage that the network predicts.
-        given: the coverage of the input.
+        added: float32 (I, J, K), the coverage that the network adds.
         spacing: mm between the centres of voxels.
     """
-    added = np.maximum(predicted - given, 0)
     new = without_specks(added > NEW)
     if added[new].sum() * np.prod(spacing) < 1000 * SMALLEST:
         return np.zeros_like(new)
@@ -44,11 +43,12 @@ def filled(
     Returns:
         A bounding box in the fine grid, and bool of its shape; None if nothing is missing.
     """
-    zone = hole(predicted, given, spacing)
+    added = np.where(predicted > given + LEAST, predicted - given, np.float32(0))
+    zone = hole(added, spacing)
     if not zone.any():
         return None
     box = box_around(zone, spacing, fine, shape)
-    inside = surface_voxels(np.maximum(predicted, given), spacing, fine, box)
+    inside = surface_voxels(given + added, spacing, fine, box)
     return box, inside & voxels_of(zone, spacing, fine, box)
 
 
