@@ -62,7 +62,7 @@ def test_super_resolution_is_compared_with_interpolation():
 @pytest.mark.parametrize(
     ("name", "settings", "said"),
     [
-        ("skull-completion-64", {"chain": True}, "skull-completion-64.phantom: chain: "),
+        ("skull-completion-64", {"chain": True}, "skull-completion-64.skullfix: chain: "),
         ("thorax-segmentation-128", {"factor": 3}, "thorax-segmentation-128: factor: "),
         ("thorax-segmentation-128", {"threshold": 3.0}, "leave --threshold out"),
     ],

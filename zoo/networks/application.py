@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ def coarsest_voxel(network: torch.nn.Module) -> int:
 
 def generated_occupancy(
     network: torch.nn.Module,
-    occupied: Bools,
+    occupied: NDArray[Any],
     backend: Backend,
     device: torch.device,
     shift: NDArray[np.intp] | None = None,
@@ -32,7 +34,7 @@ def generated_occupancy(
 
     Args:
         network: the network, whose output has an `occupancy`: the sparse tensor of occupied voxels.
-        occupied: bool (I, J, K), at least one voxel of it true.
+        occupied: bool (I, J, K), or float32 for features from 0 to 1; at least one is not 0.
         backend: computes the convolutions.
         device: where to compute.
         shift: (3,), the coordinate of the grid's first voxel; by default, the one that centres the

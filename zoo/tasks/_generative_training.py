@@ -17,6 +17,7 @@ from zoo.tasks._skulls import Cases, Phantoms, Shapes, contract_at
 from zoo.training import (
     AugmentationConfig,
     Batch,
+    CoveredTarget,
     DatasetConfig,
     GridCache,
     PhantomConfig,
@@ -82,7 +83,7 @@ class GenerativeTraining:
     ) -> tuple[SparseTensor, Target]:
         inputs, targets = batch
         x = sparse_input(inputs, backend, device)
-        if not self.config.coverage:
+        if not isinstance(targets[0], CoveredTarget):
             return x, Target(sparse_input(targets, backend, device))
         complete = sparse_input([target.complete for target in targets], backend, device)
         blocks = [target.zone.to(device) for target in targets]

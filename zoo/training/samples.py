@@ -100,7 +100,7 @@ class CoveredTarget(NamedTuple):
         return self.complete.tensors()
 
 
-Sample = tuple[Shape, Shape] | tuple[CoveredShape, CoveredTarget]
+Sample = tuple[Shape | CoveredShape, Shape | CoveredTarget]
 Batch = tuple[list[Any], list[Any]]  # inputs and targets of a task, each with a method `tensors`
 
 

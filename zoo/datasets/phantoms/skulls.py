@@ -22,6 +22,7 @@ FIELD_OF_VIEW = 204.8  # mm: 0.4 mm voxels at 512
 FINEST_VOXEL = 0.4  # mm; coarser voxels are filled as if pooled from this
 PLANNED_AT = 64  # the resolution at which defects are planned
 CUTS = (-200, -78, -60, -60, -44, -44, -44)  # mm: below the jaw, through it, the base, the vault
+TILT = np.float32(1.3)  # edges of a voxel that a plane at an angle to it takes to pass through it
 BLOCK = 32  # voxels along an edge of the blocks that the grid is evaluated in
 SMALLEST_GRID = 8  # voxels
 BEND_CELL, BEND = 48.0, 7.0  # mm: how far apart, and by how much, a skull departs from symmetry
@@ -55,7 +56,7 @@ def complete_skull(seed: int, resolution: int = 64) -> Bools:
 def skull_coverage(seed: int, resolution: int = 64) -> Floats:
     """The same skull as coverage, float32 (R, R, R): the share of every voxel that is bone.
 
-    It is what a plane through the voxel, square to the distance from bone, would leave of it.
+    It is about what a plane through the voxel would leave of it.
     """
     _check_resolution(resolution)
     return _Scan.draw(seed).coverage(resolution)
@@ -122,7 +123,7 @@ class _Scan:
         voxel = np.float32(FIELD_OF_VIEW / resolution)
         covered = np.zeros((resolution,) * 3, np.float32)
         for block, distance in self._blocks(resolution):
-            covered[block] = np.clip(0.5 - distance / voxel, 0, 1)
+            covered[block] = np.clip(0.5 - distance / (TILT * voxel), 0, 1)
         return covered
 
     def _blocks(self, resolution: int) -> Iterator[tuple[tuple[slice, ...], Floats]]:

@@ -19,7 +19,9 @@ from zoo.training import Sample, Scores, TrainingConfig, augment, place_pair
 from zoo.volumes import dice, hd95, surface_voxels, without_specks
 
 FINE = 0.8  # mm: coarser voxels are divided where coverage is scored
-LEAST = (0.02, 0.5)  # coverage above which a voxel becomes 1: as in any-pooling, or half of it
+# Coverage above which a voxel becomes 1: as in any-pooling (a deformation spreads the least amounts
+# of it to voxels that have none), or half of it.
+LEAST = (0.1, 0.1, 0.5)
 
 
 class CompletionTraining(GenerativeTraining):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from zoo.errors import VolumeError
 from zoo.models import Model, Prediction
 from zoo.networks import generated_occupancy
+from zoo.tasks.super_resolution._scanner import values_of
 from zoo.tasks.task import Bools, Stage
 from zoo.volumes import (
     InputContract,
@@ -23,14 +25,15 @@ from zoo.volumes import (
 )
 
 Factors = tuple[int, int, int]
+HALF = 0.5  # value of a scan's voxel at its threshold; also tells a mask's two values apart
 
 
 def predict(model: Model, source: Volume, threshold: float | None, stage: Stage) -> Prediction:
     """Predict the refined volume, on the finer grid over the same field of view."""
     with stage("conform"):
-        occupied = binarise(source, threshold)
-        finer = _finer(source.with_array(occupied), model)
-        grid = np.asarray(finer.canonical().array, dtype=bool)
+        given = conformed(model, source, threshold)
+        finer = _finer(given, model)
+        grid = np.asarray(finer.canonical().array)
     with stage("network"):
         found = run(model, grid)
     with stage("restore"):
@@ -40,17 +43,24 @@ def predict(model: Model, source: Volume, threshold: float | None, stage: Stage)
         "spacing_in": list(source.canonical().spacing),
         "spacing": list(finer.canonical().spacing),
     }
-    given = finer.with_array(finer.array.view(np.uint8))
-    report = {"voxels_in": int(np.count_nonzero(occupied)), "grid": facts}
-    return Prediction(volume, None, given, report)
+    taken = finer.with_array((finer.array >= HALF).view(np.uint8))
+    report = {"voxels_in": int(np.count_nonzero(given.array >= HALF)), "grid": facts}
+    return Prediction(volume, None, taken, report)
+
+
+def conformed(model: Model, source: Volume, threshold: float | None) -> Volume:
+    """What a model gets of a coarse volume: bool, or values for one that knows those of scans."""
+    if model.card.input.kind == "coverage":
+        return source.with_array(values_of(source, threshold))
+    return source.with_array(binarise(source, threshold))
 
 
 def trial(
     model: Model, source: Volume, threshold: float | None
 ) -> tuple[Bools, Callable[[Bools], object]]:
     """Prepare a trial run; see `Task.trial`."""
-    finer = _finer(source.with_array(binarise(source, threshold)), model)
-    return np.asarray(finer.canonical().array, dtype=bool), partial(run, model)
+    grid = np.asarray(_finer(conformed(model, source, threshold), model).canonical().array)
+    return grid > 0, lambda part: run(model, part.astype(grid.dtype))
 
 
 def _finer(coarse: Volume, model: Model) -> Volume:
@@ -73,8 +83,8 @@ def _finer(coarse: Volume, model: Model) -> Volume:
     return refined(coarse, factors)
 
 
-def run(model: Model, grid: Bools) -> Bools:
-    """Run the network on bool (I, J, K) `grid`, whose coarse voxels are blocks of fine ones."""
+def run(model: Model, grid: NDArray[Any]) -> Bools:
+    """Run the network on a grid (I, J, K), bool or values, whose coarse voxels are blocks."""
     with torch.inference_mode():
         return generated_occupancy(
             model.network, grid, model.backend, model.device, corner_shift(grid)

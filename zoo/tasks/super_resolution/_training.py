@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 from torch import nn
 
@@ -13,7 +14,8 @@ from zoo.datasets.phantoms import FIELD_OF_VIEW
 from zoo.networks import generated_occupancy
 from zoo.sparse import Backend
 from zoo.tasks._generative_training import GenerativeTraining, GenerativeTrainingConfig
-from zoo.training import Sample, Scores, Section, Shape, TrainingConfig, augment
+from zoo.tasks.super_resolution._scanner import scanned
+from zoo.training import CoveredShape, Sample, Scores, Section, Shape, TrainingConfig, augment
 from zoo.volumes import (
     Bools,
     InputContract,
@@ -26,6 +28,8 @@ from zoo.volumes import (
 )
 
 Factors = tuple[int, int, int]
+Floats = NDArray[np.float32]
+COARSE_IN_PLANE = 0.3  # share of scans with thick slices that are coarse along all axes
 FINEST, COARSEST = (
     0.66,
     1.34,
@@ -40,6 +44,9 @@ class RefinementConfig(Section):
         slices: share of the samples whose voxels are coarse along one axis only, as in scans with
             thick slices.
         thickest: thickness of the thickest slices, in fine voxels; the thinnest have 2.
+        scanner: share of the samples that are made coarse as a scanner does it, along one axis by 2
+            to `thickest` and sometimes by 2 along the others. With any, the model takes values of
+            scans.
         crop: edge of the cube that samples are cropped to, in fine voxels; not cropped if left out.
             Only use it for a network with few levels, whose receptive field is no larger.
     """
@@ -47,6 +54,7 @@ class RefinementConfig(Section):
     factor: int = Field(default=2, ge=2)
     slices: float = Field(default=0.2, ge=0, le=1)
     thickest: int = Field(default=8, ge=2)
+    scanner: float = Field(default=0, ge=0, le=1)
     crop: PositiveInt | None = None
 
 
@@ -77,6 +85,14 @@ class SuperResolutionTraining(GenerativeTraining):
         factors = self._factors(rng)
         if self.config.refinement.crop:
             fine = cropped(fine, self.config.refinement.crop, rng)
+        scanner = self.config.refinement.scanner
+        if scanner and extra.random() < scanner:
+            factors = self._slices(extra)
+            padded = multiple(fine, factors)
+            return placed_values(scanned(padded, factors, extra), padded, factors)
+        if scanner:
+            padded = multiple(fine, factors)
+            return placed_values(pooled(padded, factors).astype(np.float32), padded, factors)
         return placed(fine, factors)
 
     def score(self, network: nn.Module, backend: Backend, device: torch.device) -> Scores:
@@ -86,6 +102,8 @@ class SuperResolutionTraining(GenerativeTraining):
         for shapes in self.validation():
             fine = multiple(shapes.complete, factor)
             blocks = replicated(pooled(fine, factor), (factor,) * 3)
+            if self.config.refinement.scanner:
+                blocks = blocks.astype(np.float32)
             with torch.no_grad():
                 predicted = generated_occupancy(
                     network, blocks, backend, device, corner_shift(blocks)
@@ -96,7 +114,16 @@ class SuperResolutionTraining(GenerativeTraining):
 
     def facts(self) -> dict[str, Any]:
         spacing = FIELD_OF_VIEW / self.config.phantoms.resolution
-        return {"input": InputContract.around(spacing, FINEST, COARSEST)}
+        kind = "coverage" if self.config.refinement.scanner else "binary"
+        return {"input": InputContract.around(spacing, FINEST, COARSEST, kind=kind)}
+
+    def _slices(self, rng: np.random.Generator) -> Factors:
+        """Factors of a scan with thick slices, along any axis."""
+        in_plane = 2 if rng.random() < COARSE_IN_PLANE else 1
+        factors = [in_plane] * 3
+        factors[int(rng.integers(3))] = int(rng.integers(2, self.config.refinement.thickest + 1))
+        i, j, k = factors
+        return i, j, k
 
     def _factors(self, rng: np.random.Generator) -> Factors:
         settings = self.config.refinement
@@ -113,6 +140,13 @@ def placed(fine: Bools, factors: Factors) -> Sample:
     blocks = replicated(pooled(padded, factors), factors)
     shift = corner_shift(blocks)
     return Shape.cut_out(blocks, shift), Shape.cut_out(padded, shift)
+
+
+def placed_values(coarse: Floats, padded: Bools, factors: Factors) -> Sample:
+    """Values of coarse voxels in blocks, and the fine shape, aligned as in predictions."""
+    blocks = replicated(coarse, factors)
+    shift = corner_shift(blocks)
+    return CoveredShape.cut_out(blocks, shift), Shape.cut_out(padded, shift)
 
 
 def multiple(grid: Bools, factor: int | Factors) -> Bools:
