@@ -186,11 +186,27 @@ def test_list_shows_and_filters_models(run, monkeypatch):
         input={"spacing": [1] * 3, "finest": [1] * 3, "coarsest": [1] * 3},
     )
     monkeypatch.setattr(registries.cards, "own", {"a-model": card})
-    assert re.search(r"a-model +completion +sparse-completion +zoo", run("list"))
+    assert re.search(r"a-model +completion +- +- +zoo", run("list"))
     (row,) = json.loads(run("list", "a-*", "--task", "completion", "--json"))
-    assert row["name"] == "a-model"
+    assert row["name"] == "a-model" and row["architecture"] == "sparse-completion"
     assert json.loads(run("list", "--task", "segmentation", "--json")) == []
     assert "no model matches 'b*'" in run("list", "b*")
+
+
+def test_list_and_info_show_tag_licence_and_data(run):
+    lines = run("list").splitlines()
+    assert max(map(len, lines)) <= 80 and lines[-1].startswith("* is loaded by its name without")
+    (line,) = (line for line in lines if line.startswith("skull-completion-64.skullfix*"))
+    assert re.search(r"completion +cc-by-nc-sa-4.0 +SkullFix +zoo", line)
+    rows = {row["name"]: row for row in json.loads(run("list", "skull-completion-64*", "--json"))}
+    alone, phantom, tagged = rows.values()
+    assert alone["card"] == tagged["name"] and alone["tag"] == "skullfix" and tagged["default"]
+    assert phantom["license"] == "apache-2.0" and not phantom["default"]
+    said = json.loads(run("info", "skull-completion-64", "--json"))
+    assert (said["tag"], said["license"], said["datasets"]) == (
+        *("skullfix", "cc-by-nc-sa-4.0", ["SkullFix"]),
+    )
+    assert "license       cc-by-nc-sa-4.0" in run("info", "skull-completion-64").splitlines()
 
 
 def test_info_states_the_card(model, run):

@@ -71,11 +71,12 @@ def print_facts(facts: dict[str, Any], indent: str = "") -> None:
             print_facts(value, indent + "  ")
 
 
-def print_table(rows: list[dict[str, Any]]) -> None:
-    """Print rows, which all have the same keys, below a header."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
+def print_table(rows: list[dict[str, Any]], *, whole: tuple[str, ...] = ()) -> None:
+    """Print rows, which all have the same keys, below a header; never fold the `whole` columns."""
+    gap = (0, 1, 0, 0) if whole else (0, 1)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=gap)
     for column in rows[0]:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in whole)
     for row in rows:
         table.add_row(*map(_cell, row.values()))
     out.print(table)

@@ -28,9 +28,11 @@ def list_models(
         return print_json(rows)
     if not rows:
         return say(f"no model matches {pattern!r}" + (f" and is for {task}" if task else ""))
-    # NAME alone is a row in JSON, like every name that loads; here its card says so.
+    # In JSON NAME alone is a row too, like every name that loads; here a star says so.
     cards = [row for row in rows if row["name"] == row["card"]]
-    print_table([_shown(row) for row in cards])
+    print_table([_shown(row) for row in cards], whole=("name", "origin"))
+    if any(row["default"] for row in cards):
+        say("* is loaded by its name without the tag, the part after the last dot")
 
 
 def _row(name: str) -> dict[str, Any]:
@@ -52,4 +54,5 @@ def _row(name: str) -> dict[str, Any]:
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     """What fits into a terminal of 80 columns."""
-    return {key: row[key] for key in ("name", "task", "default", "license", "datasets", "origin")}
+    shown = {key: row[key] for key in ("name", "task", "license", "datasets", "origin")}
+    return shown | {"name": f"{row['name']}*" if row["default"] else row["name"]}

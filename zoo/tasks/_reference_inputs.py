@@ -1,4 +1,4 @@
-"""The inputs of reference cases, computed from formulas alone: 40^3 voxels of any size."""
+"""The inputs of reference cases, computed from formulas alone: 40^3 voxels, or a skull of 64^3."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from zoo.volumes import Volume
 
 EDGE = 40  # voxels
+SKULL, SKULL_EDGE = 1_000_001, 64  # seed, voxels
 RADIUS, WALL = 70.0, 6.0  # mm: of the skull, and the thickness of its bone
 AIR, LUNG, TISSUE, BLOOD, BONE = -1000, -850, 40, 180, 500  # Hounsfield units
 
@@ -26,6 +27,14 @@ def vault(voxel: Triple) -> Volume:
     hole = np.hypot(x - 0.1 * RADIUS, y) < min(0.2 * EDGE * spacing.min(), 25)
     bone = (abs(radius - RADIUS + wall / 2) < wall / 2) & ~hole & (z > 2 * spacing[2])
     return _volume(bone.astype(np.uint8), spacing)
+
+
+def skull() -> Volume:
+    """A generated skull with a hole, uint8 {0, 1}, 64^3 voxels of 3.2 mm."""
+    from zoo.datasets.phantoms import FIELD_OF_VIEW, skull_case
+
+    spacing = np.full(3, FIELD_OF_VIEW / SKULL_EDGE)
+    return _volume(skull_case(SKULL, SKULL_EDGE).defective.astype(np.uint8), spacing)
 
 
 def chest(voxel: Triple) -> Volume:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.evaluation import Scoring, Settings
 from zoo.models import Card, Model, Prediction
-from zoo.tasks._reference_inputs import vault
+from zoo.tasks._reference_inputs import skull, vault
 from zoo.tasks.completion._options import CompletionSettings
 from zoo.tasks.completion._prediction import predict, trial
 from zoo.tasks.task import Bools, Stage, Task, Workload
@@ -38,7 +38,8 @@ class Completion(Task):
         return trial(model, source, threshold)
 
     def reference_input(self, card: Card) -> Volume:
-        return vault(card.input.spacing)
+        # A ball is no skull to a network that knows where in a voxel bone ends.
+        return skull() if card.input.kind == "coverage" else vault(card.input.spacing)
 
     def training(self) -> type[Training]:
         from zoo.tasks.completion._training import CompletionTraining
