@@ -46,3 +46,10 @@ def test_the_largest_component_alone():
     assert (largest_component(grid(SPECK, SECOND, LARGE)) == grid(LARGE)).all()
     corner = ((12, 13), (12, 13), (5, 6))
     assert (largest_component(grid(LARGE, corner, SPECK)) == grid(LARGE, corner)).all()
+
+
+def test_components_may_have_to_be_of_some_size():
+    mask = np.zeros((1, 1, 30), bool)
+    mask[..., :5] = mask[..., 8:12] = True
+    assert without_specks(mask).sum() == 9
+    assert without_specks(mask, 5).sum() == 5 and not without_specks(mask, 6).any()

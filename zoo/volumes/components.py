@@ -35,12 +35,12 @@ def largest_component(mask: Bools) -> Bools:
     return largest
 
 
-def without_specks(mask: Bools) -> Bools:
+def without_specks(mask: Bools, least: float = 0) -> Bools:
     """The mask, bool (I, J, K), without components that are small beside the largest one.
 
-    Those with fewer than `SPECK` of the largest one's voxels are removed. Several may stay, because
-    a skull can have several defects. It takes no memory for empty voxels, and is meant for masks of
-    few occupied ones.
+    Those with fewer than `SPECK` of the largest one's voxels, or than `least`, are removed. Several
+    may stay, because a skull can have several defects. It takes no memory for empty voxels, and is
+    meant for masks of few occupied ones.
 
         >>> import numpy as np
         >>> implant = np.zeros((1, 1, 30), bool)
@@ -53,7 +53,7 @@ def without_specks(mask: Bools) -> Bools:
         return mask
     component = _component_of(points, mask.shape)
     sizes = np.bincount(component)
-    specks = points[sizes[component] < SPECK * sizes.max()]
+    specks = points[sizes[component] < max(SPECK * sizes.max(), least)]
     cleaned = mask.copy()
     cleaned[tuple(specks.T)] = False
     return cleaned

@@ -13,7 +13,7 @@ BoundingBox = tuple[slice, slice, slice]
 
 NEW = 0.5  # coverage that must be added to a voxel, for there to be a hole
 LEAST = 0.2  # coverage that is added to a voxel, for it to be more than a network's inaccuracy
-SMALLEST = 0.25  # ml that must be added in all, about a third of a burr hole
+SMALLEST = 0.25  # ml of such voxels in one place, about a third of a burr hole
 
 
 def hole(added: Floats, spacing: Triple) -> Bools:
@@ -23,10 +23,7 @@ def hole(added: Floats, spacing: Triple) -> Bools:
         added: float32 (I, J, K), the coverage that the network adds.
         spacing: mm between the centres of voxels.
     """
-    new = without_specks(added > NEW)
-    if added[new].sum() * np.prod(spacing) < 1000 * SMALLEST:
-        return np.zeros_like(new)
-    return _widened(new)
+    return _widened(without_specks(added > NEW, 1000 * SMALLEST / float(np.prod(spacing))))
 
 
 def filled(
