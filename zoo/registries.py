@@ -204,14 +204,13 @@ class CardRegistry(Registry):
         return Path(found) if isinstance(found, str | PathLike) else None
 
     def origin(self, name: str) -> str:
-        return super().origin(self._resolved(name))
-
-    def _resolved(self, name: str) -> str:
-        """The name of a card, for NAME alone that of its default tag."""
-        return str(self._default(name).name) if self.tagged(name) else name
+        """Say where a card comes from, or all cards of a name without its tag; reads none."""
+        cards = self.tagged(name) or [name]
+        return " and ".join(sorted({super(CardRegistry, self).origin(card) for card in cards}))
 
     def _found(self, name: str) -> Any:
-        name = self._resolved(name)
+        if self.tagged(name):
+            name = self._default(name).name
         if name in self.own:
             return self.own[name]
         if name in self._registered() or name not in self:

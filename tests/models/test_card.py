@@ -111,3 +111,4 @@ def test_a_name_without_its_tag_is_that_of_the_default(tmp_path, monkeypatch):
     write("head-64.real", False)
     with pytest.raises(NotRegistered, match=r"none is the default; load one of head-64.made, head"):
         cards.get("head-64")
+    assert cards.origin("head-64") == "zoo"  # which needs no default: `zoo list` goes on

@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from zoo import registries
 from zoo.errors import ConfigError
-from zoo.registries import TAGGED
 from zoo.validation import validate
 from zoo.volumes import InputContract
 
@@ -79,7 +78,7 @@ class Card(_Frozen):
     @property
     def tag(self) -> str | None:
         """What the weights were trained on, in a word: the end of the name; None without one."""
-        match = TAGGED.match(self.name)
+        match = registries.TAGGED.match(self.name)
         return match[2] if match else None
 
     @property
