@@ -43,11 +43,7 @@ def generated_occupancy(
     Returns:
         The occupancy that the network predicts, bool (I, J, K).
     """
-    if shift is None:
-        shift = centring_shift(*bounds(occupied), coarsest_voxel(network))
-    i, j, k = shift.tolist()
-    x = SparseTensor.from_grids([occupied], low=(i, j, k), backend=backend, device=device)
-    found: SparseTensor = network(x).occupancy
+    found, (i, j, k) = _generated(network, occupied, backend, device, shift)
     rows, columns, depth = occupied.shape
     return found.to_grid((i, j, k), (rows, columns, depth))
 
@@ -66,12 +62,25 @@ def generated_coverage(
     Returns:
         The coverage that the network predicts, float32 (I, J, K).
     """
-    shift = centring_shift(*bounds(covered), coarsest_voxel(network))
-    i, j, k = shift.tolist()
-    x = SparseTensor.from_grids([covered], low=(i, j, k), backend=backend, device=device)
-    found: SparseTensor = network(x).occupancy
+    found, shift = _generated(network, covered, backend, device, None)
     points = found.coordinates[:, 1:].cpu().numpy() - shift
     inside = ((points >= 0) & (points < covered.shape)).all(axis=1)
     predicted = np.zeros(covered.shape, np.float32)
     predicted[tuple(points[inside].T)] = found.features[:, 0].float().cpu().numpy()[inside]
     return predicted
+
+
+def _generated(
+    network: torch.nn.Module,
+    grid: NDArray[Any],
+    backend: Backend,
+    device: torch.device,
+    shift: NDArray[np.intp] | None,
+) -> tuple[SparseTensor, tuple[int, int, int]]:
+    """What a network generates from a grid, and the coordinate of the grid's first voxel."""
+    if shift is None:
+        shift = centring_shift(*bounds(grid), coarsest_voxel(network))
+    i, j, k = shift.tolist()
+    x = SparseTensor.from_grids([grid], low=(i, j, k), backend=backend, device=device)
+    found: SparseTensor = network(x).occupancy
+    return found, (i, j, k)

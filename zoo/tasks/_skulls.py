@@ -41,7 +41,16 @@ from zoo.training import (
     deform,
     generator_digest,
 )
-from zoo.volumes import InputContract, Volume, bounds, pooled, resample_coverage, resample_mask
+from zoo.volumes import (
+    InputContract,
+    Volume,
+    bounds,
+    from_bytes,
+    pooled,
+    resample_coverage,
+    resample_mask,
+    to_bytes,
+)
 
 Shape = NDArray[Any]  # (I, J, K): bool, or float32 for coverage
 
@@ -291,15 +300,13 @@ def _cropped(*shapes: Shape) -> list[Shape]:
 def _grids(shapes: list[Shape], spacing: tuple[float, float, float]) -> Grids:
     """Shapes as the cache keeps them: bool, or coverage in bytes."""
     grids = np.stack(shapes)
-    return Grids(
-        grids if grids.dtype == np.bool_ else np.rint(grids * 255).astype(np.uint8), spacing
-    )
+    return Grids(grids if grids.dtype == np.bool_ else to_bytes(grids), spacing)
 
 
 def _values(kept: Grids) -> Shape:
     """Shapes (n, I, J, K) as they are computed with: bool, or coverage as float32."""
-    grids = kept.grids
-    return grids if grids.dtype == np.bool_ else grids.astype(np.float32) / np.float32(255)
+    grids: Shape = kept.grids
+    return grids if grids.dtype == np.bool_ else from_bytes(grids)
 
 
 def _others(cases: list[Case], held_out: Sequence[Case], split: Path) -> list[Case]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.training.config import AugmentationConfig
-from zoo.volumes import bounds
+from zoo.volumes import bounds, dilated
 
 Bools = NDArray[np.bool_]
 Doubles = NDArray[np.float64]
@@ -69,7 +69,7 @@ def transformed(labels: NDArray[np.uint8], matrix: Doubles) -> NDArray[np.uint8]
     indices = tuple((np.rint(targets).astype(int) - low).T)
     near = np.zeros(np.ceil(targets.max(axis=0)).astype(int) + reach + 1 - low, bool)
     near[indices] = True
-    candidates = np.argwhere(_dilated(near, reach))
+    candidates = np.argwhere(dilated(near, reach))
     sources = (candidates + low - middle) @ np.linalg.inv(matrix).T + middle
     origins = np.rint(sources).astype(int)
     inside = ((origins >= 0) & (origins < labels.shape)).all(axis=1)
@@ -102,18 +102,6 @@ def _beside(grid: Bools) -> Bools:
         beside[ahead] |= grid[behind]
         beside[behind] |= grid[ahead]
     return beside
-
-
-def _dilated(grid: Bools, reach: int) -> Bools:
-    """Mark the voxels with an occupied voxel in the cube around them that reaches so far."""
-    for axis in range(3):
-        for _ in range(reach):
-            ahead, behind = _slices(axis, slice(1, None)), _slices(axis, slice(None, -1))
-            wider = grid.copy()
-            wider[ahead] |= grid[behind]
-            wider[behind] |= grid[ahead]
-            grid = wider
-    return grid
 
 
 def _slices(axis: int, part: slice) -> tuple[slice, ...]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.sparse import Backend, SparseTensor
-from zoo.volumes import bounds, centring_shift, pooled
+from zoo.volumes import bounds, centring_shift, dilated, from_bytes, pooled, to_bytes
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -68,7 +68,7 @@ class CoveredShape(NamedTuple):
     @classmethod
     def cut_out(cls, grid: Floats, shift: NDArray[np.int64]) -> CoveredShape:
         """Crop float32 (I, J, K) to what is covered; the grid begins at coordinate `shift`."""
-        values = np.rint(grid * 255).astype(np.uint8)
+        values = to_bytes(grid)
         low, high = bounds(values)
         part = np.ascontiguousarray(values[tuple(map(slice, low, high + 1))])
         return cls(torch.from_numpy(part), _triple(low + shift))
@@ -76,8 +76,7 @@ class CoveredShape(NamedTuple):
     @property
     def grid(self) -> Floats:
         """The coverage of the bounding box, float32 (I, J, K)."""
-        scaled: Floats = self.values.numpy().astype(np.float32) / np.float32(255)
-        return scaled
+        return from_bytes(self.values.numpy())
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors that are saved of a batch when a run stops over it."""
@@ -132,9 +131,7 @@ def _zone(implant: Bools, shift: NDArray[np.int64], block: int) -> Tensor:
     """The blocks (M, 3) that hold a part of the implant, and the 26 beside each of them."""
     before = shift % block
     aligned = np.pad(implant, [(n + block, block) for n in before])
-    blocks = np.pad(pooled(aligned, block), 1)
-    for axis in range(3):
-        blocks = blocks | np.roll(blocks, 1, axis) | np.roll(blocks, -1, axis)
+    blocks = dilated(np.pad(pooled(aligned, block), 1))
     return torch.from_numpy((np.argwhere(blocks) - 2) * block + (shift - before))
 
 

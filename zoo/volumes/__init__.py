@@ -9,8 +9,10 @@ from zoo.volumes.contract import InputContract, Windows
 from zoo.volumes.coverage import (
     box_around,
     coverage,
+    from_bytes,
     resample_coverage,
     surface_voxels,
+    to_bytes,
     voxels_of,
 )
 from zoo.volumes.files import (
@@ -50,7 +52,7 @@ from zoo.volumes.resampling import (
 )
 from zoo.volumes.sources import volume_of
 from zoo.volumes.volume import Volume
-from zoo.volumes.voxels import bounds, centring_shift, corner_shift, pooled, replicated
+from zoo.volumes.voxels import bounds, centring_shift, corner_shift, dilated, pooled, replicated
 
 __all__ = [
     "DICOM",
@@ -72,6 +74,8 @@ __all__ = [
     "corner_shift",
     "coverage",
     "dice",
+    "dilated",
+    "from_bytes",
     "greatest_percentile",
     "hd95",
     "is_volume",
@@ -93,6 +97,7 @@ __all__ = [
     "stem",
     "surface_distances",
     "surface_voxels",
+    "to_bytes",
     "voxels_of",
     "windowed",
     "without_specks",

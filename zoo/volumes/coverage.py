@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.volumes.contract import InputContract
-from zoo.volumes.resampling import Resampled, check_extent, coarse_count, memory_order
+from zoo.volumes.resampling import Resampled, check_extent, coarse_count, containing, memory_order
 from zoo.volumes.volume import Volume
 from zoo.volumes.voxels import bounds
 
@@ -75,6 +75,17 @@ def coverage(mask: Bools, given: Triple, wanted: Triple) -> Floats:
     return covered
 
 
+def to_bytes(covered: Floats) -> NDArray[np.uint8]:
+    """Coverage from 0 to 1 in steps, a byte each."""
+    return np.rint(covered * STEPS).astype(np.uint8)
+
+
+def from_bytes(steps: NDArray[np.uint8]) -> Floats:
+    """Coverage from 0 to 1, float32, of what `to_bytes` made."""
+    covered: Floats = steps.astype(np.float32) / np.float32(STEPS)
+    return covered
+
+
 def surface_voxels(field: Floats, spacing: Triple, fine: Triple, box: BoundingBox) -> Bools:
     """Which voxels of a finer grid, in a bounding box of it, lie within a coarse grid's surface.
 
@@ -99,8 +110,7 @@ def voxels_of(zone: Bools, spacing: Triple, fine: Triple, box: BoundingBox) -> B
     """Which voxels of a finer grid, in a bounding box of it, have their centre in a coarse zone."""
     found = zone
     for axis, part in enumerate(box):
-        centres = (np.arange(part.start, part.stop) + 0.5) * fine[axis]
-        at = (centres / spacing[axis]).astype(np.intp)
+        at = containing(part.stop, fine[axis], spacing[axis])[part.start :]
         found = found.take(at, axis, mode="clip")
     return found
 

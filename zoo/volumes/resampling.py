@@ -50,7 +50,7 @@ class Resampled:
             work = array.transpose(axes)
             for position, axis in enumerate(axes):
                 fine, coarse = canonical.spacing[axis], self.spacing[axis]
-                indices = _containing(canonical.shape[axis], fine, coarse)
+                indices = containing(canonical.shape[axis], fine, coarse)
                 work = work.take(indices, position, mode="clip")
             array = work.transpose(np.argsort(axes))
         restored: NDArray[Scalar] = self.source.restore(laid_out_like(array, canonical.array))
@@ -147,8 +147,8 @@ def _resample_axis(mask: Bools, axis: int, given: float, wanted: float) -> Bools
     count = mask.shape[axis]
     if wanted <= given:
         finer = coarse_count(count, given, wanted)
-        return mask.take(_containing(finer, wanted, given), axis, mode="clip")
-    coarser = _containing(count, given, wanted)
+        return mask.take(containing(finer, wanted, given), axis, mode="clip")
+    coarser = containing(count, given, wanted)
     starts = np.searchsorted(coarser, np.arange(coarser[-1] + 1))
     return np.logical_or.reduceat(mask, starts, axis)
 
@@ -158,6 +158,6 @@ def coarse_count(count: int, given: float, wanted: float) -> int:
     return int(np.ceil(count * given / wanted - ROUNDING))
 
 
-def _containing(count: int, length: float, other: float) -> NDArray[np.intp]:
+def containing(count: int, length: float, other: float) -> NDArray[np.intp]:
     """Which voxel of `other` mm the centre of each of `count` voxels of `length` mm lies in."""
     return ((np.arange(count) + 0.5) * length / other).astype(np.intp)

@@ -85,3 +85,20 @@ def corner_shift(blocks: np.ndarray) -> np.ndarray:
     scan was cropped.
     """
     return -bounds(blocks)[0]
+
+
+def dilated(grid: np.ndarray, reach: int = 1) -> np.ndarray:
+    """Mark the voxels with an occupied voxel in the cube around them that reaches so far.
+
+    >>> import numpy as np
+    >>> dilated(np.array([[[True, False, False]]])).tolist()
+    [[[True, True, False]]]
+    """
+    for axis in range(grid.ndim):
+        for _ in range(reach):
+            wider = grid.copy()
+            leading, before = np.moveaxis(wider, axis, 0), np.moveaxis(grid, axis, 0)
+            leading[1:] |= before[:-1]
+            leading[:-1] |= before[1:]
+            grid = wider
+    return grid

@@ -14,6 +14,7 @@ from zoo.networks import generated_coverage, generated_occupancy
 from zoo.tasks.completion._surface import filled
 from zoo.tasks.task import Bools, Stage
 from zoo.volumes import (
+    Resampled,
     Volume,
     binarise,
     laid_out_like,
@@ -35,11 +36,7 @@ def predict(model: Model, source: Volume, threshold: float | None, stage: Stage)
     with stage("restore"):
         complete = resampled.back(added) | occupied
         implant = resampled.back(without_specks(added)) & ~occupied
-    volume, implant_volume, given = (
-        source.with_array(mask.view(np.uint8)) for mask in (complete, implant, occupied)
-    )
-    report = {"voxels_in": int(np.count_nonzero(occupied)), "grid": resampled.facts()}
-    return Prediction(volume, implant_volume, given, report)
+    return _made(source, complete, implant, occupied, resampled)
 
 
 def _predict_coverage(
@@ -60,11 +57,18 @@ def _predict_coverage(
             box, inside = found
             implant[box] = inside & ~grid.array[box]
         implant = source.restore(implant)
-    volume, implant_volume, taken = (
-        source.with_array(mask.view(np.uint8)) for mask in (occupied | implant, implant, occupied)
+    return _made(source, occupied | implant, implant, occupied, resampled)
+
+
+def _made(
+    source: Volume, complete: Bools, implant: Bools, occupied: Bools, resampled: Resampled
+) -> Prediction:
+    """The prediction from masks (I, J, K) on the source's own grid."""
+    volume, added, given = (
+        source.with_array(mask.view(np.uint8)) for mask in (complete, implant, occupied)
     )
     report = {"voxels_in": int(np.count_nonzero(occupied)), "grid": resampled.facts()}
-    return Prediction(volume, implant_volume, taken, report)
+    return Prediction(volume, added, given, report)
 
 
 def cover(model: Model, covered: NDArray[np.float32]) -> NDArray[np.float32]:

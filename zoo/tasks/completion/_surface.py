@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.volumes import Bools, box_around, surface_voxels, voxels_of, without_specks
+from zoo.volumes import Bools, box_around, dilated, surface_voxels, voxels_of, without_specks
 
 Floats = NDArray[np.float32]
 Triple = tuple[float, float, float]
@@ -23,7 +23,7 @@ def hole(added: Floats, spacing: Triple) -> Bools:
         added: float32 (I, J, K), the coverage that the network adds.
         spacing: mm between the centres of voxels.
     """
-    return _widened(without_specks(added > NEW, 1000 * SMALLEST / float(np.prod(spacing))))
+    return dilated(without_specks(added > NEW, 1000 * SMALLEST / float(np.prod(spacing))))
 
 
 def filled(
@@ -47,18 +47,3 @@ def filled(
     box = box_around(zone, spacing, fine, shape)
     inside = surface_voxels(given + added, spacing, fine, box)
     return box, inside & voxels_of(zone, spacing, fine, box)
-
-
-def _widened(mask: Bools) -> Bools:
-    """The mask and the 26 neighbours of its voxels."""
-    for axis in range(3):
-        ahead, behind = (_part(mask.ndim, axis, *ends) for ends in ((1, None), (None, -1)))
-        wider = mask.copy()
-        wider[ahead] |= mask[behind]
-        wider[behind] |= mask[ahead]
-        mask = wider
-    return mask
-
-
-def _part(count: int, axis: int, start: int | None, stop: int | None) -> tuple[slice, ...]:
-    return tuple(slice(start, stop) if each == axis else slice(None) for each in range(count))
