@@ -16,7 +16,7 @@ from zoo.models.model import Model
 from zoo.models.prediction import Prediction
 from zoo.sparse import select_backend, torch_device
 from zoo.tasks.segmentation._scoring import SegmentationScoring
-from zoo.tasks.super_resolution._scoring import coarsened, super_resolution_score
+from zoo.tasks.super_resolution._scoring import as_predicted, coarsened, super_resolution_score
 from zoo.volumes.contract import InputContract
 
 REPORT = {"timings": {"network": 1.5}, "peak_memory": 7}
@@ -38,6 +38,20 @@ def test_coarse_voxels_hold_whole_fine_ones():
         np.testing.assert_allclose(volume.affine @ [-0.5, -0.5, -0.5, 1], [-0.5, -1, -1.5, 1])
     with pytest.raises(VolumeError, match="wanted 8 voxels or more"):
         coarsened(fine, 8)
+
+
+def test_a_shape_is_scored_on_the_grid_that_the_model_predicts_on():
+    contract = InputContract.around(1.0)
+    own = zoo.Volume(np.ones((4, 4, 4), np.uint8), np.diag([1.1, 1, 0.9, 1]))
+    assert as_predicted(own, contract) is own
+    array = np.zeros((7, 6, 4), np.uint8)
+    array[0, 5, 3] = 1
+    fine = zoo.Volume(array, np.diag([-0.5, 0.5, 1, 1]))  # the first axis points left
+    found = as_predicted(fine, contract)
+    assert found.shape == (4, 3, 4) and found.spacing == (1, 1, 1)
+    assert np.argwhere(found.array).tolist() == [[3, 2, 3]]
+    corner = found.affine @ [-0.5, -0.5, -0.5, 1]
+    np.testing.assert_allclose(corner, fine.canonical().affine @ [-0.5, -0.5, -0.5, 1])
 
 
 def test_super_resolution_is_compared_with_interpolation():

@@ -12,6 +12,7 @@ from zoo.evaluation import COST, Measure, Measures, Score, cost
 from zoo.models import Model, Prediction
 from zoo.tasks.super_resolution._options import SuperResolutionSettings
 from zoo.volumes import (
+    InputContract,
     Volume,
     binarise,
     dice,
@@ -19,6 +20,7 @@ from zoo.volumes import (
     read_volume,
     reconstruction_error,
     replicated,
+    resample_mask,
 )
 
 FACTOR = 2
@@ -55,7 +57,10 @@ MEASURES: Measures = {
 
 
 class SuperResolutionScoring:
-    """Makes complete shapes coarse by any-pooling, and compares their refinement with them."""
+    """Makes complete shapes coarse by any-pooling, and compares their refinement with them.
+
+    A shape whose voxels are not those that the model predicts is brought to its spacing first.
+    """
 
     case_kind: CaseKind = "shape"
     score_class: type[Score] = SuperResolutionScore
@@ -67,12 +72,33 @@ class SuperResolutionScoring:
     def score(self, model: Model, case: Case) -> tuple[Prediction, SuperResolutionScore]:
         fine = read_volume(case.target)
         fine = fine.with_array(binarise(fine, self.settings.threshold))
+        fine = as_predicted(fine, model.card.input)
         coarse, fine = coarsened(fine, self.settings.factor or FACTOR)
         prediction = model.predict(coarse, chain=self.settings.chain)
         return prediction, super_resolution_score(case.name, prediction, coarse, fine)
 
     def is_empty(self, score: SuperResolutionScore) -> bool:
         return score.voxels == 0
+
+
+def as_predicted(fine: Volume, contract: InputContract) -> Volume:
+    """A shape on the grid that a model predicts on: its own if the contract accepts it.
+
+        >>> fine = Volume(np.ones((8, 8, 8), dtype=bool), np.diag([0.4, 0.4, 0.4, 1.0]))
+        >>> as_predicted(fine, InputContract.around(1.6)).shape
+        (2, 2, 2)
+
+    Raises:
+        VolumeError: the grid would be larger than any patient.
+    """
+    found = resample_mask(fine, contract)
+    if not found.resampled:
+        return fine
+    canonical = fine.canonical()
+    ratios = np.divide(found.spacing, canonical.spacing)
+    to_index = np.diag([*ratios, 1.0])
+    to_index[:3, 3] = 0.5 * ratios - 0.5  # the corner of the first voxel stays where it is
+    return canonical.regrid(found.array, to_index)
 
 
 def coarsened(fine: Volume, factor: int) -> tuple[Volume, Volume]:
