@@ -70,19 +70,24 @@ def coverage(mask: Bools, given: Triple, wanted: Triple) -> Floats:
         for axis, part in zip(axes, box, strict=True)
     )
     # Slice by slice, as the whole grid in floating point would take four times its memory.
-    planes = np.stack([second @ (plane.astype(np.float32) @ third.T) for plane in work[tuple(box)]])
-    out[...] = np.rint(np.tensordot(first, planes, 1) * STEPS) / STEPS
+    planes = [second @ (plane.astype(np.float32) @ third.T) for plane in work[tuple(box)]]
+    for plane, weights in zip(out, first, strict=True):
+        parts = [weights[n] * planes[n] for n in np.flatnonzero(weights)]
+        plane[...] = np.rint(sum(parts) * STEPS) / STEPS
     return covered
 
 
 def to_bytes(covered: Floats) -> NDArray[np.uint8]:
     """Coverage from 0 to 1 in steps, a byte each."""
-    return np.rint(covered * STEPS).astype(np.uint8)
+    steps = np.empty(covered.shape, np.uint8)
+    for plane, values in zip(steps, covered, strict=True):  # slices fit into the processor's cache
+        plane[...] = np.rint(values * STEPS)
+    return steps
 
 
 def from_bytes(steps: NDArray[np.uint8]) -> Floats:
     """Coverage from 0 to 1, float32, of what `to_bytes` made."""
-    covered: Floats = steps.astype(np.float32) / np.float32(STEPS)
+    covered: Floats = np.divide(steps, np.float32(STEPS), dtype=np.float32)
     return covered
 
 

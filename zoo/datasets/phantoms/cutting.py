@@ -16,12 +16,14 @@ from zoo.datasets.phantoms.defects import (
     plan_defects,
 )
 from zoo.errors import VolumeError
+from zoo.volumes import bounds, dilated, pooled, replicated
 
 Floats = NDArray[np.float32]
 
 ATTEMPTS = 6
 OPENINGS = 0.6  # share of the cuts that are openings; the others are solids
 PLANNED_AT = 3.0  # mm: skulls with smaller voxels are pooled for planning
+BLOCK = 1.7  # mm: on blocks up to that large, cuts are looked for before smaller voxels are cut
 
 
 def cut_coverage(
@@ -48,20 +50,18 @@ def cut_coverage(
         VolumeError: there is nothing that looks like a cranial vault.
     """
     bone = head > 0.5
-    voxels = np.argwhere(head)
-    points = np.asarray((voxels + 0.5) * spacing, dtype=np.float64)
     limits = SMALLEST_VOLUME / spacing**3, LARGEST_SHARE * float(head.sum())
     for _ in range(ATTEMPTS):
         cuts: Sequence[Opening | Defect]
         if rng.random() < OPENINGS:
             centre, _ = cranial_centre(bone, np.full(3, spacing))
-            cuts = draw_openings(Vault.of(points[bone[tuple(voxels.T)]], centre), rng)
+            cuts = draw_openings(Vault.of(_centres(np.argwhere(bone), spacing), centre), rng)
         else:
             try:
                 cuts = _solids(bone, spacing, rng, thinnest)
             except VolumeError:  # none fitted; an opening may
                 continue
-        implant = _removed(head, voxels, points, spacing, cuts)
+        implant = _removed(head, spacing, cuts)
         if limits[0] <= implant.sum() <= limits[1]:
             return implant
     raise VolumeError(f"no defect could be cut in {ATTEMPTS} attempts; axes must be RAS")
@@ -75,16 +75,40 @@ def _solids(
     return plan_defects(bone[::step, ::step, ::step], spacing * step, rng, thinnest=thinnest)
 
 
-def _removed(
-    head: Floats,
-    voxels: NDArray[np.intp],
-    points: Doubles,
-    spacing: float,
-    cuts: Sequence[Opening | Defect],
-) -> Floats:
-    share = np.max([cut.share(points, spacing) for cut in cuts], axis=0)
+def _removed(head: Floats, spacing: float, cuts: Sequence[Opening | Defect]) -> Floats:
+    voxels = _near(head, spacing, cuts)
+    share = _share(cuts, _centres(voxels, spacing), spacing)
     taken = np.flatnonzero(share)
     implant = np.zeros_like(head)
     where = tuple(voxels[taken].T)
     implant[where] = head[where] * share[taken]
     return implant
+
+
+def _near(head: Floats, spacing: float, cuts: Sequence[Opening | Defect]) -> NDArray[np.intp]:
+    """The voxels (N, 3) of a head that the cuts may reach: in blocks that they do, or beside."""
+    edge = max(int(BLOCK / spacing), 1)
+    if edge == 1:
+        return np.argwhere(head)
+    blocks = pooled(head > 0, edge)
+    places = np.argwhere(blocks)
+    reached = _share(cuts, _centres(places, edge * spacing), edge * spacing) > 0
+    blocks[tuple(places[~reached].T)] = False
+    near = dilated(blocks)
+    if not near.any():
+        return np.empty((0, 3), np.intp)
+    low, high = bounds(near)
+    part = head[tuple(map(slice, low * edge, (high + 1) * edge))]
+    i, j, k = part.shape
+    chosen = replicated(near[tuple(map(slice, low, high + 1))], (edge,) * 3)[:i, :j, :k]
+    return np.argwhere((part > 0) & chosen) + low * edge
+
+
+def _share(cuts: Sequence[Opening | Defect], points: Doubles, width: float) -> Doubles:
+    share: Doubles = np.max([cut.share(points, width) for cut in cuts], axis=0)
+    return share
+
+
+def _centres(voxels: NDArray[np.intp], spacing: float) -> Doubles:
+    """The centres (N, 3) of voxels in mm from the grid's first corner."""
+    return np.asarray((voxels + 0.5) * spacing, dtype=np.float64)
