@@ -101,7 +101,8 @@ def _near(head: Floats, spacing: float, cuts: Sequence[Opening | Defect]) -> NDA
     part = head[tuple(map(slice, low * edge, (high + 1) * edge))]
     i, j, k = part.shape
     chosen = replicated(near[tuple(map(slice, low, high + 1))], (edge,) * 3)[:i, :j, :k]
-    return np.argwhere((part > 0) & chosen) + low * edge
+    voxels: NDArray[np.intp] = np.argwhere((part > 0) & chosen) + low * edge
+    return voxels
 
 
 def _share(cuts: Sequence[Opening | Defect], points: Doubles, width: float) -> Doubles:
