@@ -101,10 +101,11 @@ class GenerativeTraining:
         return loss + coverage_loss(found.candidates, target.shape)
 
     def preparations(self) -> Sequence[Callable[[], object]]:
-        """Read every case of the data set, once."""
+        """Read every case of the data set that the run needs, once."""
         if self.cases is None:
             return ()
-        return [partial(self.cases.prepared, case) for case in self.cases.all_cases]
+        held_out = self.cases.validation_cases[: self.config.validation_cases]
+        return [partial(self.cases.prepared, case) for case in (*self.cases.cases, *held_out)]
 
     def validation(self) -> Iterator[Shapes]:
         """Cases that are never trained on: the data set's validation split, or phantoms."""

@@ -169,11 +169,6 @@ class Cases:
             self.validation_cases = self._find(config.validation_split)
             self.cases = _others(self.cases, self.validation_cases, config.validation_split)
 
-    @property
-    def all_cases(self) -> list[Case]:
-        """The cases that are read in a run: those to train on, and those to validate on."""
-        return [*self.cases, *self.validation_cases]
-
     def sample(self, rng: np.random.Generator) -> Shapes:
         """Draw one of the cases, with its own defect, a new one or none, as the config says.
 
