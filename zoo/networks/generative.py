@@ -30,7 +30,6 @@ from zoo.sparse import Index, SparseTensor
 
 Channels = Annotated[int, Field(ge=1, le=4096)]
 Blocks = Annotated[int, Field(ge=0, le=64)]
-MEAN, DEVIATION = 0.65, 0.36  # of the coverage of a skull's voxels, from 0.8 to 3.2 mm
 KEPT = 1.5  # how many standard deviations below a feature's mean ReLU keeps, in a new level
 
 
@@ -210,7 +209,11 @@ class GenerativeNetwork(nn.Module):
 
     @torch.no_grad()
     def start_from(
-        self, smaller: GenerativeNetwork, *, pass_on: bool = False, coverage: bool = False
+        self,
+        smaller: GenerativeNetwork,
+        *,
+        pass_on: bool = False,
+        coverage: SparseTensor | None = None,
     ) -> list[str]:
         """Take over the weights of a network for a coarser grid, or of one with fewer channels.
 
@@ -223,8 +226,9 @@ class GenerativeNetwork(nn.Module):
             pass_on: whether new, finer levels of the decoder start by passing the features of
                 every voxel on to its children, rather than with random weights. A level learns to
                 refine what it is given in fewer steps than it learns to copy it.
-            coverage: whether the features of an input are coverage. Then the first convolution sees
-                the mean coverage of the finer voxels at first, instead of ones.
+            coverage: an input whose features (N, 1) are coverage, for a network that gets it. Then
+                the first convolution sees the mean coverage of the finer voxels at first, instead
+                of ones; the input says how it is distributed.
 
         Returns:
             The names of the submodules that were taken over.
@@ -254,10 +258,10 @@ class GenerativeNetwork(nn.Module):
             taken["focus"] = smaller.focus
         for name, block in taken.items():
             _take_over(self.get_submodule(name), block)
-        if added and coverage:
+        if added and coverage is not None:
             front = [unit for unit in self.encoder[: added + 1].modules() if isinstance(unit, Unit)]
             for unit in front[:-1]:  # the last one is the smaller network's first
-                _average(unit)
+                coverage = _average(unit, coverage)
         elif added:
             self.get_parameter(f"encoder.{added}.0.norm.weight")[0] = 0
             self.get_parameter(f"encoder.{added}.0.norm.bias")[0] = 1
@@ -267,13 +271,20 @@ class GenerativeNetwork(nn.Module):
         return list(taken)
 
 
-def _average(unit: Unit) -> None:
-    """Let a unit's first feature be the mean of the first one over the voxels that it covers."""
+def _average(unit: Unit, coverage: SparseTensor) -> SparseTensor:
+    """Let a unit's first feature be the mean of the first one over the voxels that it covers.
+
+    Returns:
+        The unit's output for the coverage (N, C), of which the first feature is coverage again.
+    """
     kernel = unit.convolution.kernel
     halves = kernel.shape[0] == 8  # stride 2: the mean of eight voxels, otherwise the same voxel
     kernel[:, :, 0] = 0
     kernel[slice(None) if halves else len(kernel) // 2, 0, 0] = 1 / 8 if halves else 1
-    unit.norm.weight[0], unit.norm.bias[0] = DEVIATION, MEAN  # about what normalising takes away
+    means: SparseTensor = unit.convolution(coverage)
+    deviation, mean = torch.std_mean(means.features[:, 0], correction=0)
+    unit.norm.weight[0], unit.norm.bias[0] = deviation, mean  # which normalising takes away
+    return means
 
 
 def _keep_features(unit: Unit) -> None:

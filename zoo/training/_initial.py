@@ -2,40 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import nn
 
 from zoo import registries
 from zoo.errors import ConfigError
 from zoo.models import load
+from zoo.sparse import SparseTensor
 from zoo.training.config import TrainingConfig
 from zoo.validation import validate
 
 
-def make_network(config: TrainingConfig) -> tuple[nn.Module, list[str]]:
-    """Make the network of a config, with random weights or those of `initial`.
-
-    Returns:
-        The network, and the names of the submodules that were taken over from a network for a
-        coarser grid. Those keep their BatchNorm statistics, as statistics from the few coarse
-        voxels in a batch would be poor.
+def make_network(config: TrainingConfig) -> nn.Module:
+    """Make the network of a config, with random weights.
 
     Raises:
-        ConfigError: the config, or the weights to start from, do not fit the architecture.
+        ConfigError: the config does not fit the architecture.
     """
     torch.manual_seed(config.seed)
     architecture = registries.architectures.get(config.architecture)
     settings = validate(architecture.config_class, config.config, source="config")
     network: nn.Module = architecture(settings)
+    return network
+
+
+def take_over_initial(
+    network: nn.Module, config: TrainingConfig, sample: Callable[[], SparseTensor]
+) -> list[str]:
+    """Take over the weights of `initial`, if the config names any.
+
+    Args:
+        network: the network of the config.
+        config: config of the run.
+        sample: makes an input of the network.
+
+    Returns:
+        The names of the submodules that were taken over from a network for a coarser grid. Those
+        keep their BatchNorm statistics, as statistics from the few coarse voxels in a batch would
+        be poor.
+
+    Raises:
+        ConfigError: the weights to start from do not fit the architecture.
+    """
     if not config.initial:
-        return network, []
-    how = {"pass_on": config.initial_pass_on}
+        return []
+    how: dict[str, Any] = {"pass_on": config.initial_pass_on}
     if getattr(config, "coverage", False):
-        how["coverage"] = True
-    return network, start_from(network, config.initial, **how)
+        how["coverage"] = sample()
+    return start_from(network, config.initial, **how)
 
 
-def start_from(network: nn.Module, name: str, **how: bool) -> list[str]:
+def start_from(network: nn.Module, name: str, **how: Any) -> list[str]:
     """Take over a model's weights: all of them if their names and shapes are the same.
 
     Args:

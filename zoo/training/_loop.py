@@ -20,7 +20,7 @@ from zoo.networks import coarsest_voxel
 from zoo.sparse import Backend, SparseTensor
 from zoo.training._batches import Samples, batches
 from zoo.training._checkpoint import load_checkpoint, load_tensors, save_checkpoint, save_tensors
-from zoo.training._initial import make_network
+from zoo.training._initial import make_network, take_over_initial
 from zoo.training._log import append_log, draw_curve
 from zoo.training._processes import check_shares, uses_bfloat16
 from zoo.training.config import TrainingConfig
@@ -74,9 +74,9 @@ class Trainer:
         mixed = uses_bfloat16(config, accelerator.mixed_precision, backend)
         check_shares(config, accelerator.num_processes)
         self.step = 0
-        network, self.taken_over = make_network(config)
-        self.network = network.to(device)
-        self.task = make_training(config, cache or folder / CACHE, coarsest_voxel(network))
+        self.network = make_network(config).to(device)
+        self.task = make_training(config, cache or folder / CACHE, coarsest_voxel(self.network))
+        self.taken_over = take_over_initial(self.network, config, self._first_input)
         self.samples = Samples(self.task)
         average = get_ema_multi_avg_fn(config.average)
         self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
@@ -84,6 +84,10 @@ class Trainer:
         supervised = Supervised(self.network, self.task, mixed=mixed)
         self.supervised = accelerator.prepare_model(supervised, device_placement=False)
         self.best = -1.0  # the best value so far of the score that decides
+
+    def _first_input(self) -> SparseTensor:
+        source, target = self.task.sample(0)
+        return self.task.tensors(([source], [target]), self.backend, self.device)[0]
 
     def _parameters(self) -> list[dict[str, Any]]:
         """Group new parameters and those taken over, with the factors of their learning rates."""
