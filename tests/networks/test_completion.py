@@ -295,6 +295,20 @@ def covered(backend, seed=0):
     return SparseTensor.from_grids([grid], backend=backend)
 
 
+def test_it_then_predicts_the_coverage_that_the_smaller_network_does(backend):
+    """On batches like the sample, whose statistics BatchNorm sees in training: roughly."""
+    torch.manual_seed(0)
+    smaller = SparseCompletion(FOCUSED)
+    larger = SparseCompletion(GenerativeConfig(channels=(3, *FOCUSED.channels), focus=3))
+    larger.start_from(smaller, pass_on=True, coverage=covered(backend))
+    kernel = larger.decoder[0][0].convolution.kernel
+    assert torch.equal(kernel[:, :, 0], smaller.output.kernel[0, :, 0].expand(8, -1))
+    for reader in (larger.output, larger.heads[0].classifier):
+        assert reader.kernel[0, 0, 0] > 0 and not reader.kernel[0, 1:].any()
+    same = larger.decoder[0][1].convolution.kernel[:, :, 0]
+    assert same.sum() == same[13, 0] == 1
+
+
 def test_its_first_convolution_then_sees_the_mean_coverage(backend):
     """As the first convolution of the smaller network saw coverage."""
     larger = SparseCompletion(GenerativeConfig(channels=(3, *FOCUSED.channels), focus=3))

@@ -24,13 +24,14 @@ from torch import Tensor, nn
 
 from zoo import sparse
 from zoo.errors import ConfigError
-from zoo.networks.heads import head_of_kind
+from zoo.networks.heads import OccupancyHead, head_of_kind
 from zoo.networks.layers import Convolution, GenerativeTransposedConvolution, Residual, Unit
 from zoo.sparse import Index, SparseTensor
 
 Channels = Annotated[int, Field(ge=1, le=4096)]
 Blocks = Annotated[int, Field(ge=0, le=64)]
 KEPT = 1.5  # how many standard deviations below a feature's mean ReLU keeps, in a new level
+LOGIT, SPREAD = 4.0, 4.0  # mean and standard deviation of coverage's logits, roughly
 
 
 class GenerativeConfig(BaseModel):
@@ -225,7 +226,8 @@ class GenerativeNetwork(nn.Module):
             smaller: the network to start from.
             pass_on: whether new, finer levels of the decoder start by passing the features of
                 every voxel on to its children, rather than with random weights. A level learns to
-                refine what it is given in fewer steps than it learns to copy it.
+                refine what it is given in fewer steps than it learns to copy it. With coverage,
+                they pass its logit on as well.
             coverage: an input whose features (N, 1) are coverage, for a network that gets it. Then
                 the first convolution sees the mean coverage of the finer voxels at first, instead
                 of ones; the input says how it is distributed.
@@ -268,7 +270,29 @@ class GenerativeNetwork(nn.Module):
         for level in range(added if pass_on else 0):
             for unit in self.decoder[level]:  # type: ignore[attr-defined]
                 _keep_features(unit)
+        if added and pass_on and coverage is not None:
+            self._pass_logits_on(smaller, added)
         return list(taken)
+
+    def _pass_logits_on(self, smaller: GenerativeNetwork, added: int) -> None:
+        """Let new levels predict the smaller network's coverage for all children of a voxel.
+
+        The first feature that they pass on is its logit, which their heads and the output read.
+        """
+        for level in range(added):
+            for unit in self.decoder[level]:  # type: ignore[attr-defined]
+                kernel = unit.convolution.kernel
+                kernel[:, :, 0] = 0
+                whole = isinstance(unit.convolution, GenerativeTransposedConvolution)
+                kernel[slice(None) if whole else len(kernel) // 2, 0, 0] = 1
+        up = self.decoder[added - 1][0].convolution.kernel  # type: ignore[index]
+        up[:, : smaller.config.channels[0], 0] = smaller.output.kernel[0, :, 0]
+        heads = (head.classifier for head in self.heads[:added] if isinstance(head, OccupancyHead))
+        for reader in (self.output, *heads):
+            assert reader.bias is not None
+            reader.kernel.zero_()
+            reader.kernel[0, 0, 0] = SPREAD
+            reader.bias.fill_(LOGIT - KEPT * SPREAD)  # as BatchNorm leaves KEPT as the mean
 
 
 def _average(unit: Unit, coverage: SparseTensor) -> SparseTensor:
