@@ -31,7 +31,6 @@ ROWS = {
     "roughness": ("roughness of the implant, mm", 3),
     "true_roughness": ("roughness of the true implant, mm", 3),
     "reconstruction_error": ("voxels wrong, %", 3),
-    "seconds": ("time of a prediction, s", 1),
 }
 CASES = ("implant_dice", "border_dice", "hd95", "implant_ml", "roughness")
 

@@ -10,7 +10,7 @@ from zoo.networks.generative import GenerativeConfig
 from zoo.sparse import select_backend, torch_device
 from zoo.tasks.completion import _prediction, _surface
 from zoo.tasks.completion._surface import filled, hole
-from zoo.volumes import InputContract, Volume, dice, roughness
+from zoo.volumes import InputContract, Volume, dice, dilated, roughness
 from zoo.volumes.coverage import coverage
 
 FINE, COARSE = (0.5, 0.5, 0.8), (1.6,) * 3
@@ -57,15 +57,30 @@ def test_specks_beside_the_hole_are_left_out():
     assert zone.any() and not zone[2, 2, 2]
 
 
+def test_a_thin_layer_on_the_bone_around_a_hole_is_not_part_of_it():
+    """On voxels of 0.4 mm, a network is wrong by one now and then."""
+    whole, holed = shell()
+    small = (0.4,) * 3
+    given, complete = (coverage(mask, FINE, small) for mask in (holed, whole))
+    predicted = np.maximum(complete, dilated(complete > 0.5).astype(np.float32))
+    box, inside = filled(predicted, given, small, FINE, SHAPE)
+    implant = np.zeros(SHAPE, bool)
+    implant[box] = inside & ~holed[box]
+    assert (np.argwhere(implant)[:, 2] * FINE[2]).min() > 35
+    assert dice(implant, whole & ~holed) > 0.85  # thicker by the layer
+
+
 def test_what_a_network_adds_to_bone_beside_the_hole_is_its_inaccuracy(monkeypatch):
     whole, holed = shell()
     predicted, given = covered(whole), covered(holed)
     thicker = np.where(given > 0, np.minimum(predicted + 0.15, 1), predicted)
-    _, exact = filled(predicted, given, COARSE, FINE, SHAPE)
+    _, exact = filled(predicted.copy(), given, COARSE, FINE, SHAPE)
     wrong = []
     for least in (_surface.LEAST, 0.0):
         monkeypatch.setattr(_surface, "LEAST", least)
-        wrong.append(np.count_nonzero(filled(thicker, given, COARSE, FINE, SHAPE)[1] ^ exact))
+        wrong.append(
+            np.count_nonzero(filled(thicker.copy(), given, COARSE, FINE, SHAPE)[1] ^ exact)
+        )
     assert wrong[0] < 0.7 * wrong[1]
 
 
