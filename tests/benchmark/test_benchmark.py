@@ -43,7 +43,8 @@ def test_a_measurement_that_fails_says_why(spec):
 @pytest.mark.slow
 def test_command_prints_ratios(tmp_path, capsys):
     path = tmp_path / "result.json"
-    words = ["bench", "--resolutions", "16", "--backends", "cpu,torch", "-o", str(path), "--json"]
+    words = ["bench", "--resolutions", "16", "--backends", "cpu,torch", "--json"]
+    words += ["--channels", "2,2,4,4,4,4,16", "-o", str(path)]
     assert main(words) == 0
     result = json.loads(capsys.readouterr().out)
     assert result == json.loads(path.read_text())
