@@ -290,8 +290,8 @@ def test_a_finer_network_starts_from_one_with_a_focus(backend):
     assert "focus" not in elsewhere.start_from(smaller, coverage=covered(backend))
 
 
-def covered(backend, seed=0):
-    grid = np.random.default_rng(seed).random((8, 8, 8)).astype(np.float32)
+def covered(backend):
+    grid = np.random.default_rng(0).random((8, 8, 8)).astype(np.float32)
     return SparseTensor.from_grids([grid], backend=backend)
 
 

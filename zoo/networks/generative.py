@@ -281,10 +281,7 @@ class GenerativeNetwork(nn.Module):
         """
         for level in range(added):
             for unit in self.decoder[level]:  # type: ignore[attr-defined]
-                kernel = unit.convolution.kernel
-                kernel[:, :, 0] = 0
-                whole = isinstance(unit.convolution, GenerativeTransposedConvolution)
-                kernel[slice(None) if whole else len(kernel) // 2, 0, 0] = 1
+                _pass_first(unit.convolution.kernel)
         up = self.decoder[added - 1][0].convolution.kernel  # type: ignore[index]
         up[:, : smaller.config.channels[0], 0] = smaller.output.kernel[0, :, 0]
         heads = (head.classifier for head in self.heads[:added] if isinstance(head, OccupancyHead))
@@ -301,14 +298,24 @@ def _average(unit: Unit, coverage: SparseTensor) -> SparseTensor:
     Returns:
         The unit's output for the coverage (N, C), of which the first feature is coverage again.
     """
-    kernel = unit.convolution.kernel
-    halves = kernel.shape[0] == 8  # stride 2: the mean of eight voxels, otherwise the same voxel
-    kernel[:, :, 0] = 0
-    kernel[slice(None) if halves else len(kernel) // 2, 0, 0] = 1 / 8 if halves else 1
+    _pass_first(unit.convolution.kernel, share=1 / 8)
     means: SparseTensor = unit.convolution(coverage)
     deviation, mean = torch.std_mean(means.features[:, 0], correction=0)
     unit.norm.weight[0], unit.norm.bias[0] = deviation, mean  # which normalising takes away
     return means
+
+
+def _pass_first(kernel: Tensor, share: float = 1) -> None:
+    """Let the first feature of a kernel (K, C_in, C_out) be the first one that it gets.
+
+    An odd kernel takes it from the same voxel; an even one, of stride 2, sums `share` of it over
+    the voxels that it joins, or gives that to all that it generates.
+    """
+    kernel[:, :, 0] = 0
+    if len(kernel) % 2:
+        kernel[len(kernel) // 2, 0, 0] = 1
+    else:
+        kernel[:, 0, 0] = share
 
 
 def _keep_features(unit: Unit) -> None:
