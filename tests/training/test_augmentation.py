@@ -48,6 +48,23 @@ def test_rotation_agrees_with_mapping_back_every_voxel(corner):
     assert np.count_nonzero(moved) == wanted
 
 
+def test_stretch_scales_every_axis_by_itself_within_its_limits():
+    rng = np.random.default_rng(0)
+    config = AugmentationConfig(stretch=0.1)
+    factors = np.array([np.diag(draw_matrix(config, rng)) for _ in range(200)])
+    assert factors.min() >= 0.9
+    assert factors.max() <= 1.1
+    assert np.all(factors.std(axis=0) > 0.04)
+    assert np.all(np.abs(np.corrcoef(factors.T) - np.eye(3)) < 0.25)
+
+
+def test_without_stretch_nothing_is_drawn_for_it():
+    rng, same = np.random.default_rng(3), np.random.default_rng(3)
+    draw_matrix(AugmentationConfig(), rng)
+    same.random(1 + 1 + 3)  # flip, scale, rotations
+    assert rng.random() == same.random()
+
+
 def test_flip_swaps_left_and_right_exactly(corner):
     flipped, complete = augment(
         corner, corner, AugmentationConfig(flip=1), np.random.default_rng(0)

@@ -44,9 +44,11 @@ def augment(
 
 
 def draw_matrix(config: AugmentationConfig, rng: np.random.Generator) -> Doubles:
-    """Draw a (3, 3) matrix for coordinates: flip, then scale, then rotate about every axis."""
+    """Draw a (3, 3) matrix for coordinates: flip, scale, stretch, then rotate about every axis."""
     flip = -1.0 if rng.random() < config.flip else 1.0
     matrix = np.diag([flip, 1.0, 1.0]) * rng.uniform(*config.scale)
+    if config.stretch:
+        matrix = matrix * rng.uniform(1 - config.stretch, 1 + config.stretch, 3)
     for axis, degrees in enumerate(rng.uniform(-config.degrees, config.degrees, 3)):
         matrix = _rotation(axis, math.radians(degrees)) @ matrix
     return matrix

@@ -88,7 +88,8 @@ class AugmentationConfig(Section):
     Attributes:
         flip: probability of swapping left and right.
         degrees: largest rotation about each axis, in degrees.
-        scale: smallest and largest scale factor.
+        scale: smallest and largest scale factor, of all axes.
+        stretch: largest share by which each axis is scaled by itself, up or down.
         noise: probability that a voxel on either side of the surface is dropped or added; this only
             applies to the defective shape.
         deformation: standard deviation of smooth random displacements, in mm; only for coverage.
@@ -98,6 +99,7 @@ class AugmentationConfig(Section):
     flip: float = Field(default=0, ge=0, le=1)
     degrees: float = Field(default=0, ge=0, le=180)
     scale: tuple[PositiveFloat, PositiveFloat] = (1, 1)
+    stretch: float = Field(default=0, ge=0, le=0.5)
     noise: float = Field(default=0, ge=0, le=0.5)
     deformation: float = Field(default=0, ge=0, le=50)
     binary: float = Field(default=0, ge=0, le=1)
