@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from zoo.models import Card, Model
-from zoo.networks import SparseCompletion
+from zoo.networks import GeneratedCoverage, SparseCompletion
 from zoo.networks.generative import GenerativeConfig
 from zoo.sparse import select_backend, torch_device
 from zoo.tasks.completion import _prediction, _surface
@@ -30,9 +30,14 @@ def covered(mask):
     return coverage(mask, FINE, COARSE)
 
 
+def everywhere(values):
+    """As a network would predict it that generates voxels in the whole grid."""
+    return GeneratedCoverage((0, 0, 0), values)
+
+
 def test_an_implant_fills_the_hole_to_the_rim_and_nothing_else():
     whole, holed = shell()
-    box, inside = filled(covered(whole), covered(holed), COARSE, FINE, SHAPE)
+    box, inside = filled(everywhere(covered(whole)), covered(holed), COARSE, FINE, SHAPE)
     implant = np.zeros(SHAPE, bool)
     implant[box] = inside & ~holed[box]
     truth = whole & ~holed
@@ -46,7 +51,7 @@ def test_an_implant_fills_the_hole_to_the_rim_and_nothing_else():
 def test_too_little_is_no_hole(opening):
     whole, holed = shell(opening)
     assert (opening == 0) == np.array_equal(whole, holed)
-    assert filled(covered(whole), covered(holed), COARSE, FINE, SHAPE) is None
+    assert filled(everywhere(covered(whole)), covered(holed), COARSE, FINE, SHAPE) is None
 
 
 def test_specks_beside_the_hole_are_left_out():
@@ -57,13 +62,28 @@ def test_specks_beside_the_hole_are_left_out():
     assert zone.any() and not zone[2, 2, 2]
 
 
+def test_what_a_network_predicts_in_a_part_of_the_grid_is_as_if_it_were_in_the_whole():
+    whole, holed = shell()
+    given, predicted = covered(holed), covered(whole)
+    i, j, k = 5, 6, 21
+    predicted[:i] = predicted[:, :j] = predicted[:, :, :k] = 0
+    part = GeneratedCoverage((i, j, k), predicted[i:, j:, k:])
+    for spacing in (COARSE, (0.8,) * 3):  # the second as if of a finer grid: in blocks of two
+        (box, wanted), (other, found) = (
+            filled(each, given, spacing, FINE, SHAPE) for each in (everywhere(predicted), part)
+        )
+        assert box == other
+        assert (found == wanted).all()
+    assert (given == covered(holed)).all()
+
+
 def test_a_thin_layer_on_the_bone_around_a_hole_is_not_part_of_it():
     """On voxels of 0.4 mm, a network is wrong by one now and then."""
     whole, holed = shell()
     small = (0.4,) * 3
     given, complete = (coverage(mask, FINE, small) for mask in (holed, whole))
     predicted = np.maximum(complete, dilated(complete > 0.5).astype(np.float32))
-    box, inside = filled(predicted, given, small, FINE, SHAPE)
+    box, inside = filled(everywhere(predicted), given, small, FINE, SHAPE)
     implant = np.zeros(SHAPE, bool)
     implant[box] = inside & ~holed[box]
     assert (np.argwhere(implant)[:, 2] * FINE[2]).min() > 35
@@ -74,12 +94,12 @@ def test_what_a_network_adds_to_bone_beside_the_hole_is_its_inaccuracy(monkeypat
     whole, holed = shell()
     predicted, given = covered(whole), covered(holed)
     thicker = np.where(given > 0, np.minimum(predicted + 0.15, 1), predicted)
-    _, exact = filled(predicted.copy(), given, COARSE, FINE, SHAPE)
+    _, exact = filled(everywhere(predicted), given, COARSE, FINE, SHAPE)
     wrong = []
     for least in (_surface.LEAST, 0.0):
         monkeypatch.setattr(_surface, "LEAST", least)
         wrong.append(
-            np.count_nonzero(filled(thicker.copy(), given, COARSE, FINE, SHAPE)[1] ^ exact)
+            np.count_nonzero(filled(everywhere(thicker), given, COARSE, FINE, SHAPE)[1] ^ exact)
         )
     assert wrong[0] < 0.7 * wrong[1]
 
@@ -107,7 +127,7 @@ def test_a_prediction_lies_on_the_inputs_grid(model, monkeypatch, axes):
     affine = np.diag([*FINE, 1.0])
     volume = Volume(holed.astype(np.uint8), affine)
     flipped = {"RAS": volume, "LPS": flip(volume), "SRA": turn(volume)}[axes]
-    monkeypatch.setattr(_prediction, "cover", lambda model, given: covered(whole))
+    monkeypatch.setattr(_prediction, "cover", lambda model, given: everywhere(covered(whole)))
     prediction = model.predict(flipped)
     assert order and prediction.volume.orientation == axes
     assert (prediction.volume.affine == flipped.affine).all()

@@ -1,6 +1,11 @@
 """Networks: layers, heads, and the architectures made of them; no weights and no files."""
 
-from zoo.networks.application import coarsest_voxel, generated_coverage, generated_occupancy
+from zoo.networks.application import (
+    GeneratedCoverage,
+    coarsest_voxel,
+    generated_coverage,
+    generated_occupancy,
+)
 from zoo.networks.completion import SparseCompletion
 from zoo.networks.generative import GenerativeConfig, GenerativeNetwork, LevelOutput
 from zoo.networks.heads import LabelsHead, OccupancyHead, head_of_kind
@@ -16,6 +21,7 @@ from zoo.networks.super_resolution import SparseSuperResolution
 
 __all__ = [
     "Convolution",
+    "GeneratedCoverage",
     "GenerativeConfig",
     "GenerativeNetwork",
     "GenerativeTransposedConvolution",

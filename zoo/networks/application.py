@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,25 @@ from zoo.volumes import bounds, centring_shift
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
+
+
+class GeneratedCoverage(NamedTuple):
+    """The coverage that a network predicts for a grid: 0 outside of a bounding box.
+
+    Attributes:
+        low: the first voxel of the box in the grid.
+        values: float32, of the shape of the box.
+    """
+
+    low: tuple[int, int, int]
+    values: Floats
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """The slices of the grid that the values are of."""
+        i, j, k = (slice(n, n + size) for n, size in zip(self.low, self.values.shape, strict=True))
+        return i, j, k
+
 
 COARSEST = 64  # voxels along an edge of the coarsest voxel of a network with the paper's 7 levels
 
@@ -50,7 +69,7 @@ def generated_occupancy(
 
 def generated_coverage(
     network: torch.nn.Module, covered: Floats, backend: Backend, device: torch.device
-) -> Floats:
+) -> GeneratedCoverage:
     """Run a generative network on a dense grid of coverage, centred on its coarsest voxels.
 
     Args:
@@ -58,16 +77,16 @@ def generated_coverage(
         covered: float32 (I, J, K) from 0 to 1, at least one voxel of it above 0.
         backend: computes the convolutions.
         device: where to compute.
-
-    Returns:
-        The coverage that the network predicts, float32 (I, J, K).
     """
     found, shift = _generated(network, covered, backend, device, None)
     points = found.coordinates[:, 1:].cpu().numpy() - shift
     inside = ((points >= 0) & (points < covered.shape)).all(axis=1)
-    predicted = np.zeros(covered.shape, np.float32)
-    predicted[tuple(points[inside].T)] = found.features[:, 0].float().cpu().numpy()[inside]
-    return predicted
+    points = points[inside]
+    low, stop = (points.min(0), points.max(0) + 1) if len(points) else np.zeros((2, 3), int)
+    values = np.zeros(stop - low, np.float32)
+    values[tuple((points - low).T)] = found.features[:, 0].float().cpu().numpy()[inside]
+    i, j, k = low.tolist()
+    return GeneratedCoverage((i, j, k), values)
 
 
 def _generated(

@@ -149,4 +149,7 @@ def _kernel(
     """
     rows = size**3
     deviation = (2 / ((terms or rows) * in_channels)) ** 0.5
-    return nn.Parameter(torch.randn(rows, in_channels, out_channels) * deviation)
+    kernel = torch.empty(rows, in_channels, out_channels)
+    if not kernel.is_meta:  # where drawing does nothing, but takes seconds of imports
+        kernel.normal_(0, deviation)
+    return nn.Parameter(kernel)

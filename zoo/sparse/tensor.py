@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zoo.sparse.backend import Backend
 
 COORDINATE_LIMIT = 1 << 15
+ROWS = 1 << 18  # whose coordinates are computed with at a time
 
 
 class Index(Protocol):
@@ -128,11 +129,14 @@ class SparseTensor:
         index = backend.index_from_grids(grids, low, torch.device(device))
         if grids[0].dtype.kind != "f":
             return cls(torch.ones(1, 1, device=device).expand(len(index), 1), index)
-        rows = index.coordinates.cpu().numpy() - np.array([0, *low])
-        values = np.empty(len(rows), np.float32)
-        for item, grid in enumerate(grids):
-            own = rows[:, 0] == item
-            values[own] = grid[tuple(rows[own, 1:].T)]
+        coordinates = index.coordinates.cpu().numpy()
+        values = np.empty(len(coordinates), np.float32)
+        for start in range(0, len(values), ROWS):  # a part at a time, which takes less memory
+            rows = coordinates[start : start + ROWS] - np.array([0, *low])
+            part = values[start : start + ROWS]
+            for item in range(rows[:, 0].min(), rows[:, 0].max() + 1):
+                own = rows[:, 0] == item
+                part[own] = grids[item][tuple(rows[own, 1:].T)]
         return cls(torch.from_numpy(values)[:, None].to(device), index)
 
     def to_grid(self, low: tuple[int, int, int], shape: tuple[int, int, int]) -> NDArray[np.bool_]:

@@ -7,6 +7,7 @@ a skull's surface is known to about a tenth of a millimetre.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,21 +60,30 @@ def coverage(mask: Bools, given: Triple, wanted: Triple) -> Floats:
     The first corner stays where it is; what lies outside of the mask's grid is empty.
     """
     counts = [coarse_count(n, *pair) for n, *pair in zip(mask.shape, given, wanted, strict=True)]
-    covered = np.zeros(counts, np.float32)
+    axes = memory_order(mask)
+    work = mask.transpose(axes)
+    out = np.zeros([counts[axis] for axis in axes], np.float32)
+    covered: Floats = out.transpose(np.argsort(axes))  # in the mask's memory order
     if not mask.any():
         return covered
-    axes = memory_order(mask)
-    work, out = mask.transpose(axes), covered.transpose(axes)
     box = [slice(low, high + 1) for low, high in zip(*bounds(work), strict=True)]
     first, second, third = (
         _overlaps(counts[axis], mask.shape[axis], given[axis], wanted[axis])[:, part]
         for axis, part in zip(axes, box, strict=True)
     )
+    part = work[tuple(box)]
+
+    @lru_cache(maxsize=2)  # the last one along an edge also belongs to the next
+    def resampled(n: int) -> Floats:
+        return second @ (part[n].astype(np.float32) @ third.T)  # type: ignore[no-any-return]
+
     # Slice by slice, as the whole grid in floating point would take four times its memory.
-    planes = [second @ (plane.astype(np.float32) @ third.T) for plane in work[tuple(box)]]
     for plane, weights in zip(out, first, strict=True):
-        parts = [weights[n] * planes[n] for n in np.flatnonzero(weights)]
-        plane[...] = np.rint(sum(parts) * STEPS) / STEPS
+        for n in np.flatnonzero(weights).tolist():
+            plane += weights[n] * resampled(n)
+        plane *= STEPS
+        np.rint(plane, out=plane)
+        plane /= STEPS
     return covered
 
 
@@ -103,10 +113,16 @@ def surface_voxels(field: Floats, spacing: Triple, fine: Triple, box: BoundingBo
         bool, of the shape of the box: where the coverage, interpolated linearly between the centres
         of voxels, is above one half.
     """
-    values = field
-    for axis, part in enumerate(box):
-        centres = (np.arange(part.start, part.stop) + 0.5) * fine[axis]
-        values = _interpolated(values, axis, centres / spacing[axis])
+    at = [
+        (np.arange(part.start, part.stop) + 0.5) * length / size - 0.5
+        for part, length, size in zip(box, fine, spacing, strict=True)
+    ]
+    # Of the field, only what is between these positions counts.
+    lows = [max(int(positions[0]), 0) for positions in at]
+    i, j, k = (slice(low, int(max(along[-1], 0)) + 2) for low, along in zip(lows, at, strict=True))
+    values = field[i, j, k]
+    for axis, (positions, low) in enumerate(zip(at, lows, strict=True)):
+        values = _interpolated(values, axis, positions - low)
     inside: Bools = values > HALF
     return inside
 
@@ -120,10 +136,10 @@ def voxels_of(zone: Bools, spacing: Triple, fine: Triple, box: BoundingBox) -> B
     return found
 
 
-def _interpolated(field: Floats, axis: int, positions: NDArray[np.float64]) -> Floats:
-    """Linear interpolation along one axis, at positions in voxels from the grid's first corner."""
+def _interpolated(field: Floats, axis: int, positions: NDArray[np.floating]) -> Floats:
+    """Linear interpolation along one axis, at positions in voxels from the first one's centre."""
     count = field.shape[axis]
-    at = np.clip(positions - 0.5, 0, count - 1)
+    at = np.clip(positions, 0, count - 1)
     low = np.minimum(at.astype(np.intp), max(count - 2, 0))
     shape = [1] * field.ndim
     shape[axis] = -1

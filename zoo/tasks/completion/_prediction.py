@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from zoo.models import Model, Prediction
-from zoo.networks import generated_coverage, generated_occupancy
+from zoo.networks import GeneratedCoverage, generated_coverage, generated_occupancy
 from zoo.tasks.completion._surface import filled
 from zoo.tasks.task import Bools, Stage
 from zoo.volumes import (
@@ -71,7 +71,7 @@ def _made(
     return Prediction(volume, added, given, report)
 
 
-def cover(model: Model, covered: NDArray[np.float32]) -> NDArray[np.float32]:
+def cover(model: Model, covered: NDArray[np.float32]) -> GeneratedCoverage:
     """Run the network on the coverage of a grid, float32 (I, J, K)."""
     with torch.inference_mode():
         return generated_coverage(model.network, covered, model.backend, model.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.networks import GeneratedCoverage
 from zoo.volumes import Bools, box_around, dilated, surface_voxels, voxels_of, without_specks
 
 Floats = NDArray[np.float32]
@@ -28,36 +29,52 @@ def hole(added: Floats, spacing: Triple) -> Bools:
 
 
 def filled(
-    predicted: Floats, given: Floats, spacing: Triple, fine: Triple, shape: tuple[int, ...]
+    predicted: GeneratedCoverage,
+    given: Floats,
+    spacing: Triple,
+    fine: Triple,
+    shape: tuple[int, ...],
 ) -> tuple[BoundingBox, Bools] | None:
     """Which voxels of a finer grid the implant takes, those of the input included.
 
     Args:
-        predicted: float32 (I, J, K), the coverage that the network predicts; overwritten, as a
-            fine grid takes much memory.
-        given: the coverage of the input.
+        predicted: the coverage that the network predicts.
+        given: float32 (I, J, K), the coverage of the input.
         spacing, fine: mm; both grids begin at the same corner.
         shape: of the fine grid.
 
     Returns:
         A bounding box in the fine grid, and bool of its shape; None if nothing is missing.
     """
-    added = np.subtract(predicted, given, out=predicted)
+    part = given[predicted.box]
+    added = predicted.values - part
     added[added <= LEAST] = 0
     edge = max(round(BLOCK / min(spacing)), 1)
     i, j, k = (edge * length for length in spacing)
-    zone = hole(_block_means(added, edge), (i, j, k))
+    zone = hole(_block_means(added, predicted.low, given.shape, edge), (i, j, k))
     if not zone.any():
         return None
     box = box_around(zone, (i, j, k), fine, shape)
-    field = np.add(added, given, out=added)
-    return box, surface_voxels(field, spacing, fine, box) & voxels_of(zone, (i, j, k), fine, box)
+    before = part.copy()
+    part += added  # rather than a copy of the whole grid
+    inside = surface_voxels(given, spacing, fine, box)
+    part[...] = before
+    return box, inside & voxels_of(zone, (i, j, k), fine, box)
 
 
-def _block_means(values: Floats, edge: int) -> Floats:
-    """The means of blocks of edge x edge x edge voxels; those beyond the grid count as 0."""
+def _block_means(
+    values: Floats, low: tuple[int, int, int], shape: tuple[int, ...], edge: int
+) -> Floats:
+    """The means of blocks of edge x edge x edge voxels of a grid of that shape.
+
+    The values are those of a box from voxel `low` on; outside of it and of the grid, they are 0.
+    """
+    values = np.pad(values, [(n % edge, 0) for n in low])
     for axis in range(values.ndim):
         starts = np.arange(0, values.shape[axis], edge)
-        values = np.add.reduceat(values, starts, axis)
-    means: Floats = values / np.float32(edge**values.ndim)
+        values = np.add.reduceat(values, starts, axis) if len(starts) else values
+    means = np.zeros([-(-n // edge) for n in shape], np.float32)
+    firsts = [n // edge for n in low]
+    i, j, k = (slice(first, first + n) for first, n in zip(firsts, values.shape, strict=True))
+    means[i, j, k] = values / np.float32(edge**values.ndim)
     return means

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from zoo.networks import generated_coverage, generated_occupancy
+from zoo.networks import GeneratedCoverage, generated_coverage, generated_occupancy
 from zoo.sparse import Backend
 from zoo.tasks._generative_training import GenerativeTraining, GenerativeTrainingConfig
 from zoo.tasks._skulls import Shapes
@@ -103,10 +103,11 @@ def covered_measures(
     predicted = generated_coverage(network, case.defective, backend, device)
     factor = max(round(case.spacing[0] / FINE), 1)
     fine = (case.spacing[0] / factor,) * 3
-    i, j, k = (n * factor for n in case.defective.shape)
-    implant, truth = np.zeros((2, i, j, k), bool)
-    for found, target in ((predicted, implant), (case.complete, truth)):
-        part = filled(found, case.defective, case.spacing, fine, (i, j, k))
+    shape = tuple(n * factor for n in case.defective.shape)
+    implant, truth = np.zeros((2, *shape), bool)
+    complete = GeneratedCoverage((0, 0, 0), case.complete)
+    for found, target in ((predicted, implant), (complete, truth)):
+        part = filled(found, case.defective, case.spacing, fine, shape)
         if part is not None:
             box, inside = part
             target[box] = inside & ~surface_voxels(case.defective, case.spacing, fine, box)

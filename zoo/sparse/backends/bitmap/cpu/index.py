@@ -49,6 +49,14 @@ class Bitmap(NamedTuple):
         shape = bounds.words(batch_size, "cpu")
         return cls(np.zeros(shape, np.uint64), np.empty(prod(shape) + 1, np.int32), *bounds.first)
 
+    def within(self, bounds: Bounds) -> Bitmap:
+        """The part within bounds that this one's box holds; its ranks are yet to be filled."""
+        size = bounds.words(len(self.words), "cpu")[1:]
+        starts = [first - own for first, own in zip(bounds.first, self[2:], strict=True)]
+        i, j, w = (slice(start, start + n) for start, n in zip(starts, size, strict=True))
+        part = np.ascontiguousarray(self.words[:, i, j, w])
+        return Bitmap(part, np.empty(part.size + 1, np.int32), *bounds.first)
+
     @property
     def lines(self) -> int:
         return int(prod(self.words.shape[:3]))
@@ -109,8 +117,22 @@ def unite(a: BitmapIndex, b: BitmapIndex) -> BitmapIndex:
 
 
 def select(index: BitmapIndex, keep: Tensor) -> BitmapIndex:
-    """The voxels of the rows that keep (N,) bool names."""
-    return index.derive(index.stride, index.bounds, words.select, keep.numpy())
+    """The voxels of the rows that keep (N,) bool names, in a box that fits them.
+
+    A network generates finer voxels from them: if their box were that of what they were selected
+    from, it would be larger at every level.
+    """
+    bitmap = Bitmap.empty(index.batch_size, index.bounds)
+    run(words.select, spans(bitmap.lines, bitmap.words.size), index.bitmap, keep.numpy(), bitmap)
+    bounds = _extent(bitmap)
+    return seal(index.backend, index.stride, bounds, bitmap.within(bounds))
+
+
+def _extent(bitmap: Bitmap) -> Bounds:
+    """The bounds of the voxels of a bitmap, which has some."""
+    ends = np.array([[np.iinfo(np.int64).max, np.iinfo(np.int64).min]] * 3)
+    words.extent(bitmap, ends)
+    return Bounds(tuple(ends[:, 0].tolist()), tuple((ends[:, 1] + 1).tolist()))
 
 
 def from_coordinates(

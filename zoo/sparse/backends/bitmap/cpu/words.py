@@ -70,6 +70,29 @@ def count(words, rank):
 
 
 @jit
+def extent(bitmap, ends):
+    """Set ends (3, 2) to the absolute voxels i, j, k of the first and the last that are there."""
+    _, _, _, size = bitmap.words.shape
+    along = np.zeros(size, np.uint64)
+    for line in range(bitmap.words.size // size):
+        b, i, j = line_of(bitmap, line)
+        found = U(0)
+        for w in range(size):
+            word = word_at(bitmap, b, i, j, w + bitmap.w)
+            along[w] |= word
+            found |= word
+        if found:
+            ends[0, 0], ends[0, 1] = min(ends[0, 0], i), max(ends[0, 1], i)
+            ends[1, 0], ends[1, 1] = min(ends[1, 0], j), max(ends[1, 1], j)
+    for w in range(size):
+        word = along[w]
+        while word:
+            k = 64 * (w + bitmap.w) + lowest(word)
+            ends[2, 0], ends[2, 1] = min(ends[2, 0], k), max(ends[2, 1], k)
+            word &= word - U(1)
+
+
+@jit
 def mark(bitmap, coordinates, stride):
     """Set the bits of coordinates (N, 4), multiples of the stride."""
     for n in range(len(coordinates)):

@@ -124,12 +124,21 @@ def unite(a: BitmapIndex, b: BitmapIndex) -> BitmapIndex:
 
 
 def select(index: BitmapIndex, keep: Tensor) -> BitmapIndex:
-    """The voxels of the rows that keep (N,) bool names."""
+    """The voxels of the rows that keep (N,) bool names, in a box that fits them.
+
+    A network generates finer voxels from them: if their box were that of what they were selected
+    from, it would be larger at every level.
+    """
     words, size = torch.empty_like(index.words), index.words.numel()
     flags = keep.contiguous().view(torch.uint8)
     grid = (blocks(size, TILES),)
     kernels.select[grid](index.words, index.rank, size, flags, words, BLOCK=TILES)
-    return seal(index.backend, index.stride, index.bounds, words)
+    points = index.coordinates[keep, 1:] // index.stride
+    bounds = Bounds(tuple(points.amin(0).tolist()), tuple((points.amax(0) + 1).tolist()))
+    shape = bounds.words(index.batch_size, "gpu")[1:]
+    starts = [new - old for new, old in zip(bounds.first, index.bounds.first, strict=True)]
+    i, j, w = (slice(start, start + n) for start, n in zip(starts, shape, strict=True))
+    return seal(index.backend, index.stride, bounds, words[:, i, j, w].contiguous())
 
 
 def from_coordinates(
