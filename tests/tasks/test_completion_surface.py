@@ -11,7 +11,7 @@ from zoo.sparse import select_backend, torch_device
 from zoo.tasks.completion import _prediction, _surface
 from zoo.tasks.completion._surface import filled, hole
 from zoo.volumes import InputContract, Volume, dice, dilated, roughness
-from zoo.volumes.coverage import coverage
+from zoo.volumes.coverage import coverage, from_bytes
 
 FINE, COARSE = (0.5, 0.5, 0.8), (1.6,) * 3
 SHAPE = (110, 110, 70)
@@ -30,9 +30,9 @@ def covered(mask):
     return coverage(mask, FINE, COARSE)
 
 
-def everywhere(values):
+def everywhere(steps):
     """As a network would predict it that generates voxels in the whole grid."""
-    return GeneratedCoverage((0, 0, 0), values)
+    return GeneratedCoverage((0, 0, 0), from_bytes(steps))
 
 
 def test_an_implant_fills_the_hole_to_the_rim_and_nothing_else():
@@ -56,7 +56,7 @@ def test_too_little_is_no_hole(opening):
 
 def test_specks_beside_the_hole_are_left_out():
     whole, holed = shell()
-    added = covered(whole) - covered(holed)
+    added = from_bytes(covered(whole)) - from_bytes(covered(holed))
     added[2, 2, 2] = 1
     zone = hole(added, COARSE)
     assert zone.any() and not zone[2, 2, 2]
@@ -67,7 +67,7 @@ def test_what_a_network_predicts_in_a_part_of_the_grid_is_as_if_it_were_in_the_w
     given, predicted = covered(holed), covered(whole)
     i, j, k = 5, 6, 21
     predicted[:i] = predicted[:, :j] = predicted[:, :, :k] = 0
-    part = GeneratedCoverage((i, j, k), predicted[i:, j:, k:])
+    part = GeneratedCoverage((i, j, k), from_bytes(predicted[i:, j:, k:]))
     for spacing in (COARSE, (0.8,) * 3):  # the second as if of a finer grid: in blocks of two
         (box, wanted), (other, found) = (
             filled(each, given, spacing, FINE, SHAPE) for each in (everywhere(predicted), part)
@@ -82,7 +82,7 @@ def test_a_thin_layer_on_the_bone_around_a_hole_is_not_part_of_it():
     whole, holed = shell()
     small = (0.4,) * 3
     given, complete = (coverage(mask, FINE, small) for mask in (holed, whole))
-    predicted = np.maximum(complete, dilated(complete > 0.5).astype(np.float32))
+    predicted = np.where(dilated(complete > 127), np.uint8(255), complete)
     box, inside = filled(everywhere(predicted), given, small, FINE, SHAPE)
     implant = np.zeros(SHAPE, bool)
     implant[box] = inside & ~holed[box]
@@ -93,7 +93,7 @@ def test_a_thin_layer_on_the_bone_around_a_hole_is_not_part_of_it():
 def test_what_a_network_adds_to_bone_beside_the_hole_is_its_inaccuracy(monkeypatch):
     whole, holed = shell()
     predicted, given = covered(whole), covered(holed)
-    thicker = np.where(given > 0, np.minimum(predicted + 0.15, 1), predicted)
+    thicker = np.where((given > 0) & (predicted < 217), predicted + np.uint8(38), predicted)
     _, exact = filled(everywhere(predicted), given, COARSE, FINE, SHAPE)
     wrong = []
     for least in (_surface.LEAST, 0.0):

@@ -5,8 +5,10 @@ import pytest
 
 from zoo.volumes.contract import InputContract
 from zoo.volumes.coverage import (
+    around,
     box_around,
     coverage,
+    from_bytes,
     resample_coverage,
     surface_voxels,
     voxels_of,
@@ -32,8 +34,9 @@ def overlap(i, given, j, wanted):
 def test_coverage_is_the_overlap_of_voxels():
     rng = np.random.default_rng(0)
     mask, given, wanted = rng.random((5, 4, 3)) < 0.4, (0.7, 1.1, 2.0), (1.6, 1.6, 1.6)
-    found = coverage(mask, given, wanted)
-    assert found.shape == (3, 3, 4) and found.dtype == np.float32
+    steps = coverage(mask, given, wanted)
+    assert steps.shape == (3, 3, 4) and steps.dtype == np.uint8
+    found = from_bytes(steps)
     expected = np.zeros(found.shape)
     for i, j, k in np.argwhere(mask):
         for cell in np.ndindex(found.shape):
@@ -45,7 +48,7 @@ def test_coverage_is_the_overlap_of_voxels():
 @pytest.mark.parametrize("order", "CF")
 def test_volume_is_preserved_whatever_the_memory_order(order):
     mask = np.asarray(ball(GIVEN), order=order)
-    found = coverage(mask, GIVEN, WANTED)
+    found = from_bytes(coverage(mask, GIVEN, WANTED))
     volume = found.sum(dtype=float) * np.prod(WANTED)
     assert volume == pytest.approx(mask.sum() * np.prod(GIVEN), rel=2e-3)
     assert found.min() == 0 and found.max() == 1
@@ -59,8 +62,8 @@ def test_a_grid_with_the_contracts_spacing_is_taken_as_it_is():
     contract = InputContract.around(1.6, 0.999, 1.001, kind="coverage")
     mask = ball((1.6,) * 3, shape=(30, 30, 30))
     taken = resample_coverage(Volume(mask, np.diag([1.6, 1.6, 1.6, 1])), contract)
-    assert not taken.resampled and taken.array.dtype == np.float32
-    assert (taken.array == mask).all()
+    assert not taken.resampled and taken.array.dtype == np.uint8
+    assert (from_bytes(taken.array) == mask).all()
     other = resample_coverage(Volume(mask, np.diag([1.5, 1.6, 1.6, 1])), contract)
     assert other.resampled and other.spacing == (1.6, 1.6, 1.6)
 
@@ -70,11 +73,17 @@ def test_a_surface_comes_back_finer_than_its_voxels():
     contract = InputContract.around(1.6, 0.999, 1.001, kind="coverage")
     volume = Volume(mask, np.diag([*GIVEN, 1]))
     whole = tuple(slice(0, n) for n in mask.shape)
-    found = surface_voxels(coverage(mask, GIVEN, WANTED), WANTED, GIVEN, whole)
+    field = from_bytes(coverage(mask, GIVEN, WANTED))
+    found = surface_voxels(field, WANTED, GIVEN, whole)
     blocks = resample_mask(volume, contract)
     assert dice(found, mask) > 0.98 and dice(blocks.back(blocks.array), mask) < 0.9
     part = (slice(3, 40), slice(10, 75), slice(0, 31))
-    inside = surface_voxels(coverage(mask, GIVEN, WANTED), WANTED, GIVEN, part)
+    inside = surface_voxels(field, WANTED, GIVEN, part)
+    assert (inside == found[part]).all()
+    needed = around(part, WANTED, GIVEN, field.shape)
+    assert field[needed].size < field.size / 2
+    low = [along.start for along in needed]
+    inside = surface_voxels(field[needed], WANTED, GIVEN, part, low)
     assert (inside == found[part]).all()
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from zoo.sparse import Backend, SparseTensor
-from zoo.volumes import bounds, centring_shift
+from zoo.volumes import STEPS, bounds, centring_shift
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -31,6 +31,18 @@ class GeneratedCoverage(NamedTuple):
         """The slices of the grid that the values are of."""
         i, j, k = (slice(n, n + size) for n, size in zip(self.low, self.values.shape, strict=True))
         return i, j, k
+
+    def within(self, box: tuple[slice, slice, slice]) -> Floats:
+        """The values of another box of the grid."""
+        values = np.zeros([part.stop - part.start for part in box], np.float32)
+        own, other = [], []
+        for mine, wanted in zip(self.box, box, strict=True):
+            start, stop = max(mine.start, wanted.start), min(mine.stop, wanted.stop)
+            stop = max(start, stop)
+            own.append(slice(start - mine.start, stop - mine.start))
+            other.append(slice(start - wanted.start, stop - wanted.start))
+        values[tuple(other)] = self.values[tuple(own)]
+        return values
 
 
 COARSEST = 64  # voxels along an edge of the coarsest voxel of a network with the paper's 7 levels
@@ -68,17 +80,17 @@ def generated_occupancy(
 
 
 def generated_coverage(
-    network: torch.nn.Module, covered: Floats, backend: Backend, device: torch.device
+    network: torch.nn.Module, covered: NDArray[np.uint8], backend: Backend, device: torch.device
 ) -> GeneratedCoverage:
     """Run a generative network on a dense grid of coverage, centred on its coarsest voxels.
 
     Args:
         network: as for `generated_occupancy`; the features of its output are coverage.
-        covered: float32 (I, J, K) from 0 to 1, at least one voxel of it above 0.
+        covered: uint8 (I, J, K), in steps of 1/255, at least one voxel of it above 0.
         backend: computes the convolutions.
         device: where to compute.
     """
-    found, shift = _generated(network, covered, backend, device, None)
+    found, shift = _generated(network, covered, backend, device, None, STEPS)
     points = found.coordinates[:, 1:].cpu().numpy() - shift
     inside = ((points >= 0) & (points < covered.shape)).all(axis=1)
     points = points[inside]
@@ -95,11 +107,12 @@ def _generated(
     backend: Backend,
     device: torch.device,
     shift: NDArray[np.intp] | None,
+    unit: float | None = None,
 ) -> tuple[SparseTensor, tuple[int, int, int]]:
     """What a network generates from a grid, and the coordinate of the grid's first voxel."""
     if shift is None:
         shift = centring_shift(*bounds(grid), coarsest_voxel(network))
     i, j, k = shift.tolist()
-    x = SparseTensor.from_grids([grid], low=(i, j, k), backend=backend, device=device)
+    x = SparseTensor.from_grids([grid], low=(i, j, k), backend=backend, device=device, unit=unit)
     found: SparseTensor = network(x).occupancy
     return found, (i, j, k)

@@ -120,14 +120,16 @@ class SparseTensor:
         low: tuple[int, int, int] = (0, 0, 0),
         backend: Backend,
         device: torch.device | str = "cpu",
+        unit: float | None = None,
     ) -> SparseTensor:
         """Features (N, 1) on the N voxels that are not zero in (I, J, K) arrays, one per item.
 
-        They are the values of floating-point arrays, and 1 for others. `low` is the coordinate of
-        the arrays' first voxel. At least one voxel must be occupied.
+        They are the values of floating-point arrays, and 1 for others; with a unit, they are the
+        values in that unit. `low` is the coordinate of the arrays' first voxel. At least one voxel
+        must be occupied.
         """
         index = backend.index_from_grids(grids, low, torch.device(device))
-        if grids[0].dtype.kind != "f":
+        if grids[0].dtype.kind != "f" and unit is None:
             return cls(torch.ones(1, 1, device=device).expand(len(index), 1), index)
         coordinates = index.coordinates.cpu().numpy()
         values = np.empty(len(coordinates), np.float32)
@@ -137,6 +139,8 @@ class SparseTensor:
             for item in range(rows[:, 0].min(), rows[:, 0].max() + 1):
                 own = rows[:, 0] == item
                 part[own] = grids[item][tuple(rows[own, 1:].T)]
+        if unit is not None:
+            values /= np.float32(unit)
         return cls(torch.from_numpy(values)[:, None].to(device), index)
 
     def to_grid(self, low: tuple[int, int, int], shape: tuple[int, int, int]) -> NDArray[np.bool_]:

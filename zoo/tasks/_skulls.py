@@ -295,7 +295,7 @@ def _cropped(*shapes: Shape) -> list[Shape]:
 def _grids(shapes: list[Shape], spacing: tuple[float, float, float]) -> Grids:
     """Shapes as the cache keeps them: bool, or coverage in bytes."""
     grids = np.stack(shapes)
-    return Grids(grids if grids.dtype == np.bool_ else to_bytes(grids), spacing)
+    return Grids(to_bytes(grids) if grids.dtype.kind == "f" else grids, spacing)
 
 
 def _values(kept: Grids) -> Shape:

@@ -7,6 +7,8 @@ prediction back, connected components, and measures of agreement.
 from zoo.volumes.components import largest_component, without_specks
 from zoo.volumes.contract import InputContract, Windows
 from zoo.volumes.coverage import (
+    STEPS,
+    around,
     box_around,
     coverage,
     from_bytes,
@@ -57,11 +59,13 @@ from zoo.volumes.voxels import bounds, centring_shift, corner_shift, dilated, po
 __all__ = [
     "DICOM",
     "DICOM_PLUGIN",
+    "STEPS",
     "Bools",
     "InputContract",
     "Resampled",
     "Volume",
     "Windows",
+    "around",
     "atomic_path",
     "binarise",
     "border_dice",

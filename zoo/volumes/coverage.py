@@ -1,13 +1,14 @@
 """Coverage: the share of every voxel's volume that is occupied, from 0 to 1 (its partial volume).
 
 On a coarse grid it says where in a voxel a surface runs, which occupied or not cannot: at 1.6 mm
-a skull's surface is known to about a tenth of a millimetre.
+a skull's surface is known to about a tenth of a millimetre. A grid of it is kept in bytes, in steps
+of 1/255.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,12 @@ from zoo.volumes.voxels import bounds
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
+Steps = NDArray[np.uint8]
 Triple = tuple[float, float, float]
 BoundingBox = tuple[slice, slice, slice]
 
 HALF = 0.5  # a surface runs where the coverage, interpolated between voxel centres, is this
+BLOCK = 32  # rows of a matrix that are multiplied at a time
 STEPS = 255  # coverage is rounded to this share of one, so that it can be kept in a byte
 
 
@@ -31,15 +34,16 @@ def resample_coverage(volume: Volume, contract: InputContract) -> Resampled:
 
         >>> fine = Volume(np.eye(4, dtype=bool)[:, :, None], np.diag([1.0, 1.0, 2.0, 1.0]))
         >>> coarse = resample_coverage(fine, InputContract.around(2.0, kind="coverage"))
-        >>> coarse.array[:, :, 0].round(1).tolist()
-        [[0.5, 0.0], [0.0, 0.5]]
+        >>> coarse.array[:, :, 0].tolist()
+        [[128, 0], [0, 128]]
 
     Args:
         volume: a mask, bool or 0 and 1.
         contract: says which spacing is wanted.
 
     Returns:
-        float32 (I, J, K) from 0 to 1; 0 and 1 alone where the spacing is acceptable as it is.
+        uint8 (I, J, K), in steps of 1/255; 0 and 255 alone where the spacing is acceptable as it
+        is.
 
     Raises:
         VolumeError: the grid would be larger than any patient.
@@ -47,47 +51,46 @@ def resample_coverage(volume: Volume, contract: InputContract) -> Resampled:
     canonical = volume.canonical()
     mask = np.asarray(canonical.array, dtype=bool)
     if contract.accepts(canonical.spacing):
-        return Resampled(volume, mask.astype(np.float32), canonical.spacing, resampled=False)
+        full = mask.view(np.uint8) * np.uint8(STEPS)
+        return Resampled(volume, full, canonical.spacing, resampled=False)
     check_extent(canonical, contract)
     return Resampled(
         volume, coverage(mask, canonical.spacing, contract.spacing), contract.spacing, True
     )
 
 
-def coverage(mask: Bools, given: Triple, wanted: Triple) -> Floats:
-    """The coverage of voxels of `wanted` mm by a mask (I, J, K) of voxels of `given` mm.
+def coverage(mask: Bools, given: Triple, wanted: Triple) -> Steps:
+    """The coverage of voxels of `wanted` mm by a mask (I, J, K) of voxels of `given` mm, in bytes.
 
     The first corner stays where it is; what lies outside of the mask's grid is empty.
     """
     counts = [coarse_count(n, *pair) for n, *pair in zip(mask.shape, given, wanted, strict=True)]
     axes = memory_order(mask)
     work = mask.transpose(axes)
-    out = np.zeros([counts[axis] for axis in axes], np.float32)
-    covered: Floats = out.transpose(np.argsort(axes))  # in the mask's memory order
+    out = np.zeros([counts[axis] for axis in axes], np.uint8)
+    covered: Steps = out.transpose(np.argsort(axes))  # in the mask's memory order
     if not mask.any():
         return covered
     box = [slice(low, high + 1) for low, high in zip(*bounds(work), strict=True)]
     first, second, third = (
-        _overlaps(counts[axis], mask.shape[axis], given[axis], wanted[axis])[:, part]
+        _blocks(_overlaps(counts[axis], mask.shape[axis], given[axis], wanted[axis])[:, part])
         for axis, part in zip(axes, box, strict=True)
     )
     part = work[tuple(box)]
-
-    @lru_cache(maxsize=2)  # the last one along an edge also belongs to the next
-    def resampled(n: int) -> Floats:
-        return second @ (part[n].astype(np.float32) @ third.T)  # type: ignore[no-any-return]
-
-    # Slice by slice, as the whole grid in floating point would take four times its memory.
-    for plane, weights in zip(out, first, strict=True):
-        for n in np.flatnonzero(weights).tolist():
-            plane += weights[n] * resampled(n)
-        plane *= STEPS
-        np.rint(plane, out=plane)
-        plane /= STEPS
+    for rows, columns, weights in first:  # the whole grid in floating point would take more memory
+        planes = part[columns].astype(np.float32)
+        lines = np.zeros((*planes.shape[:2], out.shape[2]), np.float32)
+        for block in third:
+            lines[:, :, block.rows] = planes[:, :, block.columns] @ block.weights.T
+        planes = np.zeros((len(planes), *out.shape[1:]), np.float32)
+        for block in second:
+            planes[:, block.rows] = block.weights @ lines[:, block.columns]
+        slab = (weights * STEPS) @ planes.reshape(len(planes), -1)
+        out[rows] = np.rint(slab, out=slab).reshape(len(slab), *out.shape[1:])
     return covered
 
 
-def to_bytes(covered: Floats) -> NDArray[np.uint8]:
+def to_bytes(covered: Floats) -> Steps:
     """Coverage from 0 to 1 in steps, a byte each."""
     steps = np.empty(covered.shape, np.uint8)
     for plane, values in zip(steps, covered, strict=True):  # slices fit into the processor's cache
@@ -95,36 +98,62 @@ def to_bytes(covered: Floats) -> NDArray[np.uint8]:
     return steps
 
 
-def from_bytes(steps: NDArray[np.uint8]) -> Floats:
+def from_bytes(steps: Steps) -> Floats:
     """Coverage from 0 to 1, float32, of what `to_bytes` made."""
     covered: Floats = np.divide(steps, np.float32(STEPS), dtype=np.float32)
     return covered
 
 
-def surface_voxels(field: Floats, spacing: Triple, fine: Triple, box: BoundingBox) -> Bools:
+def surface_voxels(
+    field: Floats,
+    spacing: Triple,
+    fine: Triple,
+    box: BoundingBox,
+    low: Sequence[int] = (0, 0, 0),
+) -> Bools:
     """Which voxels of a finer grid, in a bounding box of it, lie within a coarse grid's surface.
 
     Args:
-        field: float32 (I, J, K), coverage of voxels of `spacing` mm.
+        field: float32 (I, J, K), coverage of voxels of `spacing` mm: those of `around`, or more.
         spacing, fine: mm; both grids begin at the same corner.
         box: slices of the fine grid.
+        low: the voxel of the coarse grid that the field begins with.
 
     Returns:
         bool, of the shape of the box: where the coverage, interpolated linearly between the centres
         of voxels, is above one half.
     """
-    at = [
+    values = field
+    for axis, (positions, first) in enumerate(
+        zip(_positions(box, spacing, fine), low, strict=True)
+    ):
+        values = _interpolated(values, axis, positions - first)
+    inside: Bools = values > HALF
+    return inside
+
+
+def around(box: BoundingBox, spacing: Triple, fine: Triple, shape: Sequence[int]) -> BoundingBox:
+    """Slices of a coarse grid of that shape: the voxels between whose centres a box's voxels lie.
+
+    Args:
+        box: slices of the fine grid.
+        spacing, fine: mm; both grids begin at the same corner.
+        shape: of the coarse grid.
+    """
+    i, j, k = (
+        slice(max(int(positions[0]), 0), min(int(max(positions[-1], 0)) + 2, count))
+        for positions, count in zip(_positions(box, spacing, fine), shape, strict=True)
+    )
+    return i, j, k
+
+
+def _positions(box: BoundingBox, spacing: Triple, fine: Triple) -> list[NDArray[np.floating]]:
+    """Where the centres of a box's voxels are along each axis, in coarse voxels from the centre of
+    the first one."""
+    return [
         (np.arange(part.start, part.stop) + 0.5) * length / size - 0.5
         for part, length, size in zip(box, fine, spacing, strict=True)
     ]
-    # Of the field, only what is between these positions counts.
-    lows = [max(int(positions[0]), 0) for positions in at]
-    i, j, k = (slice(low, int(max(along[-1], 0)) + 2) for low, along in zip(lows, at, strict=True))
-    values = field[i, j, k]
-    for axis, (positions, low) in enumerate(zip(at, lows, strict=True)):
-        values = _interpolated(values, axis, positions - low)
-    inside: Bools = values > HALF
-    return inside
 
 
 def voxels_of(zone: Bools, spacing: Triple, fine: Triple, box: BoundingBox) -> Bools:
@@ -146,6 +175,27 @@ def _interpolated(field: Floats, axis: int, positions: NDArray[np.floating]) -> 
     share = (at - low).astype(np.float32).reshape(shape)
     high = np.minimum(low + 1, count - 1)
     found: Floats = field.take(low, axis) * (1 - share) + field.take(high, axis) * share
+    return found
+
+
+class _Block(NamedTuple):
+    """A block of a banded matrix: some of its rows, where they are not zero."""
+
+    rows: slice
+    columns: slice
+    weights: Floats
+
+
+def _blocks(matrix: Floats) -> list[_Block]:
+    """The blocks of a matrix whose rows are zero but for a few columns, further on in every row."""
+    found = []
+    for start in range(0, len(matrix), BLOCK):
+        part = matrix[start : start + BLOCK]
+        used = np.flatnonzero(part.any(axis=0))
+        if len(used):
+            columns = slice(int(used[0]), int(used[-1]) + 1)
+            rows = slice(start, start + len(part))
+            found.append(_Block(rows, columns, np.ascontiguousarray(part[:, columns])))
     return found
 
 

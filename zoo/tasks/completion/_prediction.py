@@ -14,6 +14,7 @@ from zoo.networks import GeneratedCoverage, generated_coverage, generated_occupa
 from zoo.tasks.completion._surface import filled
 from zoo.tasks.task import Bools, Stage
 from zoo.volumes import (
+    STEPS,
     Resampled,
     Volume,
     binarise,
@@ -71,8 +72,8 @@ def _made(
     return Prediction(volume, added, given, report)
 
 
-def cover(model: Model, covered: NDArray[np.float32]) -> GeneratedCoverage:
-    """Run the network on the coverage of a grid, float32 (I, J, K)."""
+def cover(model: Model, covered: NDArray[np.uint8]) -> GeneratedCoverage:
+    """Run the network on the coverage of a grid, uint8 (I, J, K) in steps of 1/255."""
     with torch.inference_mode():
         return generated_coverage(model.network, covered, model.backend, model.device)
 
@@ -84,7 +85,7 @@ def trial(
     occupied = source.with_array(binarise(source, threshold))
     if model.card.input.kind == "coverage":
         covered = resample_coverage(occupied, model.card.input).array
-        return covered > 0, lambda grid: cover(model, grid.astype(np.float32))
+        return covered > 0, lambda grid: cover(model, grid * np.uint8(STEPS))
     return resample_mask(occupied, model.card.input).array, partial(run, model)
 
 

@@ -6,7 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.networks import GeneratedCoverage
-from zoo.volumes import Bools, box_around, dilated, surface_voxels, voxels_of, without_specks
+from zoo.volumes import (
+    Bools,
+    around,
+    box_around,
+    dilated,
+    from_bytes,
+    surface_voxels,
+    voxels_of,
+    without_specks,
+)
 
 Floats = NDArray[np.float32]
 Triple = tuple[float, float, float]
@@ -30,7 +39,7 @@ def hole(added: Floats, spacing: Triple) -> Bools:
 
 def filled(
     predicted: GeneratedCoverage,
-    given: Floats,
+    given: NDArray[np.uint8],
     spacing: Triple,
     fine: Triple,
     shape: tuple[int, ...],
@@ -39,15 +48,14 @@ def filled(
 
     Args:
         predicted: the coverage that the network predicts.
-        given: float32 (I, J, K), the coverage of the input.
+        given: uint8 (I, J, K), the coverage of the input in steps of 1/255.
         spacing, fine: mm; both grids begin at the same corner.
         shape: of the fine grid.
 
     Returns:
         A bounding box in the fine grid, and bool of its shape; None if nothing is missing.
     """
-    part = given[predicted.box]
-    added = predicted.values - part
+    added = predicted.values - from_bytes(given[predicted.box])
     added[added <= LEAST] = 0
     edge = max(round(BLOCK / min(spacing)), 1)
     i, j, k = (edge * length for length in spacing)
@@ -55,10 +63,9 @@ def filled(
     if not zone.any():
         return None
     box = box_around(zone, (i, j, k), fine, shape)
-    before = part.copy()
-    part += added  # rather than a copy of the whole grid
-    inside = surface_voxels(given, spacing, fine, box)
-    part[...] = before
+    part = around(box, spacing, fine, given.shape)
+    field = from_bytes(given[part]) + GeneratedCoverage(predicted.low, added).within(part)
+    inside = surface_voxels(field, spacing, fine, box, [along.start for along in part])
     return box, inside & voxels_of(zone, (i, j, k), fine, box)
 
 

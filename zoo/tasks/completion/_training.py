@@ -16,7 +16,7 @@ from zoo.tasks._generative_training import GenerativeTraining, GenerativeTrainin
 from zoo.tasks._skulls import Shapes
 from zoo.tasks.completion._surface import filled
 from zoo.training import Sample, Scores, TrainingConfig, augment, place_pair
-from zoo.volumes import dice, hd95, surface_voxels, without_specks
+from zoo.volumes import dice, hd95, surface_voxels, to_bytes, without_specks
 
 FINE = 0.8  # mm: coarser voxels are divided where coverage is scored
 # Coverage above which a voxel becomes 1: as in any-pooling (a deformation spreads the least amounts
@@ -100,14 +100,15 @@ def covered_measures(
     network: nn.Module, case: Shapes, backend: Backend, device: torch.device
 ) -> Scores:
     """The same for coverage, on a grid that is fine enough for the surfaces within its voxels."""
-    predicted = generated_coverage(network, case.defective, backend, device)
+    given = to_bytes(case.defective)
+    predicted = generated_coverage(network, given, backend, device)
     factor = max(round(case.spacing[0] / FINE), 1)
     fine = (case.spacing[0] / factor,) * 3
     shape = tuple(n * factor for n in case.defective.shape)
     implant, truth = np.zeros((2, *shape), bool)
     complete = GeneratedCoverage((0, 0, 0), case.complete)
     for found, target in ((predicted, implant), (complete, truth)):
-        part = filled(found, case.defective, case.spacing, fine, shape)
+        part = filled(found, given, case.spacing, fine, shape)
         if part is not None:
             box, inside = part
             target[box] = inside & ~surface_voxels(case.defective, case.spacing, fine, box)
