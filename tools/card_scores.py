@@ -1,7 +1,8 @@
 """Write the scores of evaluations into a card: python tools/card_scores.py NAME KIND=FOLDER...
 
 Each folder is what `zoo evaluate -o FOLDER` wrote. KIND is `official`, the defects of a data set,
-`cut`, others cut into the same skulls, `none`, these skulls complete, or `phantom`, generated ones.
+`cut`, others cut into the same skulls, `none`, these skulls complete, `coarse`, these skulls made
+coarse for super-resolution, or `phantom`, generated ones.
 The part of the card between the two lines `<!-- scores -->` becomes the tables of all of them, and
 `model-index` in its front matter holds the same means.
 """
@@ -21,6 +22,7 @@ DATA = {
     "official": ("SkullFix, the 20 validation cases, official defects", "SkullFix"),
     "cut": ("the same skulls, defects cut anywhere into the vault", "SkullFix, cut defects"),
     "none": ("the same skulls without any defect", "SkullFix, complete skulls"),
+    "coarse": ("SkullFix, the 20 validation skulls, downsampled by 2", "SkullFix"),
     "phantom": ("generated skulls, seeds 1,000,000 and on", "phantoms"),
 }
 ROWS = {
@@ -30,9 +32,18 @@ ROWS = {
     "pooled_hd95": ("HD95 as the challenge pools it, mm", 2),
     "roughness": ("roughness of the implant, mm", 3),
     "true_roughness": ("roughness of the true implant, mm", 3),
+    "dice": ("Dice", 3),
     "reconstruction_error": ("voxels wrong, %", 3),
+    "nearest_error": ("voxels wrong, nearest, %", 3),
+    "linear_error": ("voxels wrong, trilinear, %", 3),
+    "error_ratio": ("ratio to the better of these", 3),
 }
-CASES = ("implant_dice", "border_dice", "hd95", "implant_ml", "roughness")
+CASES = {  # kinds whose cases are listed, and the columns
+    "official": ("implant_dice", "border_dice", "hd95", "implant_ml", "roughness"),
+    "coarse": ("dice", "reconstruction_error", "error_ratio"),
+}
+COMPLETION = "skull shape completion", ("implant_dice", "border_dice", "hd95")
+SUPER_RESOLUTION = "skull super-resolution", ("dice", "reconstruction_error", "error_ratio")
 
 
 def tables(scored: dict[str, tuple[dict[str, Any], list[dict[str, str]]]]) -> str:
@@ -47,17 +58,21 @@ def tables(scored: dict[str, tuple[dict[str, Any], list[dict[str, str]]]]) -> st
             continue
         rows = ["| | mean | median | worst |", "|---|---|---|---|"]
         for name, (heading, digits) in ROWS.items():
+            if name not in summary:
+                continue
             found = summary[name]
             cells = (f"{found[column]:.{digits}f}" for column in ("mean", "median", "worst"))
             rows.append(f"| {heading} | {' | '.join(cells)} |")
         parts.append("\n".join([title, "", *rows]))
-    if "official" in scored:
-        head = " | ".join(["case", *(name.replace("_", " ") for name in CASES)])
-        rows = [f"| {head} |", "|---" * (len(CASES) + 1) + "|"]
-        for case in scored["official"][1]:
-            cells = " | ".join(f"{float(case[name]):.3f}" for name in CASES)
-            rows.append(f"| {case['case']} | {cells} |")
-        parts.append("\n".join(["Case by case, official defects:", "", *rows]))
+    for kind in CASES.keys() & scored.keys():
+        columns = CASES[kind]
+        head = " | ".join(["case", *(name.replace("_", " ") for name in columns)])
+        rows = [f"| {head} |", "|---" * (len(columns) + 1) + "|"]
+        for case in scored[kind][1]:
+            values = " | ".join(f"{float(case[name]):.3f}" for name in columns)
+            rows.append(f"| {case['case']} | {values} |")
+        title = "Case by case, official defects:" if kind == "official" else "Case by case:"
+        parts.append("\n".join([title, "", *rows]))
     return "\n\n".join(parts)
 
 
@@ -65,14 +80,14 @@ def model_index(name: str, scored: dict[str, tuple[dict[str, Any], Any]]) -> str
     """The same means, as the Hub reads them in front matter."""
     results = []
     for kind, (summary, _) in scored.items():
-        names = ("implant_ml",) if kind == "none" else ("implant_dice", "border_dice", "hd95")
+        task, names = SUPER_RESOLUTION if "error_ratio" in summary else COMPLETION
         metrics = [
             {"type": each, "value": round(summary[each]["mean"], 4), "name": f"mean {each}"}
-            for each in names
+            for each in (("implant_ml",) if kind == "none" else names)
         ]
         results.append(
             {
-                "task": {"type": "image-to-image", "name": "skull shape completion"},
+                "task": {"type": "image-to-image", "name": task},
                 "dataset": {"name": DATA[kind][1], "type": kind},
                 "metrics": metrics,
             }

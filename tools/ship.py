@@ -9,7 +9,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from zoo.models import INPUT, PREDICTION, README, WEIGHTS, BesideCard, sha256_of
+from zoo.cards import README, WEIGHTS, BesideCard, sha256_of
+from zoo.models import INPUT, PREDICTION
 
 CARDS = Path(__file__).parent.parent / "cards"
 

@@ -16,8 +16,9 @@ from zoo.version import plugin_api_version
 
 if TYPE_CHECKING:
     from zoo import registries
+    from zoo.cards import Card, info, list_models
     from zoo.errors import ZooError
-    from zoo.models import Card, Model, Prediction, create, info, list_models, load
+    from zoo.models import Model, Prediction, create, load
     from zoo.volumes import Volume
 
 __all__ = [
@@ -35,14 +36,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Card": "zoo.models",
+    "Card": "zoo.cards",
     "Model": "zoo.models",
     "Prediction": "zoo.models",
     "Volume": "zoo.volumes",
     "ZooError": "zoo.errors",
     "create": "zoo.models",
-    "info": "zoo.models",
-    "list_models": "zoo.models",
+    "info": "zoo.cards",
+    "list_models": "zoo.cards",
     "load": "zoo.models",
 }
 

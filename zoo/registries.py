@@ -330,7 +330,7 @@ readers = Registry(
 writers = Registry(
     "zoo_writers", "writer", {suffix: f"{module}:write" for suffix, module in _formats.items()}
 )
-cards = CardRegistry("zoo_cards", "model", shipped_cards(), "zoo.models.card:read_card")
+cards = CardRegistry("zoo_cards", "model", shipped_cards(), "zoo.cards.card:read_card")
 
 
 def everything() -> list[Registry]:

@@ -5,9 +5,8 @@ import yaml
 
 import zoo
 from zoo import registries
+from zoo.cards import parse_card, sha256_of
 from zoo.errors import ConfigError, NotRegistered
-from zoo.models.card import parse_card
-from zoo.models.hub import sha256_of
 from zoo.models.loading import build_network
 from zoo.models.weights import metadata_of
 from zoo.registries import shipped_cards

@@ -446,7 +446,7 @@ def test_a_folder_that_cannot_be_written_is_left_empty(saved, tmp_path, monkeypa
         raise OSError(28, "No space left on device")
 
     path = saved(public_state(FEW))
-    monkeypatch.setattr("zoo.models.card.Card.to_markdown", fail)
+    monkeypatch.setattr("zoo.cards.card.Card.to_markdown", fail)
     with pytest.raises(WriteError, match="No space left"):
         convert(path, tmp_path / "model", architecture=COMPLETION)
     assert not list((tmp_path / "model").iterdir())

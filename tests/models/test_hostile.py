@@ -10,10 +10,9 @@ import torch
 import yaml
 
 import zoo
+from zoo.cards import parse_card, sha256_of
 from zoo.cli import main
 from zoo.errors import ConfigError, NotRegistered, WeightsError, ZooError
-from zoo.models.card import parse_card
-from zoo.models.hub import sha256_of
 from zoo.models.report import peak_memory
 
 CHANNELS = [2, 2, 4, 4, 4, 4, 16]

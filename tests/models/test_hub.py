@@ -25,8 +25,8 @@ from huggingface_hub import constants
 
 import zoo
 from zoo import cli
+from zoo.cards import find_weights
 from zoo.errors import ConfigError, WeightsError
-from zoo.models.hub import find_weights
 from zoo.registries import shipped_cards
 
 FILES = ("README.md", "config.json", "model.safetensors")
@@ -208,7 +208,7 @@ def test_a_corrupt_cache_is_replaced_and_not_trusted(good, saved, name, damage):
 
 @pytest.mark.slow
 def test_eight_processes_at_once_all_get_the_right_bytes(good, saved, tmp_path):
-    code = f"from zoo.models.hub import *; p = location_of('{NAME}'); c = card_at(p);" + (
+    code = f"from zoo.cards.hub import *; p = location_of('{NAME}'); c = card_at(p);" + (
         "print(hashlib.sha256(find_weights(c, location=p)[0]).hexdigest())"
     )
     settings = good.environment(tmp_path / "home", "hf_read")

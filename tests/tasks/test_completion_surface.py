@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.models import Card, Model
+from zoo.cards import Card
+from zoo.models import Model
 from zoo.networks import GeneratedCoverage, SparseCompletion
 from zoo.networks.generative import GenerativeConfig
 from zoo.sparse import select_backend, torch_device

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 import zoo
+from zoo.cards import Card
 from zoo.cli import main
 from zoo.errors import ConfigError, VolumeError
 from zoo.evaluation import Settings, evaluate_cases
-from zoo.models.card import Card
 from zoo.models.loading import build_network
 from zoo.models.model import Model
 from zoo.models.prediction import Prediction

@@ -7,8 +7,8 @@ import torch
 from command_line import hollow_box, save_model
 
 import zoo
+from zoo.cards import Card
 from zoo.errors import ConfigError, VolumeError
-from zoo.models.card import Card
 from zoo.models.loading import build_network
 from zoo.models.model import Model
 from zoo.sparse import select_backend, torch_device

@@ -11,8 +11,8 @@ from zoo.cli._shared_options import AsJson, Name
 def info(name: Name, as_json: AsJson = False) -> None:
     """Show a model's card and where it comes from."""
     from zoo import registries
-    from zoo.models import info as card_of
-    from zoo.models import is_remote
+    from zoo.cards import info as card_of
+    from zoo.cards import is_remote
 
     card = card_of(name)
     origin = {"origin": name if is_remote(name) else registries.cards.origin(name)}

@@ -18,7 +18,7 @@ def list_models(
 ) -> None:
     """List the models that are installed."""
     from zoo import registries
-    from zoo.models import list_models as names_of
+    from zoo.cards import list_models as names_of
 
     if task is not None and task not in registries.tasks:
         known = ", ".join(registries.tasks.names())
@@ -37,7 +37,7 @@ def list_models(
 
 def _row(name: str) -> dict[str, Any]:
     from zoo import registries
-    from zoo.models import info
+    from zoo.cards import info
 
     row: dict[str, Any] = {"name": name, "card": name, "default": False}
     row |= dict.fromkeys(("task", "architecture", "tag", "license", "datasets"), "-")

@@ -26,7 +26,7 @@ def verify(
     a prediction differs from the reference. At most one voxel in a thousand may
     differ, as rounding differs between machines.
     """
-    from zoo.models import list_models
+    from zoo.cards import list_models
     from zoo.models import verify as run
 
     verdicts: list[Any] = []

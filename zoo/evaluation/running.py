@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from zoo import registries
+from zoo.cards import info
 from zoo.datasets import Case, find_cases, recognised
 from zoo.errors import ConfigError, ZooError, as_zoo_error
 from zoo.evaluation._figure import FIGURE, draw_scores
@@ -24,7 +25,7 @@ from zoo.evaluation._files import (
     write_summary,
 )
 from zoo.evaluation.scores import Measures, Score, Scoring, Settings
-from zoo.models import Model, info, load
+from zoo.models import Model, load
 from zoo.validation import validate
 
 Outcome = tuple[Case, Score | ZooError]

@@ -21,11 +21,10 @@ import torch
 from torch import Tensor
 
 from zoo import registries
+from zoo.cards import CONFIG, README, WEIGHTS, Card, name_from, sha256_of
 from zoo.errors import ConfigError, WeightsError, WriteError
 from zoo.models._checkpoints import bare_names, find_state_dict, read_checkpoint, some
-from zoo.models.card import Card, name_from
 from zoo.models.loading import create
-from zoo.models.locations import CONFIG, README, WEIGHTS, sha256_of
 from zoo.models.model import Model
 from zoo.networks import GenerativeNetwork
 from zoo.validation import validate

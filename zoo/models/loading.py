@@ -1,8 +1,7 @@
-"""Finds, loads and creates models by name."""
+"""Loads and creates models by name."""
 
 from __future__ import annotations
 
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,20 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from zoo import registries
-from zoo.errors import ConfigError, ZooError
-from zoo.models.card import Card
-from zoo.models.hub import card_at, find_weights, location_of
-from zoo.models.locations import CONFIG, LARGEST_TEXT, LARGEST_WEIGHTS, README, Origin
+from zoo.cards import (
+    CONFIG,
+    LARGEST_TEXT,
+    LARGEST_WEIGHTS,
+    README,
+    Card,
+    Origin,
+    card_at,
+    find_weights,
+    info,
+    is_remote,
+    location_of,
+)
+from zoo.errors import ConfigError
 from zoo.models.model import Model
 from zoo.models.reference_case import INPUT, LARGEST_CASE, PREDICTION
 from zoo.models.weights import check_header, fill, largest_file, metadata_of
@@ -139,63 +148,6 @@ def new_card(architecture: str, task: str, config: BaseModel) -> Card:
         config=config.model_dump(mode="json"),
         **registries.tasks.get(task).untrained_facts(config),
     )
-
-
-def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
-    """List the names of models.
-
-        >>> import zoo
-        >>> for name in zoo.list_models("skull-*.phantom", task="completion"):
-        ...     print(name)
-        skull-completion-128.phantom
-        skull-completion-256.phantom
-        skull-completion-512.phantom
-        skull-completion-64.phantom
-
-    Args:
-        pattern: shell-style pattern that names must match.
-        task: name of a task; only models for it are listed if given. Models whose card cannot be
-            read are then left out; `zoo doctor` reports what is wrong with them.
-
-    Returns:
-        The names, sorted: those of all cards, and NAME for the default of the cards NAME.TAG.
-    """
-    names = [name for name in registries.cards.names() if fnmatch(name, pattern)]
-    return [name for name in names if task is None or _task(name) == task]
-
-
-def _task(name: str) -> str | None:
-    try:
-        return info(name).task
-    except ZooError:
-        return None
-
-
-def info(name: str, *, local_files_only: bool = False) -> Card:
-    """Get the card of a model, without its weights.
-
-        >>> import zoo
-        >>> card = zoo.info("skull-completion-64")
-        >>> card.task, card.architecture
-        ('completion', 'sparse-completion')
-
-    Args:
-        name: as for `load`.
-        local_files_only: never use the network.
-
-    Raises:
-        NotRegistered, ConfigError: as for `load`.
-        WeightsError: the Hub or the repository cannot be reached.
-    """
-    if is_remote(name):
-        return card_at(location_of(name, local_files_only=local_files_only))
-    card: Card = registries.cards.get(name)
-    return card
-
-
-def is_remote(name: str) -> bool:
-    """Whether a name is that of a location, `hf-hub:` or `local-dir:`, and not a card's."""
-    return name.startswith(("hf-hub:", "local-dir:"))
 
 
 def build_network(card: Card) -> nn.Module:

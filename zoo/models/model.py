@@ -15,9 +15,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from zoo import registries
+from zoo.cards import Card, Origin, sha256_of
 from zoo.errors import ConfigError, ReadError
-from zoo.models.card import Card
-from zoo.models.locations import Origin, sha256_of
 from zoo.models.plan import Plan, plan_prediction
 from zoo.models.prediction import Prediction
 from zoo.models.report import Stopwatch, peak_memory, versions

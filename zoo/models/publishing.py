@@ -13,11 +13,9 @@ from tempfile import TemporaryDirectory
 from huggingface_hub import CommitOperationAdd, HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError
 
+from zoo.cards import CONFIG, README, WEIGHTS, Card, Weights, model_config, split_repository
 from zoo.errors import ConfigError, HubError, one_line
 from zoo.models import weights
-from zoo.models.card import Card, Weights, model_config
-from zoo.models.hub import split_repository
-from zoo.models.locations import CONFIG, README, WEIGHTS
 from zoo.models.model import Model
 from zoo.models.reference_case import make_reference_case
 from zoo.version import __version__

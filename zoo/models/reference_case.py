@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo import registries
+from zoo.cards import Card
 from zoo.errors import VolumeError, WeightsError
-from zoo.models.card import Card
 from zoo.volumes import Volume, read_volume
 
 if TYPE_CHECKING:

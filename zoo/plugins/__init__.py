@@ -9,6 +9,7 @@ A plugin for another version is refused with an error; one that names no version
 """
 
 from zoo import sparse
+from zoo.cards import Card, sha256_of
 from zoo.datasets import Case, CaseKind, Pair, find_cases, load_complete, load_labels, load_pair
 from zoo.datasets.phantoms import complete_skull, skull_case, solids
 from zoo.errors import (
@@ -22,17 +23,7 @@ from zoo.errors import (
     ZooError,
 )
 from zoo.evaluation import COST, Measure, Measures, Score, Scoring, Settings, cost
-from zoo.models import (
-    Card,
-    Model,
-    Options,
-    Prediction,
-    Probabilities,
-    download,
-    reference_input,
-    sha256_of,
-    verify,
-)
+from zoo.models import Model, Options, Prediction, Probabilities, download, reference_input, verify
 from zoo.networks import (
     Convolution,
     GenerativeNetwork,

@@ -15,9 +15,10 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from zoo import registries
+from zoo.cards import Card
 from zoo.errors import NotRegistered
 from zoo.evaluation import Scoring, Settings
-from zoo.models import Card, Model, Options, Prediction
+from zoo.models import Model, Options, Prediction
 from zoo.sparse import SparseTensor
 from zoo.volumes import InputContract, Volume
 

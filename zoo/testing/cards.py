@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zoo.models import expected_tensors, info, verify
+from zoo.cards import info
+from zoo.models import expected_tensors, verify
 from zoo.testing._expecting import expect
 
 

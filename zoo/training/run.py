@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import torch
 
 from zoo import registries
+from zoo.cards import Card, Origin, name_from
 from zoo.errors import ConfigError
-from zoo.models import Card, Model, Origin, name_from
+from zoo.models import Model
 from zoo.sparse import DeviceMemory, select_backend
 from zoo.training._batches import prepare
 from zoo.training._loop import CHECKPOINT, Finished, Trainer

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from zoo import registries
+from zoo.cards import README, WEIGHTS, BesideCard, Card
 from zoo.errors import ConfigError, WriteError
-from zoo.models import INPUT, PREDICTION, README, WEIGHTS, BesideCard, Card, Model
+from zoo.models import INPUT, PREDICTION, Model
 from zoo.sparse import select_backend
 from zoo.volumes import InputContract, make_folder
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from zoo.cards import Card
 from zoo.evaluation import Scoring, Settings
-from zoo.models import Card, Model, Prediction
+from zoo.models import Model, Prediction
 from zoo.tasks._reference_inputs import skull, vault
 from zoo.tasks.completion._options import CompletionSettings
 from zoo.tasks.completion._prediction import predict, trial

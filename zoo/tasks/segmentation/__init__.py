@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from zoo.cards import Card
 from zoo.errors import ConfigError
 from zoo.evaluation import Scoring, Settings
-from zoo.models import Card, Model, Prediction
+from zoo.models import Model, Prediction
 from zoo.tasks._reference_inputs import chest
 from zoo.tasks.segmentation._prediction import predict, trial
 from zoo.tasks.task import ANY_SPACING, Bools, Stage, Task, Workload

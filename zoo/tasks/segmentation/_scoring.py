@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from pydantic import create_model
 
+from zoo.cards import Card
 from zoo.datasets import Case, CaseKind, load_labels
 from zoo.errors import ConfigError
 from zoo.evaluation import COST, Measure, Score, Settings, cost
-from zoo.models import Card, Model, Prediction
+from zoo.models import Model, Prediction
 from zoo.volumes import Volume, dice, hd95
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from zoo.cards import Card
 from zoo.evaluation import Scoring, Settings
-from zoo.models import Card, Model, Prediction
+from zoo.models import Model, Prediction
 from zoo.tasks._reference_inputs import vault
 from zoo.tasks.super_resolution._chain import predict_in_steps
 from zoo.tasks.super_resolution._options import SuperResolutionOptions, SuperResolutionSettings

@@ -26,6 +26,7 @@ def _registered(task: str) -> str:
 
 
 TaskName = Annotated[str, AfterValidator(_registered)]
+DEEPEST = 32  # levels of YAML
 REPOSITORY = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 
 
@@ -103,13 +104,18 @@ class Card(_Frozen):
         return f"---\n{front}---\n\n{self.text}"
 
 
-class _FrontMatter(yaml.SafeLoader):
-    """Loads plain YAML without aliases, nine lines of which can expand to a billion values."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
+def _front_matter(text: str) -> Any:
+    """Plain YAML: without aliases, nine lines of which can expand to a billion values."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C where that was built
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.AliasEvent):
             raise yaml.YAMLError("wanted values, got an alias")
-        return super().compose_node(parent, index)
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise yaml.YAMLError(f"wanted at most {DEEPEST} levels of values in one another")
+    return yaml.load(text, loader)
 
 
 def parse_card(content: str, *, source: str) -> Card:
@@ -129,8 +135,8 @@ def parse_card(content: str, *, source: str) -> Card:
     if not match:
         raise ConfigError(f"{source}: a card begins with YAML front matter between two lines ---")
     try:
-        front = yaml.load(match[1], _FrontMatter)
-    except (yaml.YAMLError, RecursionError) as error:
+        front = _front_matter(match[1])
+    except yaml.YAMLError as error:
         raise ConfigError(
             f"{source}: front matter is not YAML: {' '.join(str(error).split())}"
         ) from error

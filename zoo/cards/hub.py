@@ -1,7 +1,7 @@
-"""Fetches files from the Hugging Face Hub, and finds the weights of a card wherever they are.
+"""Finds what is at a location, and the weights of a card wherever they are.
 
-Nothing that is read here is trusted: sizes are bounded before a file is fetched and read, weights
-are only taken if their sha256 is the card's, and a damaged file in the cache is fetched again.
+Nothing that is read here is trusted: sizes are bounded before a file is read, weights are only
+taken if their sha256 is the card's, and a damaged file in the cache is fetched again.
 """
 
 from __future__ import annotations
@@ -11,20 +11,9 @@ import json
 import re
 from pathlib import Path
 
-from huggingface_hub import (
-    constants,
-    get_hf_file_metadata,
-    hf_hub_download,
-    hf_hub_url,
-    try_to_load_from_cache,
-)
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from huggingface_hub.file_download import repo_folder_name
-
 from zoo import registries
-from zoo.errors import ConfigError, WeightsError, one_line
-from zoo.models.card import Card, model_config, read_card
-from zoo.models.locations import (
+from zoo.cards.card import Card, model_config, read_card
+from zoo.cards.locations import (
     CONFIG,
     LARGEST_TEXT,
     LARGEST_WEIGHTS,
@@ -33,86 +22,8 @@ from zoo.models.locations import (
     BesideCard,
     Folder,
     Location,
-    bounded,
-    sha256_of,
-    too_large,
 )
-
-
-class Repository:
-    """A repository on the Hub, through the Hugging Face cache.
-
-    The first file decides the commit, and all others come from the same commit, even if the branch
-    moves in between.
-    """
-
-    def __init__(self, repo: str, revision: str | None, *, local_files_only: bool = False) -> None:
-        self.repo, self.revision = repo, revision
-        self.local_files_only = local_files_only
-        self.renews = not (local_files_only or constants.HF_HUB_OFFLINE)
-
-    def file(self, name: str, limit: int, *, again: bool = False) -> Path:
-        try:
-            return self._fetch(name, limit, again)
-        except LocalEntryNotFoundError as error:
-            reason = f" ({one_line(error.__cause__)})" if error.__cause__ else ""
-            advice = "load it as local-dir:FOLDER" if name in (README, CONFIG) else "pass weights="
-            raise WeightsError(
-                f"{name} of {self.repo} is not in the Hugging Face cache and the Hub was not"
-                f" reached{reason}; connect once, or copy the model here and {advice}"
-            ) from error
-        except WeightsError:
-            raise
-        except Exception as error:  # the client raises its own errors and those of its HTTP library
-            raise WeightsError(
-                f"{name} of {self.repo} cannot be fetched from the Hub: {one_line(error)}"
-            ) from error
-
-    def find(self, name: str, limit: int) -> Path | None:
-        try:
-            return self.file(name, limit)
-        except WeightsError as error:
-            cause = error.__cause__
-            if isinstance(cause, EntryNotFoundError) and not isinstance(
-                cause,
-                LocalEntryNotFoundError,  # it may exist: the Hub was not reached
-            ):
-                return None
-            raise
-
-    def _fetch(self, name: str, limit: int, again: bool) -> Path:
-        if again or not self._is_cached(name):
-            self._check_size(name, limit)
-        path = hf_hub_download(
-            self.repo,
-            name,
-            revision=self.revision,
-            force_download=again,
-            local_files_only=self.local_files_only,
-        )
-        self.revision = Path(path).parent.name  # the folder is named for the commit
-        return bounded(Path(path), limit)
-
-    def _is_cached(self, name: str) -> bool:
-        """Whether nothing will be fetched; only known for commits, as branches move."""
-        commit = self.revision
-        if not commit or not re.fullmatch("[0-9a-f]{40}", commit):
-            return False
-        return isinstance(try_to_load_from_cache(self.repo, name, revision=commit), str)
-
-    def _check_size(self, name: str, limit: int) -> None:
-        """Raise WeightsError if a file is too large, before any of it is fetched."""
-        if not self.renews:
-            return
-        try:
-            size = get_hf_file_metadata(hf_hub_url(self.repo, name, revision=self.revision)).size
-        except Exception:  # the download runs into it too, and knows when to retry
-            return
-        if size and size > limit:
-            raise too_large(f"{name} of {self.repo}", size, limit)
-
-    def __str__(self) -> str:
-        return self.repo
+from zoo.errors import ConfigError, WeightsError, one_line
 
 
 def location_of(name: str, *, local_files_only: bool = False) -> Location:
@@ -127,6 +38,8 @@ def location_of(name: str, *, local_files_only: bool = False) -> Location:
     """
     kind, _, location = name.partition(":")
     if kind == "hf-hub":
+        from zoo.cards.repository import Repository
+
         repo, revision = split_repository(location)
         return Repository(repo, revision, local_files_only=local_files_only)
     if not Path(location).is_dir():
@@ -208,7 +121,9 @@ def find_weights(
                 return _verified(card, beside, WEIGHTS, limit)
             except WeightsError:
                 others.append(str(path))
-    commit = _cached_commit(card)
+    from zoo.cards.repository import Repository, cached_commit
+
+    commit = cached_commit(pinned.repo, pinned.file, pinned.sha256)
     hub = Repository(pinned.repo, commit or pinned.revision, local_files_only=local_files_only)
     try:
         return _verified(card, hub, pinned.file, limit)
@@ -216,16 +131,6 @@ def find_weights(
         if not others:
             raise
         raise WeightsError(f"{others[0]} does not have the sha256 of its card; {error}") from error
-
-
-def _cached_commit(card: Card) -> str | None:
-    """A commit for which the cache has the weights that a card pins, whatever is on the Hub now."""
-    assert card.weights
-    folder = repo_folder_name(repo_id=card.weights.repo, repo_type="model")
-    snapshots = Path(constants.HF_HUB_CACHE, folder, "snapshots")
-    paths = sorted(snapshots.glob(f"*/{card.weights.file}"))
-    fitting = (path for path in paths if sha256_of(path) == card.weights.sha256)
-    return next((path.parent.name for path in fitting), None)
 
 
 def _described(location: Location, *, again: bool = False) -> Card:

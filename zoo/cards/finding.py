@@ -1,0 +1,67 @@
+"""Finds cards by name: those that are installed, those on the Hub and in folders."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+
+from zoo import registries
+from zoo.cards.card import Card
+from zoo.cards.hub import card_at, location_of
+from zoo.errors import ZooError
+
+
+def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
+    """List the names of models.
+
+        >>> import zoo
+        >>> for name in zoo.list_models("skull-*.phantom", task="completion"):
+        ...     print(name)
+        skull-completion-128.phantom
+        skull-completion-256.phantom
+        skull-completion-512.phantom
+        skull-completion-64.phantom
+
+    Args:
+        pattern: shell-style pattern that names must match.
+        task: name of a task; only models for it are listed if given. Models whose card cannot be
+            read are then left out; `zoo doctor` reports what is wrong with them.
+
+    Returns:
+        The names, sorted: those of all cards, and NAME for the default of the cards NAME.TAG.
+    """
+    names = [name for name in registries.cards.names() if fnmatch(name, pattern)]
+    return [name for name in names if task is None or _task(name) == task]
+
+
+def _task(name: str) -> str | None:
+    try:
+        return info(name).task
+    except ZooError:
+        return None
+
+
+def info(name: str, *, local_files_only: bool = False) -> Card:
+    """Get the card of a model, without its weights.
+
+        >>> import zoo
+        >>> card = zoo.info("skull-completion-64")
+        >>> card.task, card.architecture
+        ('completion', 'sparse-completion')
+
+    Args:
+        name: as for `zoo.load`.
+        local_files_only: never use the network.
+
+    Raises:
+        NotRegistered, ConfigError: as for `zoo.load`.
+        WeightsError: the Hub or the repository cannot be reached.
+    """
+    if is_remote(name):
+        return card_at(location_of(name, local_files_only=local_files_only))
+    card: Card = registries.cards.get(name)
+    return card
+
+
+def is_remote(name: str) -> bool:
+    """Whether a name is that of a location, `hf-hub:` or `local-dir:`, and not a card's."""
+    return name.startswith(("hf-hub:", "local-dir:"))
