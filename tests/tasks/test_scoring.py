@@ -16,7 +16,13 @@ from zoo.models.model import Model
 from zoo.models.prediction import Prediction
 from zoo.sparse import select_backend, torch_device
 from zoo.tasks.segmentation._scoring import SegmentationScoring
-from zoo.tasks.super_resolution._scoring import as_predicted, coarsened, super_resolution_score
+from zoo.tasks.super_resolution._options import SuperResolutionSettings
+from zoo.tasks.super_resolution._scoring import (
+    as_predicted,
+    averaged,
+    coarsened,
+    super_resolution_score,
+)
 from zoo.volumes.contract import InputContract
 
 REPORT = {"timings": {"network": 1.5}, "peak_memory": 7}
@@ -38,6 +44,35 @@ def test_coarse_voxels_hold_whole_fine_ones():
         np.testing.assert_allclose(volume.affine @ [-0.5, -0.5, -0.5, 1], [-0.5, -1, -1.5, 1])
     with pytest.raises(VolumeError, match="wanted 8 voxels or more"):
         coarsened(fine, 8)
+
+
+def test_thick_slices_are_means_of_thin_ones():
+    fine = zoo.Volume(np.zeros((2, 3, 7), np.uint8), np.diag([1.0, 2, 0.5, 1]))
+    array = fine.array.copy()
+    array[1, 2, 3:] = 1
+    thick, whole = averaged(fine.with_array(array), 3)
+    assert thick.shape == (2, 3, 2) and whole.shape == (2, 3, 6)
+    assert thick.array[1, 2].tolist() == [0, 1] and thick.array.sum() == 1
+    np.testing.assert_allclose(thick.spacing, (1, 2, 1.5))
+    for volume in (thick, whole):
+        np.testing.assert_allclose(volume.affine @ [-0.5, -0.5, -0.5, 1], [-0.5, -1, -0.25, 1])
+    with pytest.raises(VolumeError, match="wanted 8 voxels or more along the last axis"):
+        averaged(fine, 8)
+
+
+def test_thick_slices_are_compared_with_repeating_them():
+    truth = np.zeros((3, 3, 8), bool)
+    truth[1, 1, 1:7] = True
+    thick, fine = averaged(zoo.Volume(truth), 4)
+    assert thick.array[1, 1].tolist() == [0.75, 0.75]
+    score = super_resolution_score("a", answered(zoo.Volume(truth * 1)), thick, fine)
+    assert score.nearest_error == pytest.approx(100 * 2 / 72)
+    assert score.error_ratio == 0
+
+
+def test_a_shape_is_made_coarse_in_one_way():
+    with pytest.raises(ValueError, match="exclude each other"):
+        SuperResolutionSettings(model="a", weights=None, factor=2, slices=3)
 
 
 def test_a_shape_is_scored_on_the_grid_that_the_model_predicts_on():

@@ -34,7 +34,9 @@ def augment(
         Both shapes on a new grid that fits them; noise is only added to the defective one.
     """
     matrix = draw_matrix(config, rng)
-    if (matrix != np.eye(3)).any():
+    if (matrix == np.diag([-1, 1, 1])).all():
+        defective, complete = defective[::-1], complete[::-1]
+    elif (matrix != np.eye(3)).any():
         labels = transformed(complete.astype(np.uint8) + defective, matrix)
         defective, complete = labels == 2, labels > 0
     if config.noise:

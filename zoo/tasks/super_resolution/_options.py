@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from zoo.evaluation import Settings
 from zoo.models import Options
@@ -28,10 +28,21 @@ class SuperResolutionSettings(Settings):
 
     Attributes:
         factor: fine voxels along an edge of a coarse one; None stands for 2.
+        slices: fine slices in a thick one, along the last axis alone; None for cubes of `factor`.
         chain: whether to run the models for coarser grids first.
     """
 
     factor: Annotated[
         int | None, Field(ge=2, description="Fine voxels per edge of a coarse one. Default: 2.")
     ] = None
+    slices: Annotated[
+        int | None,
+        Field(ge=2, description="Instead: average over so many slices, as thick as a scanner's."),
+    ] = None
     chain: Chain = False
+
+    @model_validator(mode="after")
+    def _coarse_in_one_way(self) -> SuperResolutionSettings:
+        if self.slices and self.factor:
+            raise ValueError("factor and slices exclude each other: leave one of them out")
+        return self

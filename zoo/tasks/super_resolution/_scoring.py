@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -23,7 +25,9 @@ from zoo.volumes import (
     resample_mask,
 )
 
+Factors = tuple[int, int, int]
 FACTOR = 2
+HALF = 0.5
 
 
 class SuperResolutionScore(Score):
@@ -57,7 +61,10 @@ MEASURES: Measures = {
 
 
 class SuperResolutionScoring:
-    """Makes complete shapes coarse by any-pooling, and compares their refinement with them.
+    """Makes complete shapes coarse, and compares their refinement with them.
+
+    Either by any-pooling, or by averaging over slices, which are then refined with a threshold of
+    one half.
 
     A shape whose voxels are not those that the model predicts is brought to its spacing first.
     """
@@ -73,8 +80,12 @@ class SuperResolutionScoring:
         fine = read_volume(case.target)
         fine = fine.with_array(binarise(fine, self.settings.threshold))
         fine = as_predicted(fine, model.card.input)
-        coarse, fine = coarsened(fine, self.settings.factor or FACTOR)
-        prediction = model.predict(coarse, chain=self.settings.chain)
+        if self.settings.slices:
+            coarse, fine = averaged(fine, self.settings.slices)
+        else:
+            coarse, fine = coarsened(fine, self.settings.factor or FACTOR)
+        threshold = HALF if self.settings.slices else None
+        prediction = model.predict(coarse, threshold=threshold, chain=self.settings.chain)
         return prediction, super_resolution_score(case.name, prediction, coarse, fine)
 
     def is_empty(self, score: SuperResolutionScore) -> bool:
@@ -114,15 +125,47 @@ def coarsened(fine: Volume, factor: int) -> tuple[Volume, Volume]:
     Raises:
         VolumeError: the volume is smaller than one coarse voxel.
     """
-    i, j, k = (n - n % factor for n in fine.shape)
-    if not min(i, j, k):
-        raise VolumeError(
-            f"wanted {factor} voxels or more along each axis, got {fine.shape}; lower --factor"
-        )
-    whole = fine.regrid(np.ascontiguousarray(fine.array[:i, :j, :k], dtype=bool), np.eye(4))
-    to_index = np.diag([factor, factor, factor, 1.0])
-    to_index[:3, 3] = (factor - 1) / 2
+    whole, to_index = _whole(fine, (factor,) * 3, "--factor")
     return whole.regrid(pooled(np.asarray(whole.array), factor).view(np.uint8), to_index), whole
+
+
+def averaged(fine: Volume, slices: int) -> tuple[Volume, Volume]:
+    """Average a volume over slices along its last axis, as a scan with thick slices does.
+
+        >>> fine = Volume(np.array([[[0, 1, 1, 1, 0]]], dtype=bool))
+        >>> averaged(fine, 2)[0].array.tolist()
+        [[[0.5, 1.0]]]
+
+    Args:
+        fine: the volume.
+        slices: its slices in a thick one.
+
+    Returns:
+        The volume with thick slices, float32 from 0 to 1, and the fine one cropped to whole ones.
+
+    Raises:
+        VolumeError: there are fewer slices than one thick one has.
+    """
+    whole, to_index = _whole(fine, (1, 1, slices), "--slices")
+    i, j, k = whole.shape
+    means = whole.array.reshape(i, j, k // slices, slices).mean(axis=3, dtype=np.float32)
+    return whole.regrid(means, to_index), whole
+
+
+def _whole(fine: Volume, factors: Factors, option: str) -> tuple[Volume, NDArray[np.float64]]:
+    """The volume cropped to whole coarse voxels, and the matrix from their indices to its own."""
+    i, j, k = (n - n % factor for n, factor in zip(fine.shape, factors, strict=True))
+    if not min(i, j, k):
+        where = "the last" if option == "--slices" else "each"
+        raise VolumeError(
+            f"wanted {max(factors)} voxels or more along {where} axis, got {fine.shape};"
+            f" lower {option}"
+        )
+    to_index = np.diag([*map(float, factors), 1.0])
+    to_index[:3, 3] = (np.array(factors) - 1) / 2
+    return fine.regrid(
+        np.ascontiguousarray(fine.array[:i, :j, :k], dtype=bool), np.eye(4)
+    ), to_index
 
 
 def super_resolution_score(
@@ -139,10 +182,10 @@ def super_resolution_score(
             f"wanted a prediction on the ground truth's grid of {fine.shape}, got one on"
             f" {prediction.volume.shape}: use a model for these voxels, or another --factor"
         )
-    factor = fine.shape[0] // coarse.shape[0]
-    occupied = np.asarray(coarse.array, dtype=bool)
-    nearest = reconstruction_error(replicated(occupied, (factor,) * 3), truth)
-    linear = reconstruction_error(_trilinear(occupied, factor), truth)
+    i, j, k = factors = [n // m for n, m in zip(fine.shape, coarse.shape, strict=True)]
+    values = np.asarray(coarse.array, dtype=np.float32)
+    nearest = reconstruction_error(replicated(values > HALF, (i, j, k)), truth)
+    linear = reconstruction_error(_trilinear(values, factors), truth)
     own = reconstruction_error(predicted, truth)
     best = min(nearest, linear)
     return SuperResolutionScore(
@@ -157,9 +200,9 @@ def super_resolution_score(
     )
 
 
-def _trilinear(coarse: NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
+def _trilinear(coarse: NDArray[np.float32], factors: Sequence[int]) -> NDArray[np.bool_]:
     finer: NDArray[np.float32] = ndimage.zoom(
-        coarse.astype(np.float32), factor, order=1, grid_mode=True, mode="nearest"
+        coarse, factors, order=1, grid_mode=True, mode="nearest"
     )
-    occupied: NDArray[np.bool_] = finer >= 0.5
+    occupied: NDArray[np.bool_] = finer >= HALF
     return occupied
