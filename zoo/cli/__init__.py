@@ -3,8 +3,9 @@
 Wrong usage and bad input exit with status 2 and one line on stderr; only --debug shows a traceback.
 """
 
-from zoo.cli._main import main
+from zoo.cli._main import main, run
 
 __all__ = [
     "main",
+    "run",
 ]

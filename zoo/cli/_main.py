@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -72,6 +74,19 @@ def main(arguments: list[str] | None = None) -> int:
     if status == INTERRUPTED:
         complain("interrupted; unfinished outputs were not written")
     return status or 0
+
+
+def run() -> NoReturn:
+    """Run the command line as this process, and end it.
+
+    What was registered to happen at the end does; but modules are not taken apart one by one, for
+    which PyTorch and Numba take a second.
+    """
+    status = main()
+    atexit._run_exitfuncs()
+    with suppress(OSError):
+        sys.stdout.flush()
+    os._exit(status)
 
 
 def _run(words: list[str]) -> Any:

@@ -11,7 +11,6 @@ from typing import Any
 from zoo.errors import VolumeError, WriteError, ZooError, as_zoo_error
 from zoo.executors.jobs import Job
 from zoo.models import Model, Prediction, Progress
-from zoo.pictures import draw_prediction
 from zoo.volumes import atomic_path, make_folder
 
 
@@ -69,6 +68,8 @@ def _run(
             )
         prediction.implant.save(outputs.implant)
     if outputs.preview:
+        from zoo.pictures import draw_prediction  # takes a while to import
+
         title = f"{job.source.name}, {prediction.report['model']}"
         draw_prediction(outputs.preview, prediction, title)
     if outputs.report:

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-from huggingface_hub import CommitOperationAdd, HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError
+from typing import TYPE_CHECKING
 
 from zoo.cards import CONFIG, README, WEIGHTS, Card, Weights, model_config, split_repository
 from zoo.errors import ConfigError, HubError, one_line
@@ -20,6 +18,9 @@ from zoo.models.model import Model
 from zoo.models.reference_case import make_reference_case
 from zoo.version import __version__
 from zoo.volumes import atomic_path, make_folder, write_volume
+
+if TYPE_CHECKING:  # takes a while to import
+    from huggingface_hub import CommitOperationAdd
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ def push(
         HubError: the Hub cannot be reached or refuses, or the repository is public although
             `private` is set. An existing repository is left untouched, a new one is left empty.
     """
+    from huggingface_hub import HfApi
+
     if split_repository(repo)[1]:
         raise ConfigError(f"wanted ORG/REPO, got {repo!r}; pass the branch as revision")
     api = HfApi(library_name="sparse-volume-zoo", library_version=__version__)
@@ -134,6 +137,8 @@ def _additions(folder: Path) -> list[CommitOperationAdd]:
     The client uploads streams over plain LFS, which mirrors of the Hub support as well. For paths
     it insists on Xet, which only pays for gigabytes.
     """
+    from huggingface_hub import CommitOperationAdd
+
     return [
         CommitOperationAdd(path.name, BytesIO(path.read_bytes()))
         for path in sorted(folder.iterdir())
@@ -158,6 +163,9 @@ def _card(card: Card, sha256: str, repo: str | None) -> Card:
 
 
 def _advice(error: Exception) -> str:
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError
+
     refused = error if isinstance(error, HfHubHTTPError) else error.__cause__
     status = refused.response.status_code if isinstance(refused, HfHubHTTPError) else 0
     advice = {

@@ -35,20 +35,19 @@ def binarise(volume: Volume, threshold: float | None) -> Bools:
         )
     if threshold is not None:
         occupied = array > threshold
-    elif ((array == low) | (array == high)).all():
-        background = low if low < high and 0 not in (low, high) else 0
-        occupied = array != background
     else:
+        lower, occupied = array == low, array == high
+        if low < high and np.count_nonzero(lower) + np.count_nonzero(occupied) < array.size:
+            raise VolumeError(
+                f"wanted a binary volume, got more than two values between {low:g} and {high:g};"
+                " give threshold= (--threshold): voxels above it are occupied"
+            )
+        if high == 0:
+            occupied = lower if low < 0 else ~lower
+    if (count := np.count_nonzero(occupied)) in (0, occupied.size):
+        wanted = "an empty voxel" if count else "an occupied voxel"
         raise VolumeError(
-            f"wanted a binary volume, got more than two values between {low:g} and {high:g};"
-            " give threshold= (--threshold): voxels above it are occupied"
+            f"wanted {wanted}, got none: values lie between {low:g} and {high:g};"
+            " check file and threshold"
         )
-    _check_occupied(occupied, f"values lie between {low:g} and {high:g}")
     return occupied
-
-
-def _check_occupied(occupied: Bools, found: str) -> None:
-    if not occupied.any():
-        raise VolumeError(f"wanted an occupied voxel, got none: {found}; check file and threshold")
-    if occupied.all():
-        raise VolumeError(f"wanted an empty voxel, got none: {found}; check file and threshold")
