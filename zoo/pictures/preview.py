@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -87,10 +89,10 @@ def save_preview(
     scenes = Scene.of(coarser, before), Scene.of(coarser, after, change)
     enlarged = _enlarged(implant, spacing) if change.any() else None
     rows = []
-    for view in views:
-        pair = trimmed([scene.picture(view) for scene in scenes])
-        alone = trimmed([enlarged.picture(view)]) if enlarged else ["no implant"]
-        rows.append(Row([view, "", ""], [*pair, *alone]))
+    pictures = _seen([*scenes, enlarged] if enlarged else scenes, views)
+    for view, (first, second, *third) in zip(views, pictures, strict=True):
+        alone = trimmed(third) if third else ["no implant"]
+        rows.append(Row([view, "", ""], [*trimmed([first, second]), *alone]))
     rows.append(_slices(given, [(added, IMPLANT)], added if enlarged else complete, spacing))
     headings = ("input", "prediction, implant coloured", "implant, enlarged")
     save_sheet(path, headings, rows, title)
@@ -109,13 +111,11 @@ def _save_refined(
     facing = slice(i, None), slice(j, None), slice(0, k)
     closer, parts = coarse_enough(spacing, before[facing], after[facing])
     details = trimmed([Scene.of(closer, part).picture("oblique") for part in parts])
+    views, names = ("oblique", "left"), ("input", "prediction")
     rows = [
-        Row(
-            [view, "", f"{part}, enlarged"],
-            [*trimmed([scene.picture(view) for scene in scenes]), detail],
-        )
-        for view, part, detail in zip(
-            ("oblique", "left"), ("input", "prediction"), details, strict=True
+        Row([view, "", f"{part}, enlarged"], [*trimmed(pair), detail])
+        for view, part, pair, detail in zip(
+            views, names, _seen(scenes, views), details, strict=True
         )
     ]
     rows.append(_slices(before, [(after, IMPLANT)], after, spacing))
@@ -145,6 +145,13 @@ def _save_labels(
     rows.append(_slices(scan, parts, anything, predicted.spacing))
     legend = [(name, colour) for name, (_, colour) in zip(labels, parts, strict=True)]
     save_sheet(path, ("", "", ""), rows, title, legend)
+
+
+def _seen(scenes: Sequence[Scene], views: Sequence[str]) -> list[list[Picture]]:
+    """For every view a list with a picture of each scene; drawn side by side, on all cores."""
+    with ThreadPoolExecutor() as threads:
+        drawn = [[threads.submit(scene.picture, view) for scene in scenes] for view in views]
+        return [[picture.result() for picture in row] for row in drawn]
 
 
 def _slices(given: NDArray[Any], parts: Parts, shown: Bools, spacing: Triple) -> Row:
