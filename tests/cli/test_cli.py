@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -191,6 +194,17 @@ def test_list_shows_and_filters_models(run, monkeypatch):
     assert row["name"] == "a-model" and row["architecture"] == "sparse-completion"
     assert json.loads(run("list", "--task", "segmentation", "--json")) == []
     assert "no model matches 'b*'" in run("list", "b*")
+
+
+def test_list_and_info_import_no_network():
+    code = """
+        import sys
+        from zoo.cli import main
+        assert main(["list"]) == main(["info", "skull-completion-64"]) == 0
+        sys.exit(" ".join({"torch", "numba", "huggingface_hub"} & sys.modules.keys()) or 0)
+    """
+    done = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_list_and_info_show_tag_licence_and_data(run):

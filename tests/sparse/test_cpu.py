@@ -122,6 +122,21 @@ def test_structure_against_brute_force():
     assert points(sparse.prune(x, keep).index) == [p for p in sorted(a) if sum(p) % 3 == 0]
 
 
+def test_what_is_generated_from_pruned_voxels_takes_a_box_of_their_size():
+    coordinates = torch.tensor([[-300, 20, -5], [40, 41, 1], [41, 40, 700], [42, 41, 65]])
+    x = sparse.SparseTensor.from_coordinates(coordinates, backend=CpuBackend())
+    kept = sparse.prune(x, torch.tensor([False, True, False, True]))
+    assert kept.index.bounds == ((40, 41, 1), (43, 42, 66))
+    assert kept.index.bitmap.words.shape == (1, 3, 1, 2)
+    assert kept.coordinates[:, 1:].tolist() == [[40, 41, 1], [42, 41, 65]]
+    kernel = torch.ones(8, 1, 1)
+    coarse = sparse.SparseTensor.from_coordinates(2 * coordinates, backend=CpuBackend(), stride=2)
+    few = sparse.prune(coarse, torch.tensor([False, True, False, True]))
+    found = sparse.generative_transposed_convolution(few, kernel)
+    assert found.index.bitmap.words.size <= 6 * 2 * 3
+    assert len(found) == 16
+
+
 def test_a_box_out_of_all_proportion_is_refused():
     far = torch.tensor([[-15000] * 3, [15000] * 3])
     with pytest.raises(BackendError, match="use backend torch"):
