@@ -1,4 +1,6 @@
 import numpy as np
+import pytest
+from scipy.ndimage import label
 
 from zoo.volumes.components import largest_component, without_specks
 
@@ -15,7 +17,7 @@ SECOND = ((20, 26), (20, 26), (20, 23))
 SPECK = ((20, 23), (2, 5), (27, 29))
 
 
-def test_specks_go_and_component_of_stay():
+def test_specks_go_and_components_stay():
     assert (without_specks(grid(LARGE, SECOND, SPECK)) == grid(LARGE, SECOND)).all()
 
 
@@ -24,22 +26,21 @@ def test_one_component_or_none_stays_as_it_is():
     assert not without_specks(grid()).any()
 
 
-def test_component_of_that_touch_at_a_corner_are_one():
+def test_components_that_touch_at_a_corner_are_one():
     corner = ((12, 13), (12, 13), (5, 6))
     assert without_specks(grid(LARGE, corner))[12, 12, 5]
 
 
-def test_component_of_are_those_of_a_second_library():
-    from scipy.ndimage import label
-
-    from zoo.volumes.components import _component_of
-
+@pytest.mark.parametrize("order", "CF")
+def test_components_are_those_of_a_second_library(order):
     for share in (0.02, 0.06, 0.1):
-        random = np.random.default_rng(4).random((20, 23, 19)) < share
-        points = np.argwhere(random)
-        wanted = label(random, np.ones((3, 3, 3)))[0][random]
-        got = _component_of(points, random.shape)
-        assert len(set(zip(got, wanted, strict=True))) == len(set(wanted)) == len(set(got)) > 1
+        random = np.asarray(np.random.default_rng(4).random((20, 23, 19)) < share, order=order)
+        labels, count = label(random, np.ones((3, 3, 3)))
+        sizes = np.bincount(labels[random])
+        for least in (0, 2, 4):
+            kept = sizes >= max(0.1 * sizes.max(), least, 1)
+            assert (without_specks(random, least) == kept[labels]).all()
+        assert count > 1 and largest_component(random).sum() == sizes.max()
 
 
 def test_the_largest_component_alone():

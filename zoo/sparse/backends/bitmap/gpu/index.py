@@ -53,12 +53,17 @@ class BitmapIndex:
 
     @property
     def coordinates(self) -> Tensor:
+        batch, *axes = self.voxels(self.positions)
+        return torch.stack([batch, *(axis * self.stride for axis in axes)], dim=1)
+
+    def voxels(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Batch item and i, j, k, (N,) each and in units of the stride, of some positions."""
         _, ni, nj, nw = self.words.shape
         i, j, w = self.bounds.first
-        positions = self.positions.long()
+        positions = positions.long()
         line = positions // (64 * nw)
-        axes = line // nj % ni + i, line % nj + j, positions % (64 * nw) + 64 * w
-        return torch.stack([line // (ni * nj), *(axis * self.stride for axis in axes)], dim=1)
+        within = positions % (64 * nw)
+        return line // (ni * nj), line // nj % ni + i, line % nj + j, within + 64 * w
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -133,8 +138,8 @@ def select(index: BitmapIndex, keep: Tensor) -> BitmapIndex:
     flags = keep.contiguous().view(torch.uint8)
     grid = (blocks(size, TILES),)
     kernels.select[grid](index.words, index.rank, size, flags, words, BLOCK=TILES)
-    points = index.coordinates[keep, 1:] // index.stride
-    bounds = Bounds(tuple(points.amin(0).tolist()), tuple((points.amax(0) + 1).tolist()))
+    points = torch.stack(index.voxels(index.positions[keep])[1:])
+    bounds = Bounds(tuple(points.amin(1).tolist()), tuple((points.amax(1) + 1).tolist()))
     shape = bounds.words(index.batch_size, "gpu")[1:]
     starts = [new - old for new, old in zip(bounds.first, index.bounds.first, strict=True)]
     i, j, w = (slice(start, start + n) for start, n in zip(starts, shape, strict=True))
