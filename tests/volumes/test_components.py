@@ -54,3 +54,10 @@ def test_components_may_have_to_be_of_some_size():
     mask[..., :5] = mask[..., 8:12] = True
     assert without_specks(mask).sum() == 9
     assert without_specks(mask, 5).sum() == 5 and not without_specks(mask, 6).any()
+
+
+def test_masks_may_be_read_only():
+    mask = grid(LARGE, SPECK)
+    mask.flags.writeable = False
+    assert (largest_component(mask) == grid(LARGE)).all()
+    assert (without_specks(mask) == grid(LARGE)).all()

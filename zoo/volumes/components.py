@@ -26,7 +26,8 @@ def largest_component(mask: Bools) -> Bools:
     """
     import cc3d
 
-    largest: Bools = cc3d.largest_k(mask, k=1, connectivity=26) > 0
+    writable = np.require(mask, requirements="W")  # as cc3d wants it, though it writes nothing
+    largest: Bools = cc3d.largest_k(writable, k=1, connectivity=26) > 0
     return largest
 
 
