@@ -64,7 +64,7 @@ def tables(scored: dict[str, tuple[dict[str, Any], list[dict[str, str]]]]) -> st
             cells = (f"{found[column]:.{digits}f}" for column in ("mean", "median", "worst"))
             rows.append(f"| {heading} | {' | '.join(cells)} |")
         parts.append("\n".join([title, "", *rows]))
-    for kind in CASES.keys() & scored.keys():
+    for kind in (kind for kind in scored if kind in CASES):
         columns = CASES[kind]
         head = " | ".join(["case", *(name.replace("_", " ") for name in columns)])
         rows = [f"| {head} |", "|---" * (len(columns) + 1) + "|"]

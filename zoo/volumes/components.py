@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.volumes.resampling import memory_order
 from zoo.volumes.voxels import bounds
 
 Bools = NDArray[np.bool_]
@@ -48,9 +49,9 @@ def without_specks(mask: Bools, least: float = 0) -> Bools:
     if not mask.any():
         return mask
     cleaned = mask.copy(order="K")
-    whole = cleaned.transpose(np.argsort(cleaned.strides)[::-1])  # as it lies in memory
-    i, j, k = (slice(low, high + 1) for low, high in zip(*bounds(whole), strict=True))
-    part = whole[i, j, k]
+    whole = cleaned.transpose(memory_order(cleaned))
+    low, high = bounds(whole)
+    part = whole[tuple(map(slice, low, high + 1))]
     labels = cc3d.connected_components(part, connectivity=26)[part]
     sizes = np.bincount(labels)
     part[part] = (sizes >= max(SPECK * sizes.max(), least))[labels]

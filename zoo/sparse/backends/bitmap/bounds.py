@@ -35,14 +35,25 @@ class Bounds(NamedTuple):
         i, j, k = self.low
         return i, j, k // 64
 
+    def within(self, outer: Bounds) -> tuple[slice, slice, slice]:
+        """Where the lines i, j and the words of this bitmap are in that of a box around it."""
+        starts = [first - other for first, other in zip(self.first, outer.first, strict=True)]
+        i, j, w = (slice(start, start + n) for start, n in zip(starts, self._shape, strict=True))
+        return i, j, w
+
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        """How many lines (i, j) the bitmap has, and words along k."""
+        (i, j, k), (end_i, end_j, end_k) = self
+        return end_i - i, end_j - j, -(-end_k // 64) - k // 64
+
     def words(self, batch_size: int, backend: str) -> tuple[int, int, int, int]:
         """Shape (B, I, J, W) of the bitmap: 64 voxels along k to a word, from a multiple of 64 on.
 
         Raises:
             BackendError: the box is out of all proportion; `backend` is the name that it names.
         """
-        (i, j, k), (end_i, end_j, end_k) = self
-        shape = batch_size, end_i - i, end_j - j, -(-end_k // 64) - k // 64
+        shape = batch_size, *self._shape
         if 64 * prod(shape) > MOST_VOXELS:
             size = " x ".join(str(b - a) for a, b in zip(*self, strict=True))
             raise BackendError(

@@ -49,14 +49,6 @@ class Bitmap(NamedTuple):
         shape = bounds.words(batch_size, "cpu")
         return cls(np.zeros(shape, np.uint64), np.empty(prod(shape) + 1, np.int32), *bounds.first)
 
-    def within(self, bounds: Bounds) -> Bitmap:
-        """The part within bounds that this one's box holds; its ranks are yet to be filled."""
-        size = bounds.words(len(self.words), "cpu")[1:]
-        starts = [first - own for first, own in zip(bounds.first, self[2:], strict=True)]
-        i, j, w = (slice(start, start + n) for start, n in zip(starts, size, strict=True))
-        part = np.ascontiguousarray(self.words[:, i, j, w])
-        return Bitmap(part, np.empty(part.size + 1, np.int32), *bounds.first)
-
     @property
     def lines(self) -> int:
         return int(prod(self.words.shape[:3]))
@@ -92,9 +84,13 @@ class BitmapIndex:
         self, stride: int, bounds: Bounds, fill: Callable[..., None], *arguments: Any
     ) -> BitmapIndex:
         """A new index whose words a compiled function fills, line by line, from this one's."""
+        return seal(self.backend, stride, bounds, self.filled(bounds, fill, *arguments))
+
+    def filled(self, bounds: Bounds, fill: Callable[..., None], *arguments: Any) -> Bitmap:
+        """The bitmap of such an index, whose voxels are yet to be numbered."""
         bitmap = Bitmap.empty(self.batch_size, bounds)
         run(fill, spans(bitmap.lines, bitmap.words.size), self.bitmap, *arguments, bitmap)
-        return seal(self.backend, stride, bounds, bitmap)
+        return bitmap
 
 
 def seal(backend: CpuBackend, stride: int, bounds: Bounds, bitmap: Bitmap) -> BitmapIndex:
@@ -122,10 +118,12 @@ def select(index: BitmapIndex, keep: Tensor) -> BitmapIndex:
     A network generates finer voxels from them: if their box were that of what they were selected
     from, it would be larger at every level.
     """
-    bitmap = Bitmap.empty(index.batch_size, index.bounds)
-    run(words.select, spans(bitmap.lines, bitmap.words.size), index.bitmap, keep.numpy(), bitmap)
+    bitmap = index.filled(index.bounds, words.select, keep.numpy())
     bounds = _extent(bitmap)
-    return seal(index.backend, index.stride, bounds, bitmap.within(bounds))
+    i, j, w = bounds.within(index.bounds)
+    part = np.ascontiguousarray(bitmap.words[:, i, j, w])
+    fitting = Bitmap(part, np.empty(part.size + 1, np.int32), *bounds.first)
+    return seal(index.backend, index.stride, bounds, fitting)
 
 
 def _extent(bitmap: Bitmap) -> Bounds:

@@ -140,9 +140,7 @@ def select(index: BitmapIndex, keep: Tensor) -> BitmapIndex:
     kernels.select[grid](index.words, index.rank, size, flags, words, BLOCK=TILES)
     points = torch.stack(index.voxels(index.positions[keep])[1:])
     bounds = Bounds(tuple(points.amin(1).tolist()), tuple((points.amax(1) + 1).tolist()))
-    shape = bounds.words(index.batch_size, "gpu")[1:]
-    starts = [new - old for new, old in zip(bounds.first, index.bounds.first, strict=True)]
-    i, j, w = (slice(start, start + n) for start, n in zip(starts, shape, strict=True))
+    i, j, w = bounds.within(index.bounds)
     return seal(index.backend, index.stride, bounds, words[:, i, j, w].contiguous())
 
 
