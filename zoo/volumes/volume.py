@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +136,18 @@ class Volume:
         matrix = np.asarray(to_index, dtype=np.float64)
         frame = None if self.frame is None else self.frame.moved(matrix)
         return Volume(array, self.affine @ matrix, frame)
+
+    def rescaled(self, array: NDArray[Any], ratios: Sequence[float]) -> Volume:
+        """`array` as a volume with voxels `ratios` times as long; the first corner stays in place.
+
+        >>> import numpy as np
+        >>> fine = Volume(np.zeros((4, 4, 4)))
+        >>> fine.rescaled(np.zeros((2, 2, 4)), (2, 2, 1)).affine[:3, 3].tolist()
+        [0.5, 0.5, 0.0]
+        """
+        to_index = np.diag([*ratios, 1.0])
+        to_index[:3, 3] = 0.5 * np.asarray(ratios) - 0.5
+        return self.regrid(array, to_index)
 
     def canonical(self) -> Volume:
         """The same voxels with axes permuted and flipped to the closest RAS order: a view.

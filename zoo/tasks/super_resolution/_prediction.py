@@ -117,6 +117,5 @@ def _factor(length: float, contract: InputContract) -> int | None:
 
 def refined(coarse: Volume, factors: Factors) -> Volume:
     """Replace every voxel by a block of factors[0] x factors[1] x factors[2] smaller ones."""
-    to_index = np.diag([*(1 / factor for factor in factors), 1.0])
-    to_index[:3, 3] = [0.5 / factor - 0.5 for factor in factors]
-    return coarse.regrid(replicated(coarse.array, factors), to_index)
+    ratios = [1 / factor for factor in factors]
+    return coarse.rescaled(replicated(coarse.array, factors), ratios)

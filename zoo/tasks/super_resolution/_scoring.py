@@ -13,6 +13,7 @@ from zoo.errors import VolumeError
 from zoo.evaluation import COST, Measure, Measures, Score, cost
 from zoo.models import Model, Prediction
 from zoo.tasks.super_resolution._options import SuperResolutionSettings
+from zoo.tasks.super_resolution._prediction import HALF
 from zoo.volumes import (
     InputContract,
     Volume,
@@ -27,7 +28,6 @@ from zoo.volumes import (
 
 Factors = tuple[int, int, int]
 FACTOR = 2
-HALF = 0.5
 
 
 class SuperResolutionScore(Score):
@@ -106,10 +106,7 @@ def as_predicted(fine: Volume, contract: InputContract) -> Volume:
     if not found.resampled:
         return fine
     canonical = fine.canonical()
-    ratios = np.divide(found.spacing, canonical.spacing)
-    to_index = np.diag([*ratios, 1.0])
-    to_index[:3, 3] = 0.5 * ratios - 0.5  # the corner of the first voxel stays where it is
-    return canonical.regrid(found.array, to_index)
+    return canonical.rescaled(found.array, np.divide(found.spacing, canonical.spacing).tolist())
 
 
 def coarsened(fine: Volume, factor: int) -> tuple[Volume, Volume]:
@@ -125,8 +122,9 @@ def coarsened(fine: Volume, factor: int) -> tuple[Volume, Volume]:
     Raises:
         VolumeError: the volume is smaller than one coarse voxel.
     """
-    whole, to_index = _whole(fine, (factor,) * 3, "--factor")
-    return whole.regrid(pooled(np.asarray(whole.array), factor).view(np.uint8), to_index), whole
+    factors = (factor,) * 3
+    whole = _whole(fine, factors, "--factor")
+    return whole.rescaled(pooled(np.asarray(whole.array), factor).view(np.uint8), factors), whole
 
 
 def averaged(fine: Volume, slices: int) -> tuple[Volume, Volume]:
@@ -146,26 +144,23 @@ def averaged(fine: Volume, slices: int) -> tuple[Volume, Volume]:
     Raises:
         VolumeError: there are fewer slices than one thick one has.
     """
-    whole, to_index = _whole(fine, (1, 1, slices), "--slices")
+    factors = (1, 1, slices)
+    whole = _whole(fine, factors, "--slices")
     i, j, k = whole.shape
     means = whole.array.reshape(i, j, k // slices, slices).mean(axis=3, dtype=np.float32)
-    return whole.regrid(means, to_index), whole
+    return whole.rescaled(means, factors), whole
 
 
-def _whole(fine: Volume, factors: Factors, option: str) -> tuple[Volume, NDArray[np.float64]]:
-    """The volume cropped to whole coarse voxels, and the matrix from their indices to its own."""
+def _whole(fine: Volume, factors: Factors, option: str) -> Volume:
+    """The volume cropped to whole coarse voxels, as a mask."""
     i, j, k = (n - n % factor for n, factor in zip(fine.shape, factors, strict=True))
     if not min(i, j, k):
-        where = "the last" if option == "--slices" else "each"
+        where = "each" if min(factors) > 1 else "the last"
         raise VolumeError(
             f"wanted {max(factors)} voxels or more along {where} axis, got {fine.shape};"
             f" lower {option}"
         )
-    to_index = np.diag([*map(float, factors), 1.0])
-    to_index[:3, 3] = (np.array(factors) - 1) / 2
-    return fine.regrid(
-        np.ascontiguousarray(fine.array[:i, :j, :k], dtype=bool), np.eye(4)
-    ), to_index
+    return fine.regrid(np.ascontiguousarray(fine.array[:i, :j, :k], dtype=bool), np.eye(4))
 
 
 def super_resolution_score(
