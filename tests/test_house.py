@@ -11,7 +11,17 @@ import zoo
 HOUSE = Path(zoo.__file__).parent
 ROOMS = (  # imports go down this list only
     *("__main__", "testing", "cli", "benchmark", "plugins", "executors", "tasks", "evaluation"),
-    *("training", "pictures", "models", "cards", "datasets", "networks", "volumes", "sparse"),
+    *(
+        "training",
+        "pictures",
+        "models",
+        "cards",
+        "datasets",
+        "networks",
+        "anatomy",
+        "volumes",
+        "sparse",
+    ),
     *("registries", "validation", "version", "errors"),
 )
 LISTS = ("registries.py",)  # where "module:attribute" names what is imported when it is asked for

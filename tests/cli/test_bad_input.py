@@ -335,7 +335,7 @@ def test_a_mistake_of_the_zoo_is_one_line_too(model, given, capfd, monkeypatch):
     def fail(*_):
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr("zoo.tasks.completion._prediction.binarise", fail)
+    monkeypatch.setattr("zoo.tasks.completion._prediction.occupied_in", fail)
     assert main(["predict", model, "-i", f"{given}", "-o", f"{given.parent}/out.nii.gz"]) == 2
     complaint = capfd.readouterr().err
     assert complaint.count("\n") == 1

@@ -11,7 +11,7 @@ from zoo.networks.generative import GenerativeConfig
 from zoo.sparse import select_backend, torch_device
 from zoo.tasks.completion import _prediction, _surface
 from zoo.tasks.completion._surface import filled, hole
-from zoo.volumes import InputContract, Volume, dice, dilated, roughness
+from zoo.volumes import HALF, InputContract, Volume, dice, dilated, roughness
 from zoo.volumes.coverage import coverage, from_bytes
 
 FINE, COARSE = (0.5, 0.5, 0.8), (1.6,) * 3
@@ -38,9 +38,9 @@ def everywhere(steps):
 
 def test_an_implant_fills_the_hole_to_the_rim_and_nothing_else():
     whole, holed = shell()
-    box, inside = filled(everywhere(covered(whole)), covered(holed), COARSE, FINE, SHAPE)
+    box, values = filled(everywhere(covered(whole)), covered(holed), COARSE, FINE, SHAPE)
     implant = np.zeros(SHAPE, bool)
-    implant[box] = inside & ~holed[box]
+    implant[box] = (values > HALF) & ~holed[box]
     truth = whole & ~holed
     assert dice(implant, truth) > 0.97
     spacing = np.array(FINE)
@@ -84,9 +84,9 @@ def test_a_thin_layer_on_the_bone_around_a_hole_is_not_part_of_it():
     small = (0.4,) * 3
     given, complete = (coverage(mask, FINE, small) for mask in (holed, whole))
     predicted = np.where(dilated(complete > 127), np.uint8(255), complete)
-    box, inside = filled(everywhere(predicted), given, small, FINE, SHAPE)
+    box, values = filled(everywhere(predicted), given, small, FINE, SHAPE)
     implant = np.zeros(SHAPE, bool)
-    implant[box] = inside & ~holed[box]
+    implant[box] = (values > HALF) & ~holed[box]
     assert (np.argwhere(implant)[:, 2] * FINE[2]).min() > 35
     assert dice(implant, whole & ~holed) > 0.85  # thicker by the layer
 
@@ -99,9 +99,8 @@ def test_what_a_network_adds_to_bone_beside_the_hole_is_its_inaccuracy(monkeypat
     wrong = []
     for least in (_surface.LEAST, 0.0):
         monkeypatch.setattr(_surface, "LEAST", least)
-        wrong.append(
-            np.count_nonzero(filled(everywhere(thicker), given, COARSE, FINE, SHAPE)[1] ^ exact)
-        )
+        _, found = filled(everywhere(thicker), given, COARSE, FINE, SHAPE)
+        wrong.append(np.count_nonzero((found > HALF) ^ (exact > HALF)))
     assert wrong[0] < 0.7 * wrong[1]
 
 

@@ -128,7 +128,7 @@ def test_a_chain_must_become_finer(monkeypatch):
 
 def test_only_super_resolution_has_chains(tmp_path):
     other = zoo.load(save_model(tmp_path / "model"), backend="torch")
-    with pytest.raises(ConfigError, match="a model for completion, which takes no options"):
+    with pytest.raises(ConfigError, match="a model for completion, which takes only region, seed"):
         other.predict(hollow_box(), chain=True)
 
 

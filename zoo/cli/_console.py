@@ -34,6 +34,11 @@ def complain(message: str) -> None:
     err.print(Text(printable(f"zoo: {' '.join(message.splitlines())}")), soft_wrap=True)
 
 
+def caution(message: str) -> None:
+    """Print a warning to stderr, always on one line."""
+    err.print(Text(printable(f"warning: {' '.join(message.splitlines())}")), soft_wrap=True)
+
+
 class Report:
     """Prints an error to stderr on one line, after its traceback if tracebacks are switched on.
 

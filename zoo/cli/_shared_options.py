@@ -10,3 +10,15 @@ Name = Annotated[str, typer.Argument(help="Name of a model, hf-hub:ORG/REPO or l
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 BackendName = Annotated[str, typer.Option("--backend", help="Name of a backend, or auto.")]
 DeviceName = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda, cuda:1, ... or auto.")]
+
+AUTOMATIC = ("auto", "bone")  # words that stand for a threshold from the data
+
+
+def threshold_of(given: str) -> float | str:
+    """The number or word of --threshold."""
+    try:
+        return given if given in AUTOMATIC else float(given)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"wanted a number or {' or '.join(AUTOMATIC)}, got {given!r}"
+        ) from error

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from zoo.cli._console import report_error, say
-from zoo.cli._shared_options import BackendName, DeviceName, Name
+from zoo.cli._console import caution, report_error, say
+from zoo.cli._shared_options import BackendName, DeviceName, Name, threshold_of
 from zoo.cli._task_options import TaskOptions, with_task_options
 from zoo.errors import ConfigError, ZooError
 
@@ -34,7 +34,12 @@ def predict(
         ),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="For scans: voxels above it are occupied.")
+        Any,
+        typer.Option(
+            parser=threshold_of,
+            metavar="T|auto",
+            help="For scans: voxels above it are occupied; auto finds the skull in a CT.",
+        ),
     ] = None,
     implant: Annotated[
         Path | None, typer.Option(help="Also write the implant, to this file.")
@@ -100,7 +105,7 @@ def extended(tasks: list[str]) -> Callable[..., None]:
     return with_task_options(predict, Options, lambda task: task.prediction_options, tasks)
 
 
-def _print_plans(model: Any, sources: list[Path], threshold: float | None) -> None:
+def _print_plans(model: Any, sources: list[Path], threshold: float | str | None) -> None:
     from zoo.executors import volumes
 
     for source in volumes(sources):
@@ -134,3 +139,11 @@ def _print_result(job: Any, result: Any) -> None:
         f"{job.source}: {facts['voxels_in']:,} occupied voxels, {how} {spacing} mm; "
         f"{found}; {seconds:.1f} s on {facts['backend']} -> {job.outputs.volume}"
     )
+    if (bone := facts.get("bone")) is not None:
+        say(
+            f"{job.source}: bone above {bone['threshold']:g}, skull of {bone['skull_ml']:g} ml;"
+            f" left out: {bone['neck_removed_ml']:g} ml of neck,"
+            f" {bone['others_removed_ml']:g} ml of other things"
+        )
+    for warning in facts["warnings"]:
+        caution(f"{job.source}: {warning}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from zoo.anatomy import Threshold
 from zoo.errors import VolumeError, WriteError, ZooError, as_zoo_error
 from zoo.executors.jobs import Job
 from zoo.models import Model, Prediction, Progress
@@ -18,7 +19,7 @@ def run_jobs(
     model: Model,
     jobs: Iterable[Job],
     *,
-    threshold: float | None,
+    threshold: Threshold,
     options: Mapping[str, Any] = MappingProxyType({}),
     resume: bool,
     progress: Progress | None = None,
@@ -50,7 +51,7 @@ def run_jobs(
 def _run(
     model: Model,
     job: Job,
-    threshold: float | None,
+    threshold: Threshold,
     options: Mapping[str, Any],
     progress: Progress | None,
 ) -> Prediction:
@@ -82,7 +83,7 @@ def _run(
 def _predict(
     model: Model,
     source: Path,
-    threshold: float | None,
+    threshold: Threshold,
     options: Mapping[str, Any],
     progress: Progress | None,
 ) -> Prediction:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from zoo import registries
+from zoo.anatomy import Threshold
 from zoo.cards import Card, Origin, sha256_of
 from zoo.errors import ConfigError, ReadError
 from zoo.models.plan import Plan, plan_prediction
@@ -22,7 +24,7 @@ from zoo.models.prediction import Prediction
 from zoo.models.report import Stopwatch, peak_memory, versions
 from zoo.sparse import Backend, DeviceMemory
 from zoo.validation import validate
-from zoo.volumes import Volume
+from zoo.volumes import About, Volume
 
 if TYPE_CHECKING:
     from zoo.models.publishing import Published
@@ -89,7 +91,7 @@ class Model:
         self,
         volume: object,
         *,
-        threshold: float | None = None,
+        threshold: Threshold = None,
         progress: Progress | None = None,
         **options: Any,
     ) -> Prediction:
@@ -113,7 +115,8 @@ class Model:
                 `zoo.Volume`. The voxels of bare arrays are taken to be 1 mm large with axes RAS:
                 pass `zoo.Volume(array, affine)` if they are not.
             threshold: voxels above it are occupied; needed for completion and super-resolution
-                unless the volume is binary.
+                unless the volume is binary. "auto" finds the skull in a CT: a threshold from the
+                data, without headrest and neck.
             progress: called with the name of every stage as it begins.
             options: additional options of the model's task: the fields of its
                 `prediction_options`.
@@ -136,18 +139,25 @@ class Model:
             prediction = self.task.predict(self, source, threshold, chosen, watch.stage)
         report = {
             **self._facts(),
-            "grid": prediction.report["grid"],
-            "voxels_in": prediction.report["voxels_in"],
+            **prediction.report,
             "voxels_out": int(np.count_nonzero(prediction.volume.array)),
             "timings": watch.seconds,
             "peak_memory": peak_memory(),
             "peak_device_memory": memory.peak,
             "sha256": {"weights": self._weights_sha256(), "input": sha256},
         }
-        made: Prediction = replace(prediction, report=report)
+        report.setdefault("warnings", [])
+        path = Path(volume) if isinstance(volume, str | os.PathLike) else None
+        known = partial(_known_of, model=self.card.name, source=path)
+        made: Prediction = replace(
+            prediction,
+            volume=known(prediction.volume),
+            implant=prediction.implant and known(prediction.implant),
+            report=report,
+        )
         return made
 
-    def plan(self, volume: object, *, threshold: float | None = None) -> Plan:
+    def plan(self, volume: object, *, threshold: Threshold = None) -> Plan:
         """Estimate what `predict` would cost, by a trial run on a coarsened copy.
 
         Args:
@@ -189,6 +199,12 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.card.name}, {self.backend.name} on {self.device})"
+
+
+def _known_of(volume: Volume, model: str, source: Path | None) -> Volume:
+    """The same volume, which knows where it came from."""
+    about = volume.about or About()
+    return replace(volume, about=replace(about, model=model, source=source))
 
 
 def _options_in_words(options: type[Options]) -> str:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from zoo import registries
+from zoo.anatomy import Threshold
 from zoo.cards import Card
 from zoo.errors import NotRegistered
 from zoo.evaluation import Scoring, Settings
@@ -64,7 +65,7 @@ class Task(ABC):
 
     @abstractmethod
     def predict(
-        self, model: Model, source: Volume, threshold: float | None, options: Any, stage: Stage
+        self, model: Model, source: Volume, threshold: Threshold, options: Any, stage: Stage
     ) -> Prediction:
         """Predict on a volume.
 
@@ -86,7 +87,7 @@ class Task(ABC):
 
     @abstractmethod
     def trial(
-        self, model: Model, source: Volume, threshold: float | None
+        self, model: Model, source: Volume, threshold: Threshold
     ) -> tuple[Bools, Callable[[Bools], object]]:
         """Prepare a trial run for `Model.plan`.
 

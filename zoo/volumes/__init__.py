@@ -7,11 +7,13 @@ prediction back, connected components, and measures of agreement.
 from zoo.volumes.components import largest_component, without_specks
 from zoo.volumes.contract import InputContract, Windows
 from zoo.volumes.coverage import (
+    HALF,
     STEPS,
     around,
     box_around,
     coverage,
     from_bytes,
+    interpolated,
     resample_coverage,
     surface_voxels,
     to_bytes,
@@ -53,13 +55,15 @@ from zoo.volumes.resampling import (
     resample_mask,
 )
 from zoo.volumes.sources import volume_of
-from zoo.volumes.volume import Volume
+from zoo.volumes.volume import About, Volume
 from zoo.volumes.voxels import bounds, centring_shift, corner_shift, dilated, pooled, replicated
 
 __all__ = [
     "DICOM",
     "DICOM_PLUGIN",
+    "HALF",
     "STEPS",
+    "About",
     "Bools",
     "InputContract",
     "Resampled",
@@ -82,6 +86,7 @@ __all__ = [
     "from_bytes",
     "greatest_percentile",
     "hd95",
+    "interpolated",
     "is_volume",
     "is_writable",
     "laid_out_like",

@@ -104,6 +104,33 @@ def from_bytes(steps: Steps) -> Floats:
     return covered
 
 
+def interpolated(
+    field: Floats,
+    spacing: Triple,
+    fine: Triple,
+    box: BoundingBox,
+    low: Sequence[int] = (0, 0, 0),
+) -> Floats:
+    """Coverage at the centres of a finer grid's voxels, in a bounding box of it.
+
+    Args:
+        field: float32 (I, J, K), coverage of voxels of `spacing` mm: those of `around`, or more.
+        spacing, fine: mm; both grids begin at the same corner.
+        box: slices of the fine grid.
+        low: the voxel of the coarse grid that the field begins with.
+
+    Returns:
+        float32, of the shape of the box: interpolated linearly between the centres of voxels. What
+        lies within the surface is above `HALF`.
+    """
+    values = field
+    for axis, (positions, first) in enumerate(
+        zip(_positions(box, spacing, fine), low, strict=True)
+    ):
+        values = _interpolated(values, axis, positions - first)
+    return values
+
+
 def surface_voxels(
     field: Floats,
     spacing: Triple,
@@ -114,21 +141,12 @@ def surface_voxels(
     """Which voxels of a finer grid, in a bounding box of it, lie within a coarse grid's surface.
 
     Args:
-        field: float32 (I, J, K), coverage of voxels of `spacing` mm: those of `around`, or more.
-        spacing, fine: mm; both grids begin at the same corner.
-        box: slices of the fine grid.
-        low: the voxel of the coarse grid that the field begins with.
+        field, spacing, fine, box, low: as for `interpolated`.
 
     Returns:
-        bool, of the shape of the box: where the coverage, interpolated linearly between the centres
-        of voxels, is above one half.
+        bool, of the shape of the box: where the interpolated coverage is above one half.
     """
-    values = field
-    for axis, (positions, first) in enumerate(
-        zip(_positions(box, spacing, fine), low, strict=True)
-    ):
-        values = _interpolated(values, axis, positions - first)
-    inside: Bools = values > HALF
+    inside: Bools = interpolated(field, spacing, fine, box, low) > HALF
     return inside
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +52,25 @@ class Frame:
         return replace(self, qform=qform, sform=sform)
 
 
+@dataclass(frozen=True, eq=False)
+class About:
+    """What is known of a predicted volume beyond its voxels, for the writers of files.
+
+    Attributes:
+        model: the name of the model that predicted it.
+        source: the file or folder that it was predicted from; None if that was in memory.
+        labels: the names of the values 1, 2, ...; empty where occupied is all that there is.
+        surface: returns where the surface of what is occupied runs, if more is known of it than its
+            voxels: a volume, float32, of about the distance in mm from it, positive within, whose
+            grid is a part of this one's with axes RAS and a margin.
+    """
+
+    model: str = ""
+    source: Path | None = None
+    labels: tuple[str, ...] = ()
+    surface: Callable[[], Volume] | None = None
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Volume:
     """A dense voxel grid and where it lies in the patient.
@@ -68,6 +88,7 @@ class Volume:
         affine: (4, 4) float64; maps an index (i, j, k) to the RAS+ millimetres of that voxel's
             centre. The identity unless given.
         frame: what a NIfTI header says beyond that; None: nothing.
+        about: what is known of it beyond its voxels; None: nothing.
 
     Raises:
         VolumeError: another rank, an empty axis, values that are not real numbers, or an affine
@@ -77,6 +98,7 @@ class Volume:
     array: NDArray[Any]
     affine: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
     frame: Frame | None = None
+    about: About | None = None
 
     if TYPE_CHECKING:  # `zoo/volumes/__init__.py` says why, and binds them
 
@@ -117,7 +139,7 @@ class Volume:
         Raises:
             VolumeError: another shape.
         """
-        volume = replace(self, array=array)
+        volume = replace(self, array=array, about=None)
         if volume.shape != self.shape:
             raise VolumeError(
                 f"wanted an array of the volume's shape {self.shape}, got {volume.shape};"

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from zoo.anatomy import Threshold
 from zoo.cards import Card
 from zoo.evaluation import Scoring, Settings
 from zoo.models import Model, Prediction
 from zoo.tasks._reference_inputs import skull, vault
-from zoo.tasks.completion._options import CompletionSettings
+from zoo.tasks.completion._options import CompletionOptions, CompletionSettings
 from zoo.tasks.completion._prediction import predict, trial
 from zoo.tasks.task import Bools, Stage, Task, Workload
 from zoo.volumes import Volume
@@ -26,15 +27,16 @@ __all__ = ["TASK", "Completion"]
 class Completion(Task):
     """Predicts the complete shape, which contains all of the input, on the input's own grid."""
 
+    prediction_options = CompletionOptions
     settings_class = CompletionSettings
 
     def predict(
-        self, model: Model, source: Volume, threshold: float | None, options: Any, stage: Stage
+        self, model: Model, source: Volume, threshold: Threshold, options: Any, stage: Stage
     ) -> Prediction:
-        return predict(model, source, threshold, stage)
+        return predict(model, source, threshold, options, stage)
 
     def trial(
-        self, model: Model, source: Volume, threshold: float | None
+        self, model: Model, source: Volume, threshold: Threshold
     ) -> tuple[Bools, Callable[[Bools], object]]:
         return trial(model, source, threshold)
 

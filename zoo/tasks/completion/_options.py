@@ -4,9 +4,69 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from zoo.evaluation import Settings
+from zoo.models import Options
+
+Region = Literal["left", "right", "anterior", "posterior", "largest", "all"]
+
+
+def _place(value: object) -> object:
+    """Three numbers in any form as text, "X,Y,Z"."""
+    if value is None:
+        return None
+    numbers = value.split(",") if isinstance(value, str) else value
+    try:
+        x, y, z = (float(number) for number in numbers)  # type: ignore[attr-defined]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"wanted X,Y,Z in RAS millimetres, got {value!r}") from error
+    return f"{x:g},{y:g},{z:g}"
+
+
+class CompletionOptions(Options):
+    """Options of a prediction.
+
+    Attributes:
+        region: which of several defects to fill; left and right are the patient's.
+        seed: "X,Y,Z", RAS mm: fill only the defect that is nearest to this place.
+        edge: whether to keep what is added where the field of view cuts through the skull.
+        clearance: mm between implant and bone.
+        min_thickness: mm; where the implant is thinner, it is thickened.
+        smooth: mm, over which the implant's surface is smoothed.
+    """
+
+    region: Annotated[
+        Region, Field(description="Which defect to fill; left and right are the patient's.")
+    ] = "all"
+    seed: Annotated[
+        str | None,
+        BeforeValidator(_place),
+        Field(description="X,Y,Z in RAS mm: fill only the defect nearest to this place."),
+    ] = None
+    edge: Annotated[
+        bool, Field(description="Keep what is added where the field of view cuts the skull.")
+    ] = False
+    clearance: Annotated[float, Field(ge=0, le=10, description="Gap to the bone, mm.")] = 0.0
+    min_thickness: Annotated[
+        float, Field(ge=0, le=20, description="Thicken the implant where it is thinner, mm.")
+    ] = 0.0
+    smooth: Annotated[
+        float, Field(ge=0, le=10, description="Smooth the implant's surface over so many mm.")
+    ] = 0.0
+
+    @property
+    def place(self) -> tuple[float, float, float] | None:
+        """`seed` as numbers."""
+        if self.seed is None:
+            return None
+        x, y, z = (float(number) for number in self.seed.split(","))
+        return x, y, z
+
+    @property
+    def reshapes(self) -> bool:
+        """Whether the implant is not what the network added, to the voxel."""
+        return bool(self.clearance or self.min_thickness or self.smooth)
 
 
 class CompletionSettings(Settings):

@@ -3,73 +3,173 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zoo.anatomy import Implant, Threshold, occupied_in, reshaped, selected
 from zoo.models import Model, Prediction
 from zoo.networks import GeneratedCoverage, generated_coverage, generated_occupancy
+from zoo.tasks.completion._options import CompletionOptions
 from zoo.tasks.completion._surface import filled
 from zoo.tasks.task import Bools, Stage
 from zoo.volumes import (
+    HALF,
     STEPS,
+    About,
     Resampled,
     Volume,
-    binarise,
+    bounds,
     laid_out_like,
     resample_coverage,
     resample_mask,
     without_specks,
 )
 
+NOTHING = "nothing is missing: the implant is empty"
+FINISHED = 2  # voxels around an implant, so that its surface is closed
 
-def predict(model: Model, source: Volume, threshold: float | None, stage: Stage) -> Prediction:
+
+def predict(
+    model: Model, source: Volume, threshold: Threshold, options: CompletionOptions, stage: Stage
+) -> Prediction:
     """Predict the complete volume, and the implant cleaned of specks, on the input's own grid."""
-    if model.card.input.kind == "coverage":
-        return _predict_coverage(model, source, threshold, stage)
     with stage("conform"):
-        occupied = binarise(source, threshold)
-        resampled = resample_mask(source.with_array(occupied), model.card.input)
-    with stage("network"):
-        added = run(model, resampled.array) & ~resampled.array
-    with stage("restore"):
-        complete = resampled.back(added) | occupied
-        implant = resampled.back(without_specks(added)) & ~occupied
-    return _made(source, complete, implant, occupied, resampled)
-
-
-def _predict_coverage(
-    model: Model, source: Volume, threshold: float | None, stage: Stage
-) -> Prediction:
-    """The same for a network that predicts coverage, whose surface is finer than its voxels."""
-    with stage("conform"):
-        occupied = binarise(source, threshold)
+        occupied, facts = occupied_in(source, threshold)
         given = source.with_array(occupied)
-        resampled = resample_coverage(given, model.card.input)
+        covered = model.card.input.kind == "coverage"
+        resampled = (resample_coverage if covered else resample_mask)(given, model.card.input)
     with stage("network"):
-        predicted = cover(model, resampled.array)
+        predicted: Any = (cover if covered else run)(model, resampled.array)
     with stage("restore"):
-        grid = given.canonical()
-        implant = np.zeros_like(grid.array)  # in the same memory order
-        found = filled(predicted, resampled.array, resampled.spacing, grid.spacing, grid.shape)
-        if found is not None:
-            box, inside = found
-            implant[box] = inside & ~grid.array[box]
-        implant = source.restore(implant)
-    return _made(source, occupied | implant, implant, occupied, resampled)
-
-
-def _made(
-    source: Volume, complete: Bools, implant: Bools, occupied: Bools, resampled: Resampled
-) -> Prediction:
-    """The prediction from masks (I, J, K) on the source's own grid."""
-    volume, added, given = (
-        source.with_array(mask.view(np.uint8)) for mask in (complete, implant, occupied)
+        skull = given.canonical()
+        found, specks = (_filled if covered else _added)(predicted, resampled, skull)
+        found, left_out, said = _finished(found, skull, options)
+        implant = _whole(found, skull)
+        complete = skull.array | implant
+        if specks is not None:
+            complete |= specks & ~_whole(left_out, skull)
+        volume, added = (
+            source.with_array(source.restore(mask).view(np.uint8)) for mask in (complete, implant)
+        )
+    surface = None
+    if found is not None and found.level is not None:
+        surface = partial(_surface, found, skull, reshaped=options.reshapes)
+    report = {
+        "voxels_in": int(np.count_nonzero(occupied)),
+        "grid": resampled.facts(),
+        "warnings": [*facts.pop("warnings", []), *said],
+        **({"bone": facts} if facts else {}),
+    }
+    return Prediction(
+        volume,
+        replace(added, about=About(surface=surface)),
+        source.with_array(occupied.view(np.uint8)),
+        report,
     )
-    report = {"voxels_in": int(np.count_nonzero(occupied)), "grid": resampled.facts()}
-    return Prediction(volume, added, given, report)
+
+
+Found = tuple[Implant | None, Bools | None]
+
+
+def _added(predicted: Bools, resampled: Resampled, skull: Volume) -> Found:
+    """The implant from what a network predicts, and everything that is added, specks included."""
+    added = predicted & ~resampled.array
+    source = resampled.source
+    everything, cleaned = (
+        np.asarray(source.with_array(resampled.back(mask)).canonical().array) & ~skull.array
+        for mask in (added, without_specks(added))
+    )
+    if not cleaned.any():
+        return None, everything
+    i, j, k = (slice(low, high + 1) for low, high in zip(*bounds(cleaned), strict=True))
+    box = (i, j, k)
+    return Implant(box, cleaned[box], skull.array[box], skull.spacing), everything
+
+
+def _filled(predicted: GeneratedCoverage, resampled: Resampled, skull: Volume) -> Found:
+    """The same from coverage, whose surface is finer than its voxels; there are no specks."""
+    found = filled(predicted, resampled.array, resampled.spacing, skull.spacing, skull.shape)
+    if found is None:
+        return None, None
+    box, values = found
+    bone = skull.array[box]
+    mask = (values > HALF) & ~bone
+    if not mask.any():
+        return None, None
+    # Where a surface runs, coverage falls from 1 to 0 over about two voxels of the network's grid.
+    level = (values - np.float32(HALF)) * np.float32(2 * min(resampled.spacing))
+    return Implant(box, mask, bone, skull.spacing, level), None
+
+
+def _finished(
+    found: Implant | None, skull: Volume, options: CompletionOptions
+) -> tuple[Implant | None, Implant | None, list[str]]:
+    """The implant that is wanted, what is left out, and warnings."""
+    if found is None:
+        return None, None, [NOTHING]
+    place = None
+    if options.place is not None:
+        x, y, z = np.linalg.solve(skull.affine, [*options.place, 1.0])[:3] + 0.5
+        place = (x * skull.spacing[0], y * skull.spacing[1], z * skull.spacing[2])
+    wanted, said = selected(found, skull.array, options.region, place, edge=options.edge)
+    left_out = replace(found, mask=found.mask & ~wanted.mask)
+    if not wanted.mask.any():
+        return None, left_out, [*said, NOTHING]
+    if options.reshapes:
+        margin = FINISHED + int(np.ceil(options.min_thickness / min(skull.spacing)))
+        wanted = reshaped(
+            _with_margin(wanted, skull, margin),
+            options.clearance,
+            options.min_thickness,
+            options.smooth,
+        )
+    return wanted, left_out, said
+
+
+def _with_margin(implant: Implant, skull: Volume, margin: int) -> Implant:
+    """The same with so many more voxels on every side of its mask, as far as the grid goes."""
+    low, high = bounds(implant.mask)
+    starts = [part.start for part in implant.box]
+    first = np.maximum(np.add(starts, low) - margin, 0)
+    stop = np.minimum(np.add(starts, high) + 1 + margin, skull.shape)
+    i, j, k = (slice(int(a), int(b)) for a, b in zip(first, stop, strict=True))
+    inner = tuple(
+        (max(part.start - wide.start, 0), max(wide.stop - part.stop, 0))
+        for part, wide in zip(implant.box, (i, j, k), strict=True)
+    )
+    cut = tuple(
+        slice(max(wide.start - part.start, 0), wide.stop - part.start)
+        for part, wide in zip(implant.box, (i, j, k), strict=True)
+    )
+    mask = np.pad(implant.mask[cut], inner)
+    level = implant.level
+    if level is not None:
+        level = np.pad(level[cut], inner, constant_values=-min(skull.spacing))
+    return Implant((i, j, k), mask, skull.array[i, j, k], skull.spacing, level)
+
+
+def _whole(implant: Implant | None, skull: Volume) -> Bools:
+    """The implant on the whole grid, in the memory order of the skull."""
+    grid = np.zeros_like(skull.array)
+    if implant is not None:
+        grid[implant.box] = implant.mask
+    return grid
+
+
+def _surface(implant: Implant, skull: Volume, *, reshaped: bool) -> Volume:
+    """The field of the implant's surface on a part of the skull's grid."""
+    if not reshaped:
+        implant = _with_margin(implant, skull, FINISHED)
+    to_index = np.eye(4)
+    to_index[:3, 3] = [part.start for part in implant.box]
+    field = implant.level if reshaped else implant.field()
+    assert field is not None
+    return skull.regrid(field, to_index)
 
 
 def cover(model: Model, covered: NDArray[np.uint8]) -> GeneratedCoverage:
@@ -79,10 +179,10 @@ def cover(model: Model, covered: NDArray[np.uint8]) -> GeneratedCoverage:
 
 
 def trial(
-    model: Model, source: Volume, threshold: float | None
+    model: Model, source: Volume, threshold: Threshold
 ) -> tuple[Bools, Callable[[Bools], object]]:
     """Prepare a trial run; see `Task.trial`."""
-    occupied = source.with_array(binarise(source, threshold))
+    occupied = source.with_array(occupied_in(source, threshold)[0])
     if model.card.input.kind == "coverage":
         covered = resample_coverage(occupied, model.card.input).array
         return covered > 0, lambda grid: cover(model, grid * np.uint8(STEPS))

@@ -12,7 +12,7 @@ from zoo.volumes import (
     box_around,
     dilated,
     from_bytes,
-    surface_voxels,
+    interpolated,
     voxels_of,
     without_specks,
 )
@@ -43,8 +43,8 @@ def filled(
     spacing: Triple,
     fine: Triple,
     shape: tuple[int, ...],
-) -> tuple[BoundingBox, Bools] | None:
-    """Which voxels of a finer grid the implant takes, those of the input included.
+) -> tuple[BoundingBox, Floats] | None:
+    """The coverage of a finer grid where there is a hole: above one half within the complete shape.
 
     Args:
         predicted: the coverage that the network predicts.
@@ -53,7 +53,8 @@ def filled(
         shape: of the fine grid.
 
     Returns:
-        A bounding box in the fine grid, and bool of its shape; None if nothing is missing.
+        A bounding box in the fine grid, and float32 of its shape: 0 where there is no hole, and
+        coverage interpolated between the centres of voxels elsewhere. None if nothing is missing.
     """
     added = predicted.values - from_bytes(given[predicted.box])
     added[added <= LEAST] = 0
@@ -65,8 +66,9 @@ def filled(
     box = box_around(zone, (i, j, k), fine, shape)
     part = around(box, spacing, fine, given.shape)
     field = from_bytes(given[part]) + GeneratedCoverage(predicted.low, added).within(part)
-    inside = surface_voxels(field, spacing, fine, box, [along.start for along in part])
-    return box, inside & voxels_of(zone, (i, j, k), fine, box)
+    values = interpolated(field, spacing, fine, box, [along.start for along in part])
+    values *= voxels_of(zone, (i, j, k), fine, box)
+    return box, values
 
 
 def _block_means(

@@ -16,7 +16,7 @@ from zoo.tasks._generative_training import GenerativeTraining, GenerativeTrainin
 from zoo.tasks._skulls import Shapes
 from zoo.tasks.completion._surface import filled
 from zoo.training import Sample, Scores, TrainingConfig, augment, place_pair
-from zoo.volumes import dice, hd95, surface_voxels, to_bytes, without_specks
+from zoo.volumes import HALF, dice, hd95, surface_voxels, to_bytes, without_specks
 
 FINE = 0.8  # mm: coarser voxels are divided where coverage is scored
 # Coverage above which a voxel becomes 1: as in any-pooling (a deformation spreads the least amounts
@@ -110,6 +110,6 @@ def covered_measures(
     for found, target in ((predicted, implant), (complete, truth)):
         part = filled(found, given, case.spacing, fine, shape)
         if part is not None:
-            box, inside = part
-            target[box] = inside & ~surface_voxels(case.defective, case.spacing, fine, box)
+            box, values = part
+            target[box] = (values > HALF) & ~surface_voxels(case.defective, case.spacing, fine, box)
     return {"implant_dice": dice(implant, truth), "implant_hd95": hd95(implant, truth, fine)}

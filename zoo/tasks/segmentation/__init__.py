@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from zoo.anatomy import Threshold
 from zoo.cards import Card
 from zoo.errors import ConfigError
 from zoo.evaluation import Scoring, Settings
@@ -52,12 +53,12 @@ class Segmentation(Task):
         return {"input": ANY_SCAN, "labels": labels}
 
     def predict(
-        self, model: Model, source: Volume, threshold: float | None, options: Any, stage: Stage
+        self, model: Model, source: Volume, threshold: Threshold, options: Any, stage: Stage
     ) -> Prediction:
         return predict(model, source, threshold, stage)
 
     def trial(
-        self, model: Model, source: Volume, threshold: float | None
+        self, model: Model, source: Volume, threshold: Threshold
     ) -> tuple[Bools, Callable[[Bools], object]]:
         return trial(model, source, threshold)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,12 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from zoo.anatomy import Threshold
 from zoo.errors import VolumeError
 from zoo.models import Model, Prediction, Probabilities
 from zoo.networks import coarsest_voxel
 from zoo.sparse import Backend, SparseTensor
 from zoo.tasks.task import Bools, Stage
 from zoo.volumes import (
+    About,
     InputContract,
     Resampled,
     Volume,
@@ -27,7 +30,7 @@ from zoo.volumes import (
 )
 
 
-def predict(model: Model, source: Volume, threshold: float | None, stage: Stage) -> Prediction:
+def predict(model: Model, source: Volume, threshold: Threshold, stage: Stage) -> Prediction:
     """Predict labels on the scan's own grid, and the probability of each."""
     contract = model.card.input
     with stage("conform"):
@@ -43,11 +46,12 @@ def predict(model: Model, source: Volume, threshold: float | None, stage: Stage)
         )
     probabilities = Probabilities(resampled, points, logits, model.card.labels)
     report = {"voxels_in": int(np.count_nonzero(occupied)), "grid": resampled.facts()}
-    return Prediction(volume, None, given, report, probabilities)
+    about = About(labels=model.card.labels)
+    return Prediction(replace(volume, about=about), None, given, report, probabilities)
 
 
 def trial(
-    model: Model, source: Volume, threshold: float | None
+    model: Model, source: Volume, threshold: Threshold
 ) -> tuple[Bools, Callable[[Bools], object]]:
     """Prepare a trial run; see `Task.trial`."""
     _, occupied = _conform(source, model.card.input, threshold)
@@ -56,13 +60,13 @@ def trial(
 
 
 def _conform(
-    source: Volume, contract: InputContract, threshold: float | None
+    source: Volume, contract: InputContract, threshold: Threshold
 ) -> tuple[Resampled, Bools]:
     """Resample the scan to the model's grid, and find which of its voxels are occupied."""
     if threshold is not None:
         raise VolumeError(
             "segmentation takes intensities as they are and applies the model's windows; got"
-            f" threshold {threshold:g}: leave it out"
+            f" threshold {threshold}: leave it out"
         )
     resampled = resample_intensities(source, contract)
     occupied = windowed(resampled.array, contract)

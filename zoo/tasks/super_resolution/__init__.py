@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from zoo.anatomy import Threshold, occupied_in
 from zoo.cards import Card
 from zoo.evaluation import Scoring, Settings
 from zoo.models import Model, Prediction
@@ -35,17 +37,24 @@ class SuperResolution(Task):
         self,
         model: Model,
         source: Volume,
-        threshold: float | None,
+        threshold: Threshold,
         options: SuperResolutionOptions,
         stage: Stage,
     ) -> Prediction:
-        if options.chain:
-            return predict_in_steps(model, source, threshold, stage)
-        return predict(model, source, threshold, stage)
+        run = predict_in_steps if options.chain else predict
+        if not isinstance(threshold, str):
+            return run(model, source, threshold, stage)
+        with stage("bone"):
+            occupied, bone = occupied_in(source, threshold)
+        prediction = run(model, source.with_array(occupied), None, stage)
+        warnings = bone.pop("warnings")
+        return replace(prediction, report={**prediction.report, "bone": bone, "warnings": warnings})
 
     def trial(
-        self, model: Model, source: Volume, threshold: float | None
+        self, model: Model, source: Volume, threshold: Threshold
     ) -> tuple[Bools, Callable[[Bools], object]]:
+        if isinstance(threshold, str):
+            source, threshold = source.with_array(occupied_in(source, threshold)[0]), None
         return trial(model, source, threshold)
 
     def reference_input(self, card: Card) -> Volume:

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from heads import MIDDLE, SPACING, hole, shell
+
+from zoo.anatomy import Implant, cranium_of, reshaped, selected
+from zoo.errors import VolumeError
+from zoo.volumes import roughness
+
+CUBE = (SPACING,) * 3
+LEFT, RIGHT = hole(20.0, (-1.0, 0.2, 0.4)), hole(28.0, (1.0, -0.2, 0.4))
+
+
+def implants(skull, *holes):
+    cut = np.logical_or.reduce(holes)
+    box = (slice(0, 110), slice(0, 130), slice(0, 120))
+    defective = skull & ~cut
+    return Implant(box, skull & cut, defective, CUBE), defective
+
+
+@pytest.mark.parametrize(
+    ("region", "kept"),
+    [
+        ("all", LEFT | RIGHT),
+        ("left", LEFT),
+        ("right", RIGHT),
+        ("anterior", LEFT),
+        ("posterior", RIGHT),
+        ("largest", RIGHT),
+    ],
+)
+def test_the_region_says_which_defect_is_filled(region, kept):
+    found, defective = implants(shell(), LEFT, RIGHT)
+    wanted, said = selected(found, defective, region, None, edge=False)
+    assert np.array_equal(wanted.mask, shell() & kept)
+    assert (region == "all") == (said == [])
+
+
+def test_a_seed_takes_the_nearest_defect():
+    found, defective = implants(shell(), LEFT, RIGHT)
+    wanted, _ = selected(found, defective, "all", (0.0, 125.0, 170.0), edge=False)
+    assert np.array_equal(wanted.mask, shell() & LEFT)
+
+
+def test_where_no_defect_is_there_those_that_are_there_are_named():
+    found, defective = implants(shell(), RIGHT)
+    with pytest.raises(VolumeError, match=r"wanted a defect left, got 1 elsewhere: .* ml right"):
+        selected(found, defective, "left", None, edge=False)
+
+
+def test_what_closes_a_cropped_vault_is_no_implant():
+    skull = shell()[:, :, :100]
+    crown = np.zeros_like(skull)
+    crown[:, :, 97:] = skull[:, :, 97:]
+    side = hole(28.0, (1.0, -0.2, -0.1))[:, :, :100]
+    defective = skull & ~crown & ~side
+    box = (slice(0, 110), slice(0, 130), slice(0, 100))
+    found = Implant(box, crown | (skull & side), defective, CUBE)
+    wanted, said = selected(found, defective, "all", None, edge=False)
+    assert not wanted.mask[:, :, -1].any() and wanted.mask.any()
+    assert "superior end of the field of view" in said[0]
+    kept, said = selected(found, defective, "all", None, edge=True)
+    assert np.array_equal(kept.mask, found.mask) and said == []
+
+
+def test_a_cavity_is_found_in_spite_of_a_hole_and_its_lowest_place_is_the_foramen():
+    for skull in (shell(), shell() & ~hole(60.0)):
+        found = cranium_of(skull, CUBE)
+        assert np.linalg.norm(np.subtract(found.centre, MIDDLE)) < 8
+        assert np.linalg.norm(np.subtract(found.foramen, MIDDLE - [0, 0, 66])) < 12
+    assert cranium_of(np.ones((20, 20, 20), bool), CUBE) is None
+    assert cranium_of(np.zeros((20, 20, 20), bool), CUBE) is None
+
+
+def test_clearance_is_a_gap_of_so_many_millimetres():
+    from scipy import ndimage
+
+    found, defective = implants(shell(), RIGHT)
+    away = ndimage.distance_transform_edt(~defective, sampling=CUBE)
+    for gap in (2.0, 4.0):
+        fitted = reshaped(found, gap, 0, 0)
+        assert not (fitted.mask & defective).any()
+        assert gap <= away[fitted.mask].min() < gap + 2 * SPACING
+
+
+def plate(thickness):
+    """An implant, a plate of so many mm in a bone of 6 mm, with voxels of 1 mm."""
+    bone = np.zeros((60, 60, 30), bool)
+    bone[:, :, 12:18] = True
+    bone[15:45, 15:45] = False
+    mask = np.zeros_like(bone)
+    mask[15:45, 15:45, 12 : 12 + thickness] = True
+    return Implant((slice(0, 60), slice(0, 60), slice(0, 30)), mask, bone, (1.0, 1.0, 1.0))
+
+
+def test_thin_implants_are_thickened_and_thick_ones_are_not():
+    thin = reshaped(plate(2), 0, 5.0, 0)
+    inner = thin.mask[20:40, 20:40]
+    assert inner.sum(axis=2).min() >= 4 and inner.sum(axis=2).max() <= 6
+    assert not (thin.mask & thin.bone).any()
+    assert np.array_equal(reshaped(plate(6), 0, 4.0, 0).mask, reshaped(plate(6), 0, 0, 0).mask)
+
+
+def test_smoothing_takes_spikes_off_and_never_enters_the_bone():
+    found, defective = implants(shell(), RIGHT)
+    spikes = hole(24.0, (1.0, -0.2, 0.4)) & shell(73.0, 77.0) & (np.arange(120) % 3 == 0)
+    rough = Implant(found.box, found.mask | spikes, defective, CUBE)
+    smooth = reshaped(rough, 0, 0, 8.0)
+    assert not (smooth.mask & defective).any()
+    plain, before, after = (
+        roughness(each.mask, defective, CUBE) for each in (found, rough, smooth)
+    )
+    assert before > 1.2 * plain and after < 1.1 * plain

@@ -1,0 +1,19 @@
+"""Anatomy of the head: the skull in a CT, its cranial cavity, and what makes an implant fit."""
+
+from zoo.anatomy.bone import Bone, Threshold, bone_of, occupied_in
+from zoo.anatomy.cranium import Cranium, cranium_of
+from zoo.anatomy.implants import Implant, reshaped, selected, sheet, signed_distance
+
+__all__ = [
+    "Bone",
+    "Cranium",
+    "Implant",
+    "Threshold",
+    "bone_of",
+    "cranium_of",
+    "occupied_in",
+    "reshaped",
+    "selected",
+    "sheet",
+    "signed_distance",
+]

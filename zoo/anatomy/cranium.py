@@ -1,0 +1,138 @@
+"""The cranial cavity of a skull, which may have a hole: what head, vault and base are told by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.volumes import pooled
+
+Bools = NDArray[np.bool_]
+Triple = tuple[float, float, float]
+
+EDGE = 3.0  # mm, about: voxels that are large enough to be quick, and to close a suture
+BALL = 18.0  # mm, radius: wider than the foramen magnum, narrower than the posterior fossa
+LEAST = 150.0  # ml that such a ball must reach, for there to be a cranial cavity
+OPEN = 500.0  # mm2 of the cavity on a face of the grid, for that to cut it
+FACES = (
+    *(("left", 0, 0), ("right", 0, -1), ("posterior", 1, 0), ("anterior", 1, -1)),
+    ("superior", 2, -1),
+)
+FACETS = 64  # of a convex hull, tested at a time
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Cranium:
+    """The cranial cavity on a coarse grid whose first corner is that of the skull's grid.
+
+    Attributes:
+        cavity: bool (I, J, K), axes RAS: what a ball of 18 mm reaches within the skull.
+        hull: bool of the same shape: the convex hull of the skull.
+        spacing: mm between the centres of voxels.
+        centre: mm from the first corner: the middle of the cavity.
+        foramen: mm from the first corner: the lowest place in it, which is the foramen magnum
+            unless the scan ends above.
+    """
+
+    cavity: Bools
+    hull: Bools
+    spacing: Triple
+    centre: Triple
+    foramen: Triple
+
+    @property
+    def cut_by(self) -> list[str]:
+        """The faces of the grid, but the lowest, that the cavity reaches: it goes on behind."""
+        found = []
+        for name, axis, end in FACES:
+            plane = np.count_nonzero(self.cavity.take(end, axis))
+            area = np.prod([length for n, length in enumerate(self.spacing) if n != axis])
+            if plane * area > OPEN:
+                found.append(name)
+        return found
+
+
+def cranium_of(skull: Bools, spacing: Triple) -> Cranium | None:
+    """Find the cranial cavity of a skull, whatever hole there is in its vault.
+
+    The hole is closed by the convex hull, and the foramen magnum and the orbits are too narrow for
+    a ball of 18 mm: what such a ball reaches, from the place where the largest one fits, is the
+    cavity.
+
+    Args:
+        skull: bool (I, J, K), axes RAS; neck and jaw may be there too.
+        spacing: mm along each axis.
+
+    Returns:
+        None if there is no cavity as large as a head's.
+    """
+    from scipy import ndimage
+
+    factors = tuple(max(1, round(EDGE / length)) for length in spacing)
+    i, j, k = factors
+    coarse = pooled(skull, (i, j, k))
+    a, b, c = (n * length for n, length in zip(factors, spacing, strict=True))
+    voxel = (a, b, c)
+    hull = _convex_hull(coarse)
+    if hull is None:
+        return None
+    # What lies outside of the hull counts as bone.
+    distance = ndimage.distance_transform_edt(np.pad(hull & ~coarse, 1), sampling=voxel)
+    distance = np.asarray(distance)[1:-1, 1:-1, 1:-1]
+    core = _largest(distance >= BALL)
+    if core is None:
+        return None
+    cavity = hull & (np.asarray(ndimage.distance_transform_edt(~core, sampling=voxel)) <= BALL)
+    if np.count_nonzero(cavity) * np.prod(voxel) < 1000 * LEAST:
+        return None
+    points = (np.argwhere(cavity) + 0.5) * voxel
+    bottom = points[:, 2].min()
+    lowest = points[points[:, 2] <= bottom + EDGE + ROUNDING].mean(axis=0)
+    return Cranium(
+        cavity,
+        hull,
+        voxel,
+        _triple(points.mean(axis=0)),
+        (float(lowest[0]), float(lowest[1]), float(bottom - voxel[2] / 2)),
+    )
+
+
+def _triple(values: NDArray[np.floating]) -> Triple:
+    i, j, k = values.tolist()
+    return i, j, k
+
+
+def _largest(mask: Bools) -> Bools | None:
+    import cc3d
+
+    if not mask.any():
+        return None
+    largest: Bools = cc3d.largest_k(mask, k=1, connectivity=6) > 0
+    return largest
+
+
+def _convex_hull(mask: Bools) -> Bools | None:
+    """The voxels in the convex hull of a mask's voxels; None if that is flat."""
+    from scipy.spatial import ConvexHull, QhullError
+
+    points = np.argwhere(mask)
+    if len(points) < 4:
+        return None
+    try:
+        planes = ConvexHull(points).equations.astype(np.float32)
+    except QhullError:
+        return None
+    low, high = points.min(axis=0), points.max(axis=0) + 1
+    box = tuple(map(slice, low, high))
+    centres = np.argwhere(np.ones(high - low, bool)).astype(np.float32) + low.astype(np.float32)
+    inside = np.ones(len(centres), bool)
+    for start in range(0, len(planes), FACETS):
+        part = planes[start : start + FACETS]
+        left = np.flatnonzero(inside)
+        inside[left] = (centres[left] @ part[:, :3].T + part[:, 3] <= 1e-3).all(axis=1)
+    hull = np.zeros(mask.shape, bool)
+    hull[box] = inside.reshape(high - low)
+    return hull
