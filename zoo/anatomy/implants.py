@@ -49,8 +49,13 @@ class Implant:
         level = self.level
         if level is None:
             level = signed_distance(self.mask | self.bone, self.spacing)
-        found = np.minimum(level, -signed_distance(self.bone, self.spacing) - clearance)
-        return np.where(_grown(self.mask), found, -self.spacing[0]).astype(np.float32)
+        from scipy import ndimage
+
+        bone = -signed_distance(self.bone, self.spacing) - clearance
+        found = np.where(_grown(self.mask), np.minimum(level, bone), -self.spacing[0])
+        # What is thinner than a voxel, along the rim, does not withstand that.
+        found = np.minimum(ndimage.gaussian_filter(found.astype(np.float32), BLUR), bone)
+        return found.astype(np.float32)
 
 
 def selected(

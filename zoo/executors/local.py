@@ -12,7 +12,7 @@ from zoo.anatomy import Threshold
 from zoo.errors import VolumeError, WriteError, ZooError, as_zoo_error
 from zoo.executors.jobs import Job
 from zoo.models import Model, Prediction, Progress
-from zoo.volumes import atomic_path, make_folder
+from zoo.volumes import Volume, atomic_path, make_folder
 
 
 def run_jobs(
@@ -67,7 +67,7 @@ def _run(
             raise WriteError(
                 f"{outputs.implant}: {model.card.name} predicts no implant; leave it out"
             )
-        prediction.implant.save(outputs.implant)
+        _save_implant(prediction, prediction.implant, outputs.implant)
     if outputs.preview:
         from zoo.pictures import draw_prediction  # takes a while to import
 
@@ -78,6 +78,16 @@ def _run(
             temporary.write_text(json.dumps(prediction.report, indent=2) + "\n")
     prediction.save(outputs.volume)
     return prediction
+
+
+def _save_implant(prediction: Prediction, implant: Volume, path: Path) -> None:
+    """Write an implant; an empty one, which no mesh can be made of, only where the format can."""
+    try:
+        implant.save(path)
+    except VolumeError:
+        if implant.array.any():
+            raise
+        prediction.report["warnings"].append(f"{path} is not written: the implant is empty")
 
 
 def _predict(

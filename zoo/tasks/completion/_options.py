@@ -34,6 +34,7 @@ class CompletionOptions(Options):
         clearance: mm between implant and bone.
         min_thickness: mm; where the implant is thinner, it is thickened.
         smooth: mm, over which the implant's surface is smoothed.
+        edge_length: mm, about, of the edges of a mesh of the implant; None: those of the voxels.
     """
 
     region: Annotated[
@@ -54,6 +55,11 @@ class CompletionOptions(Options):
     smooth: Annotated[
         float, Field(ge=0, le=10, description="Smooth the implant's surface over so many mm.")
     ] = 0.0
+
+    edge_length: Annotated[
+        float | None,
+        Field(ge=0.1, le=5, description="Edges of a mesh, mm; those of voxels by default."),
+    ] = None
 
     @property
     def place(self) -> tuple[float, float, float] | None:

@@ -57,8 +57,8 @@ def predict(
             source.with_array(source.restore(mask).view(np.uint8)) for mask in (complete, implant)
         )
     surface = None
-    if found is not None and found.level is not None:
-        surface = partial(_surface, found, skull, reshaped=options.reshapes)
+    if found is not None and (found.level is not None or options.edge_length):
+        surface = partial(_surface, found, skull, options)
     report = {
         "voxels_in": int(np.count_nonzero(occupied)),
         "grid": resampled.facts(),
@@ -161,15 +161,23 @@ def _whole(implant: Implant | None, skull: Volume) -> Bools:
     return grid
 
 
-def _surface(implant: Implant, skull: Volume, *, reshaped: bool) -> Volume:
-    """The field of the implant's surface on a part of the skull's grid."""
-    if not reshaped:
+def _surface(implant: Implant, skull: Volume, options: CompletionOptions) -> Volume:
+    """The field of the implant's surface on a part of the skull's grid, or on a finer one."""
+    if not options.reshapes:
         implant = _with_margin(implant, skull, FINISHED)
+    field = implant.level if options.reshapes else implant.field()
+    assert field is not None
     to_index = np.eye(4)
     to_index[:3, 3] = [part.start for part in implant.box]
-    field = implant.level if reshaped else implant.field()
-    assert field is not None
-    return skull.regrid(field, to_index)
+    found = skull.regrid(field, to_index)
+    if options.edge_length is None:
+        return found
+    from scipy import ndimage
+
+    steps = [options.edge_length / length for length in skull.spacing]
+    shape = [int(np.floor((n - 1) / step)) + 1 for n, step in zip(field.shape, steps, strict=True)]
+    finer = ndimage.affine_transform(field, steps, output_shape=tuple(shape), mode="nearest")
+    return found.regrid(finer, np.diag([*steps, 1.0]))
 
 
 def cover(model: Model, covered: NDArray[np.uint8]) -> GeneratedCoverage:

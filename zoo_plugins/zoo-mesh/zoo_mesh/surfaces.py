@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 from skimage.measure import marching_cubes
 from trimesh import Trimesh
+from trimesh.util import concatenate
 
 from zoo.plugins import Volume, VolumeError
 
@@ -21,6 +22,7 @@ Triangles = NDArray[np.int32]  # (T, 3): rows of points, anticlockwise as seen f
 LEVEL = 0.5 - 1e-5
 SMOOTH = 20  # rounds that take the voxels' steps out of a skull's curvature
 SHRINK, GROW = 0.5, 0.53  # Taubin's lambda and -mu: what is longer than some ten voxels stays
+LEAST = 20.0  # mm3
 REACH = 0.4  # voxels: less than half of what the thinnest sheet, one voxel, is thick
 
 
@@ -31,20 +33,51 @@ def surface(volume: Volume, smooth: int = SMOOTH) -> Trimesh:
     vertex moves by more than REACH of a voxel along any axis of the grid. Cavities stay, and so
     does every component. Coordinates are float32 values, which is what STL and PLY files hold.
 
+    Where more is known of the surface than the voxels, as of an implant that the zoo predicted,
+    that surface is meshed, without loose pieces of less than LEAST.
+
     Raises:
         VolumeError: more than two values, nothing occupied, or a surface that is not watertight.
     """
     occupied = occupied_voxels(volume)
-    box = _box(occupied)
-    outwards = "ascent" if np.linalg.det(volume.affine[:3, :3]) > 0 else "descent"
-    corners, triangles, *_ = marching_cubes(  # type: ignore[no-untyped-call]
-        np.pad(occupied[box], 1).astype(np.float32), LEVEL, gradient_direction=outwards
-    )
-    points = corners + [float(span.start - 1) for span in box]
-    points = _smoothed(points, triangles, smooth) @ volume.affine[:3, :3].T + volume.affine[:3, 3]
-    mesh = Trimesh(points.astype(np.float32), triangles)  # merges points that a file cannot tell
+    if volume.about is not None and volume.about.surface is not None:
+        field = volume.about.surface()
+        mesh = _mesh(field.array, 0.0, (0, 0, 0), field.affine, smooth)
+        mesh = _without_crumbs(mesh)
+    else:
+        box = _box(occupied)
+        i, j, k = (span.start for span in box)
+        mesh = _mesh(occupied[box].astype(np.float32), LEVEL, (i, j, k), volume.affine, smooth)
     _check(mesh, volume)
     return mesh
+
+
+def _mesh(
+    values: NDArray[Any],
+    level: float,
+    first: tuple[int, int, int],
+    affine: NDArray[np.float64],
+    smooth: int,
+) -> Trimesh:
+    """Where values (I, J, K), from voxel `first` of a grid on, are at a level."""
+    outwards = "ascent" if np.linalg.det(affine[:3, :3]) > 0 else "descent"
+    outside = level - 0.5 if level else -abs(float(values.min()))
+    corners, triangles, *_ = marching_cubes(  # type: ignore[no-untyped-call]
+        np.pad(values, 1, constant_values=outside), level, gradient_direction=outwards
+    )
+    points = corners + np.array(first, dtype=float) - 1
+    points = _smoothed(points, triangles, smooth) @ affine[:3, :3].T + affine[:3, 3]
+    return Trimesh(points.astype(np.float32), triangles)  # merges points that a file cannot tell
+
+
+def _without_crumbs(mesh: Trimesh) -> Trimesh:
+    """The mesh without components of less than LEAST."""
+    pieces = mesh.split(only_watertight=False)
+    kept = [piece for piece in pieces if abs(piece.volume) >= LEAST]
+    if len(kept) == len(pieces) or not kept:
+        return mesh
+    joined: Trimesh = concatenate(kept)
+    return joined
 
 
 def occupied_voxels(volume: Volume) -> Bools:
