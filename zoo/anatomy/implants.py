@@ -54,8 +54,9 @@ class Implant:
         bone = -signed_distance(self.bone, self.spacing) - clearance
         found = np.where(_grown(self.mask), np.minimum(level, bone), -self.spacing[0])
         # What is thinner than a voxel, along the rim, does not withstand that.
-        found = np.minimum(ndimage.gaussian_filter(found.astype(np.float32), BLUR), bone)
-        return found.astype(np.float32)
+        smooth = np.asarray(ndimage.gaussian_filter(found.astype(np.float32), BLUR))
+        field: Floats = np.minimum(smooth, bone).astype(np.float32)
+        return field
 
 
 def selected(

@@ -49,7 +49,16 @@ def predict(
     preview: Annotated[
         Path | None, typer.Option(help="Draw the prediction in this PNG file.")
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write a report to this JSON file.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write a report: JSON, or a page if the name ends in .html."),
+    ] = None,
+    uncertainty: Annotated[
+        Path | None,
+        typer.Option(
+            help="Completion: predict six times, and write in which share of them a voxel is added."
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip inputs whose outputs exist.")
     ] = False,
@@ -74,7 +83,9 @@ def predict(
         return _print_plans(load(name, backend=backend, device=device), source, threshold)
     if output is None:
         raise ConfigError("wanted -o PATH for the prediction, or --plan (see --help)")
-    jobs = plan_jobs(source, Outputs(output, implant, report, preview))
+    jobs = plan_jobs(source, Outputs(output, implant, report, preview, uncertainty))
+    if uncertainty:
+        options = {**options, "uncertainty": True}
     model = load(name, backend=backend, device=device)
     failures = 0
     with Console(stderr=True, quiet=quiet).status("") as status:

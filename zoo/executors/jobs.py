@@ -18,6 +18,8 @@ from zoo.volumes import (
     stem,
 )
 
+REPORTS = (".json", ".html")  # which kinds of reports there are
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -26,14 +28,16 @@ class Outputs:
     Attributes:
         volume: for the predicted volume.
         implant: for the implant; None if it is not wanted, as below.
-        report: for the report, JSON.
+        report: for the report: JSON, or a page where the name ends in .html.
         preview: for the picture, PNG.
+        uncertainty: for the volume of how far the implant can be relied on.
     """
 
     volume: Path
     implant: Path | None = None
     report: Path | None = None
     preview: Path | None = None
+    uncertainty: Path | None = None
 
     def paths(self) -> list[Path]:
         """The outputs that are wanted."""
@@ -50,6 +54,7 @@ class Outputs:
             self.implant and self.implant / volume,
             self.report and self.report / f"{stem(name)}.json",
             self.preview and self.preview / f"{stem(name)}.png",
+            self.uncertainty and self.uncertainty / volume,
         )
 
 
@@ -73,13 +78,19 @@ class Job:
 
     def check(self) -> None:
         """Raise WriteError if an output cannot be written or is also the input or another one."""
-        for path in filter(None, (self.outputs.volume, self.outputs.implant)):
+        volumes = (self.outputs.volume, self.outputs.implant, self.outputs.uncertainty)
+        for path in filter(None, volumes):
             check_volume_output(path)
         for path in filter(None, (self.outputs.report, self.outputs.preview)):
             check_output(path)
         if (preview := self.outputs.preview) and preview.suffix.lower() != ".png":
             raise WriteError(
                 f"{preview}: wanted a name that ends in .png for the preview; rename it"
+            )
+        if (report := self.outputs.report) and report.suffix.lower() not in REPORTS:
+            raise WriteError(
+                f"{report}: wanted a name that ends in {' or '.join(REPORTS)} for the report;"
+                " rename it"
             )
         source = self.source.resolve()
         seen = {source}

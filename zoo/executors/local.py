@@ -68,14 +68,28 @@ def _run(
                 f"{outputs.implant}: {model.card.name} predicts no implant; leave it out"
             )
         _save_implant(prediction, prediction.implant, outputs.implant)
+    if outputs.uncertainty:
+        if prediction.uncertainty is None:
+            raise WriteError(
+                f"{outputs.uncertainty}: {model.card.name} predicts no uncertainty; leave it out"
+            )
+        prediction.uncertainty.save(outputs.uncertainty)
+    title = f"{job.source.name}, {prediction.report['model']}"
     if outputs.preview:
         from zoo.pictures import draw_prediction  # takes a while to import
 
-        title = f"{job.source.name}, {prediction.report['model']}"
         draw_prediction(outputs.preview, prediction, title)
     if outputs.report:
+        facts, warnings = model.task.assess(prediction)
+        prediction.report.update(facts)
+        prediction.report["warnings"] += warnings
         with atomic_path(outputs.report) as temporary:
-            temporary.write_text(json.dumps(prediction.report, indent=2) + "\n")
+            if outputs.report.suffix.lower() == ".html":
+                from zoo.pictures import write_page
+
+                write_page(temporary, prediction, title, model.card)
+            else:
+                temporary.write_text(json.dumps(prediction.report, indent=2) + "\n")
     prediction.save(outputs.volume)
     return prediction
 

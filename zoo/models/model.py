@@ -24,7 +24,7 @@ from zoo.models.prediction import Prediction
 from zoo.models.report import Stopwatch, peak_memory, versions
 from zoo.sparse import Backend, DeviceMemory
 from zoo.validation import validate
-from zoo.volumes import About, Volume
+from zoo.volumes import About, Volume, is_sheared, laid_back, shear, straightened
 
 if TYPE_CHECKING:
     from zoo.models.publishing import Published
@@ -136,7 +136,8 @@ class Model:
         with watch.stage("read"):
             source, sha256 = _read(volume)
         with DeviceMemory(self.device) as memory:
-            prediction = self.task.predict(self, source, threshold, chosen, watch.stage)
+            predict = _predict_straight if is_sheared(source) else self.task.predict
+            prediction = predict(self, source, threshold, chosen, watch.stage)
         report = {
             **self._facts(),
             **prediction.report,
@@ -199,6 +200,33 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.card.name}, {self.backend.name} on {self.device})"
+
+
+def _predict_straight(
+    model: Model, source: Volume, threshold: Threshold, options: Any, stage: Any
+) -> Prediction:
+    """Predict on a sheared volume by way of a straight grid; what is finer than it stays there."""
+    with stage("straighten"):
+        straight = straightened(source)
+    prediction: Prediction = model.task.predict(model, straight, threshold, options, stage)
+
+    def back(volume: Volume) -> Volume:
+        if volume.shape != straight.shape:
+            return volume
+        return replace(laid_back(volume, source), about=volume.about)
+
+    said = (
+        f"the axes are not at right angles, by {shear(source):.1f} degrees, as of a tilted gantry:"
+        " resampled to a straight grid"
+    )
+    return replace(
+        prediction,
+        volume=back(prediction.volume),
+        implant=prediction.implant and back(prediction.implant),
+        occupied=back(prediction.occupied),
+        uncertainty=prediction.uncertainty and back(prediction.uncertainty),
+        report={**prediction.report, "warnings": [said, *prediction.report.get("warnings", [])]},
+    )
 
 
 def _known_of(volume: Volume, model: str, source: Path | None) -> Volume:

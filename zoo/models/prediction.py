@@ -79,6 +79,8 @@ class Prediction:
         implant: what completion added, cleaned of specks, on the same grid; None for other tasks.
         occupied: the voxels of the input that were taken as occupied, uint8 {0, 1} on that grid.
         probabilities: the probabilities of a segmentation's labels; None for other tasks.
+        uncertainty: float32, the share of predictions on the input mirrored and moved a little in
+            which completion adds a voxel; None unless asked for.
         report: plain data for JSON: `model`, `backend`, `device`, `versions`, `timings` (seconds by
             stage), `voxels_in` and `voxels_out` (numbers of occupied voxels), `peak_memory` (bytes,
             of the process so far), `peak_device_memory` (bytes, on a GPU), `grid` (whether the
@@ -91,6 +93,7 @@ class Prediction:
     occupied: Volume
     report: dict[str, Any]
     probabilities: Probabilities | None = None
+    uncertainty: Volume | None = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `volume` in the format that the suffix of `path` names.

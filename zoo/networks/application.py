@@ -32,6 +32,11 @@ class GeneratedCoverage(NamedTuple):
         i, j, k = (slice(n, n + size) for n, size in zip(self.low, self.values.shape, strict=True))
         return i, j, k
 
+    def mirrored(self, shape: tuple[int, ...]) -> GeneratedCoverage:
+        """The same on a grid of that shape whose first axis is the other way round."""
+        i, j, k = self.low
+        return GeneratedCoverage((shape[0] - i - len(self.values), j, k), self.values[::-1])
+
     def within(self, box: tuple[slice, slice, slice]) -> Floats:
         """The values of another box of the grid."""
         values = np.zeros([part.stop - part.start for part in box], np.float32)
@@ -60,6 +65,7 @@ def generated_occupancy(
     backend: Backend,
     device: torch.device,
     shift: NDArray[np.intp] | None = None,
+    nudge: tuple[int, int, int] = (0, 0, 0),
 ) -> Bools:
     """Run a generative network on a dense grid of occupancy.
 
@@ -70,17 +76,22 @@ def generated_occupancy(
         device: where to compute.
         shift: (3,), the coordinate of the grid's first voxel; by default, the one that centres the
             occupied part on the network's coarsest voxels.
+        nudge: voxels that are added to the shift.
 
     Returns:
         The occupancy that the network predicts, bool (I, J, K).
     """
-    found, (i, j, k) = _generated(network, occupied, backend, device, shift)
+    found, (i, j, k) = _generated(network, occupied, backend, device, shift, nudge)
     rows, columns, depth = occupied.shape
     return found.to_grid((i, j, k), (rows, columns, depth))
 
 
 def generated_coverage(
-    network: torch.nn.Module, covered: NDArray[np.uint8], backend: Backend, device: torch.device
+    network: torch.nn.Module,
+    covered: NDArray[np.uint8],
+    backend: Backend,
+    device: torch.device,
+    nudge: tuple[int, int, int] = (0, 0, 0),
 ) -> GeneratedCoverage:
     """Run a generative network on a dense grid of coverage, centred on its coarsest voxels.
 
@@ -89,8 +100,9 @@ def generated_coverage(
         covered: uint8 (I, J, K), in steps of 1/255, at least one voxel of it above 0.
         backend: computes the convolutions.
         device: where to compute.
+        nudge: voxels by which it is moved from there.
     """
-    found, shift = _generated(network, covered, backend, device, None, STEPS)
+    found, shift = _generated(network, covered, backend, device, None, nudge, STEPS)
     points = found.coordinates[:, 1:].cpu().numpy() - shift
     inside = ((points >= 0) & (points < covered.shape)).all(axis=1)
     points = points[inside]
@@ -107,12 +119,13 @@ def _generated(
     backend: Backend,
     device: torch.device,
     shift: NDArray[np.intp] | None,
+    nudge: tuple[int, int, int],
     unit: float | None = None,
 ) -> tuple[SparseTensor, tuple[int, int, int]]:
     """What a network generates from a grid, and the coordinate of the grid's first voxel."""
     if shift is None:
         shift = centring_shift(*bounds(grid), coarsest_voxel(network))
-    i, j, k = shift.tolist()
+    i, j, k = (shift + nudge).tolist()
     x = SparseTensor.from_grids([grid], low=(i, j, k), backend=backend, device=device, unit=unit)
     found: SparseTensor = network(x).occupancy
     return found, (i, j, k)

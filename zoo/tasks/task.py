@@ -85,6 +85,13 @@ class Task(ABC):
             VolumeError: the task cannot use the volume.
         """
 
+    def assess(self, prediction: Prediction) -> tuple[dict[str, Any], list[str]]:
+        """Measures of a prediction without ground truth, for its report, and warnings in words.
+
+        By default there are none.
+        """
+        return {}, []
+
     @abstractmethod
     def trial(
         self, model: Model, source: Volume, threshold: Threshold

@@ -54,6 +54,7 @@ from zoo.volumes.resampling import (
     resample_intensities,
     resample_mask,
 )
+from zoo.volumes.shear import is_sheared, laid_back, shear, straightened
 from zoo.volumes.sources import volume_of
 from zoo.volumes.volume import About, Volume
 from zoo.volumes.voxels import bounds, centring_shift, corner_shift, dilated, pooled, replicated
@@ -87,8 +88,10 @@ __all__ = [
     "greatest_percentile",
     "hd95",
     "interpolated",
+    "is_sheared",
     "is_volume",
     "is_writable",
+    "laid_back",
     "laid_out_like",
     "largest_component",
     "make_folder",
@@ -103,7 +106,9 @@ __all__ = [
     "resample_intensities",
     "resample_mask",
     "roughness",
+    "shear",
     "stem",
+    "straightened",
     "surface_distances",
     "surface_voxels",
     "to_bytes",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from zoo.anatomy import Threshold
+from zoo.anatomy import Threshold, assess
 from zoo.cards import Card
 from zoo.evaluation import Scoring, Settings
 from zoo.models import Model, Prediction
@@ -34,6 +34,12 @@ class Completion(Task):
         self, model: Model, source: Volume, threshold: Threshold, options: Any, stage: Stage
     ) -> Prediction:
         return predict(model, source, threshold, options, stage)
+
+    def assess(self, prediction: Prediction) -> tuple[dict[str, Any], list[str]]:
+        if prediction.implant is None or not prediction.implant.array.any():
+            return {}, []
+        facts, warnings = assess(prediction.implant, prediction.occupied)
+        return {"implant": facts}, warnings
 
     def trial(
         self, model: Model, source: Volume, threshold: Threshold

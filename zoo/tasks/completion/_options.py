@@ -34,6 +34,8 @@ class CompletionOptions(Options):
         clearance: mm between implant and bone.
         min_thickness: mm; where the implant is thinner, it is thickened.
         smooth: mm, over which the implant's surface is smoothed.
+        uncertainty: whether to predict again on the input flipped and moved a little, and tell how
+            much the implant changes.
         edge_length: mm, about, of the edges of a mesh of the implant; None: those of the voxels.
     """
 
@@ -60,6 +62,8 @@ class CompletionOptions(Options):
         float | None,
         Field(ge=0.1, le=5, description="Edges of a mesh, mm; those of voxels by default."),
     ] = None
+
+    uncertainty: bool = False
 
     @property
     def place(self) -> tuple[float, float, float] | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from zoo.anatomy import Implant, Threshold, occupied_in, reshaped, selected
 from zoo.models import Model, Prediction
-from zoo.networks import GeneratedCoverage, generated_coverage, generated_occupancy
+from zoo.networks import GeneratedCoverage, coarsest_voxel, generated_coverage, generated_occupancy
 from zoo.tasks.completion._options import CompletionOptions
 from zoo.tasks.completion._surface import filled
 from zoo.tasks.task import Bools, Stage
@@ -24,6 +24,7 @@ from zoo.volumes import (
     Resampled,
     Volume,
     bounds,
+    dice,
     laid_out_like,
     resample_coverage,
     resample_mask,
@@ -31,6 +32,11 @@ from zoo.volumes import (
 )
 
 NOTHING = "nothing is missing: the implant is empty"
+# Whether to mirror, and which way to move along each axis: as many as cancel each other out.
+MOVES = (
+    *((True, (0, 0, 0)), (False, (1, 1, 1)), (False, (-1, -1, -1))),
+    *((True, (1, -1, 1)), (True, (-1, 1, -1))),
+)
 FINISHED = 2  # voxels around an implant, so that its surface is closed
 
 
@@ -56,6 +62,12 @@ def predict(
         volume, added = (
             source.with_array(source.restore(mask).view(np.uint8)) for mask in (complete, implant)
         )
+    uncertain: Volume | None = None
+    changes: dict[str, Any] = {}
+    if options.uncertainty:
+        with stage("uncertainty"):
+            shares, changes = uncertainty(model, resampled, skull, implant)
+            uncertain = source.with_array(source.restore(shares))
     surface = None
     if found is not None and (found.level is not None or options.edge_length):
         surface = partial(_surface, found, skull, options)
@@ -64,12 +76,14 @@ def predict(
         "grid": resampled.facts(),
         "warnings": [*facts.pop("warnings", []), *said],
         **({"bone": facts} if facts else {}),
+        **({"uncertainty": changes} if changes else {}),
     }
     return Prediction(
         volume,
         replace(added, about=About(surface=surface)),
         source.with_array(occupied.view(np.uint8)),
         report,
+        uncertainty=uncertain,
     )
 
 
@@ -180,10 +194,52 @@ def _surface(implant: Implant, skull: Volume, options: CompletionOptions) -> Vol
     return found.regrid(finer, np.diag([*steps, 1.0]))
 
 
-def cover(model: Model, covered: NDArray[np.uint8]) -> GeneratedCoverage:
+def uncertainty(
+    model: Model, resampled: Resampled, skull: Volume, implant: Bools
+) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """How much an implant changes when the input is mirrored, or moved by part of a coarse voxel.
+
+    Args:
+        model: the model.
+        resampled: the input as the network gets it.
+        skull: the input's mask with axes RAS.
+        implant: bool, on the grid of the skull: what was predicted.
+
+    Returns:
+        float32 on that grid, in which share of the predictions a voxel is added; and `runs`, their
+        number, `dice`, the mean Dice of the others with the implant, and `volume_sd_ml`, the
+        standard deviation of their volumes.
+    """
+    covered = model.card.input.kind == "coverage"
+    step = max(1, coarsest_voxel(model.network) // 4)
+    shares = implant.astype(np.float32)
+    dices, sizes = [], [int(np.count_nonzero(implant))]
+    for mirrored, signs in MOVES:
+        grid = resampled.array[::-1] if mirrored else resampled.array
+        i, j, k = (step * sign for sign in signs)
+        predicted: Any = (cover if covered else run)(model, np.ascontiguousarray(grid), (i, j, k))
+        if mirrored:
+            predicted = predicted.mirrored(grid.shape) if covered else predicted[::-1]
+        found, _ = (_filled if covered else _added)(predicted, resampled, skull)
+        other = _whole(found, skull)
+        shares += other
+        dices.append(dice(other, implant))
+        sizes.append(int(np.count_nonzero(other)))
+    ml = float(np.prod(skull.spacing)) / 1000
+    facts = {
+        "runs": 1 + len(MOVES),
+        "dice": round(float(np.mean(dices)), 3),
+        "volume_sd_ml": round(float(np.std(sizes)) * ml, 2),
+    }
+    return shares / np.float32(1 + len(MOVES)), facts
+
+
+def cover(
+    model: Model, covered: NDArray[np.uint8], nudge: tuple[int, int, int] = (0, 0, 0)
+) -> GeneratedCoverage:
     """Run the network on the coverage of a grid, uint8 (I, J, K) in steps of 1/255."""
     with torch.inference_mode():
-        return generated_coverage(model.network, covered, model.backend, model.device)
+        return generated_coverage(model.network, covered, model.backend, model.device, nudge)
 
 
 def trial(
@@ -197,8 +253,8 @@ def trial(
     return resample_mask(occupied, model.card.input).array, partial(run, model)
 
 
-def run(model: Model, grid: Bools) -> Bools:
+def run(model: Model, grid: Bools, nudge: tuple[int, int, int] = (0, 0, 0)) -> Bools:
     """Run the network on bool (I, J, K) `grid`; the result is in the same memory order."""
     with torch.inference_mode():
-        found = generated_occupancy(model.network, grid, model.backend, model.device)
+        found = generated_occupancy(model.network, grid, model.backend, model.device, nudge=nudge)
     return laid_out_like(found, grid)
