@@ -33,6 +33,8 @@ def binarise(volume: Volume, threshold: float | None) -> Bools:
         raise VolumeError(
             f"wanted finite values, got {int(np.isnan(array).sum())} NaN voxels; replace them first"
         )
+    if isinstance(threshold, str):
+        raise VolumeError(f"wanted a number for the threshold of this model, got {threshold!r}")
     if threshold is not None:
         occupied = array > threshold
     else:

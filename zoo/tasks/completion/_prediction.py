@@ -57,7 +57,7 @@ def predict(
         found, left_out, said = _finished(found, skull, options)
         implant = _whole(found, skull)
         complete = skull.array | implant
-        if specks is not None:
+        if specks is not None and not options.reshapes:
             complete |= specks & ~_whole(left_out, skull)
         volume, added = (
             source.with_array(source.restore(mask).view(np.uint8)) for mask in (complete, implant)

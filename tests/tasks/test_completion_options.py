@@ -1,0 +1,123 @@
+"""Which defect is filled, how the implant is reshaped, and how sure the network is."""
+
+import json
+
+import numpy as np
+import pytest
+
+import zoo
+from zoo.datasets.phantoms import skull_case
+from zoo.errors import ConfigError, VolumeError
+from zoo.volumes import dice
+
+SPACING = 3.2
+
+
+@pytest.fixture(scope="module")
+def model():
+    return zoo.load("skull-completion-64.phantom", backend="cpu", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def case():
+    found = skull_case(1_000_003, 64)
+    affine = np.diag([SPACING, SPACING, SPACING, 1.0])
+    return zoo.Volume(found.defective.astype(np.uint8), affine), found.implant
+
+
+def sides(volume, implant):
+    """left or right, and anterior or posterior, of an implant's middle."""
+    middle = np.argwhere(implant).mean(axis=0)
+    skull = np.argwhere(volume.array).mean(axis=0)
+    return (
+        "right" if middle[0] > skull[0] else "left",
+        "anterior" if middle[1] > skull[1] else "posterior",
+    )
+
+
+def test_a_region_without_a_defect_is_refused_and_one_with_it_is_filled(model, case):
+    volume, _ = case
+    plain = model.predict(volume)
+    side = sides(volume, plain.implant.array)[0]
+    other = {"left": "right", "right": "left"}[side]
+    assert np.array_equal(model.predict(volume, region=side).implant.array, plain.implant.array)
+    with pytest.raises(VolumeError, match=f"wanted a defect {other}, got 1 elsewhere"):
+        model.predict(volume, region=other)
+
+
+def test_a_seed_is_three_numbers(model, case):
+    volume, implant = case
+    place = tuple(np.argwhere(implant).mean(axis=0) * SPACING)
+    found = model.predict(volume, seed=place)
+    assert found.implant.array.any()
+    text = ",".join(f"{value:.1f}" for value in place)
+    assert np.array_equal(found.implant.array, model.predict(volume, seed=text).implant.array)
+    for wrong in ("1,2", "here", (1, 2, 3, 4)):
+        with pytest.raises(ConfigError, match="wanted X,Y,Z in RAS millimetres"):
+            model.predict(volume, seed=wrong)
+
+
+def test_clearance_and_thickness_change_the_implant_and_the_whole(model, case):
+    volume, _ = case
+    plain, fitted = model.predict(volume), model.predict(volume, clearance=3.5)
+    assert fitted.implant.array.sum() < plain.implant.array.sum()
+    assert not (fitted.implant.array & volume.array).any()
+    assert np.array_equal(fitted.volume.array, fitted.implant.array | volume.array)
+    with pytest.raises(ConfigError, match="clearance"):
+        model.predict(volume, clearance=-1)
+
+
+def test_uncertainty_is_a_share_of_predictions(model, case):
+    volume, _ = case
+    found = model.predict(volume, uncertainty=True)
+    shares = found.uncertainty.array
+    assert shares.shape == volume.shape and shares.dtype == np.float32
+    assert shares.max() == 1.0 and shares.min() == 0.0
+    assert found.report["uncertainty"]["runs"] == 6
+    assert found.report["uncertainty"]["dice"] > 0.5
+    assert dice(shares > 0.5, found.implant.array) > 0.7
+    assert model.predict(volume).uncertainty is None
+
+
+def test_nothing_to_add_is_said(model):
+    complete = skull_case(1_000_003, 64)
+    whole = (complete.defective | complete.implant).astype(np.uint8)
+    covered = zoo.load("skull-completion-64.skullfix", backend="cpu", device="cpu")
+    affine = np.diag([SPACING, SPACING, SPACING, 1.0])
+    found = covered.predict(zoo.Volume(whole, affine))
+    if not found.implant.array.any():
+        assert "nothing is missing" in found.report["warnings"][0]
+    json.dumps(found.report)
+
+
+def test_measures_of_an_implant(model, case):
+    prediction = model.predict(case[0])
+    facts, warnings = model.task.assess(prediction)
+    measures = facts["implant"]
+    ml = prediction.implant.array.sum() * SPACING**3 / 1000
+    assert measures["volume_ml"] == pytest.approx(ml, abs=0.01)
+    assert measures["overlap_ml"] == 0 and measures["gap_mm"]["mean"] < SPACING
+    assert 1 < measures["thickness_mm"]["mean"] < 20
+    assert isinstance(warnings, list)
+    json.dumps(facts)
+
+
+def test_a_tilted_skull_is_filled_as_a_straight_one(model, case):
+    """A sheared affine: the same head, whose slices a tilted gantry took."""
+    volume, _ = case
+    lean = np.radians(12)
+    affine = volume.affine.copy()
+    affine[:3, 2] = SPACING * np.array([0, np.sin(lean), np.cos(lean)])
+    to_straight = np.linalg.inv(volume.affine) @ affine
+    from scipy import ndimage
+
+    taken = ndimage.affine_transform(
+        volume.array, to_straight[:3, :3], to_straight[:3, 3], volume.shape, order=0
+    )
+    tilted = zoo.Volume(taken, affine)
+    found, plain = model.predict(tilted), model.predict(volume)
+    assert "not at right angles, by 12.0 degrees" in found.report["warnings"][0]
+    assert found.volume.shape == tilted.shape
+    assert (found.volume.array >= tilted.array).mean() > 0.99
+    ml, wanted = (p.implant.array.sum() * SPACING**3 / 1000 for p in (found, plain))
+    assert ml == pytest.approx(wanted, rel=0.5)
