@@ -98,7 +98,7 @@ Training(self, config: Any, cache: Path, cell: int) -> None: config_class data
 Writer
   __call__(self, volume: Volume, path: Path) -> None
 zoo_architectures zoo_backends zoo_cards zoo_heads zoo_readers zoo_tasks zoo_writers
-BackendError Batch Bools COST Card Case CaseKind ConfigError Convolution GenerativeNetwork
+About BackendError Batch Bools COST Card Case CaseKind ConfigError Convolution GenerativeNetwork
       GenerativeTransposedConvolution GridCache Grids Index InputContract KeyIndex
       LabelledVoxels LabelsHead Measure Measures MissingDependency Model OccupancyHead Options
       Pair PhantomConfig Prediction Probabilities ReadError Relation Resampled Residual SAME

@@ -147,7 +147,8 @@ class Model:
             "peak_device_memory": memory.peak,
             "sha256": {"weights": self._weights_sha256(), "input": sha256},
         }
-        report.setdefault("warnings", [])
+        remarks = source.about.remarks if source.about else ()
+        report["warnings"] = [*remarks, *prediction.report.get("warnings", [])]
         path = Path(volume) if isinstance(volume, str | os.PathLike) else None
         known = partial(_known_of, model=self.card.name, source=path)
         made: Prediction = replace(

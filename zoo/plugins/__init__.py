@@ -71,6 +71,7 @@ from zoo.training import (
     training_class,
 )
 from zoo.volumes import (
+    About,
     Bools,
     InputContract,
     Resampled,
@@ -94,6 +95,7 @@ __all__ = [
     "COST",
     "SAME",
     "VALIDATION_SEEDS",
+    "About",
     "Architecture",
     "Backend",
     "BackendError",

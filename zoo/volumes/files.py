@@ -19,7 +19,7 @@ FOLDER = "folder"  # the reader under this name reads a whole folder as one volu
 DICOM, DICOM_PLUGIN = "dcm", "zoo-dicom"
 PLUGINS = {  # the zoo's own plugins, which are installed separately, by the suffixes they add
     "reader": dict.fromkeys((DICOM, "zip"), DICOM_PLUGIN),
-    "writer": dict.fromkeys(("stl", "ply", "obj", "3mf"), "zoo-mesh"),
+    "writer": dict.fromkeys(("stl", "ply", "obj", "3mf"), "zoo-mesh") | {DICOM: DICOM_PLUGIN},
 }
 
 

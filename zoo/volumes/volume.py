@@ -54,11 +54,12 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class About:
-    """What is known of a predicted volume beyond its voxels, for the writers of files.
+    """What is known of a volume beyond its voxels: from its reader, and for the writers of files.
 
     Attributes:
         model: the name of the model that predicted it.
         source: the file or folder that it was predicted from; None if that was in memory.
+        remarks: what its reader found or chose, in words, for the warnings of a report.
         labels: the names of the values 1, 2, ...; empty where occupied is all that there is.
         surface: returns where the surface of what is occupied runs, if more is known of it than its
             voxels: a volume, float32, of about the distance in mm from it, positive within, whose
@@ -67,6 +68,7 @@ class About:
 
     model: str = ""
     source: Path | None = None
+    remarks: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     surface: Callable[[], Volume] | None = None
 

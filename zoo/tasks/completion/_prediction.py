@@ -79,8 +79,8 @@ def predict(
         **({"uncertainty": changes} if changes else {}),
     }
     return Prediction(
-        volume,
-        replace(added, about=About(surface=surface)),
+        replace(volume, about=About(labels=("completed skull",))),
+        replace(added, about=About(labels=("implant",), surface=surface)),
         source.with_array(occupied.view(np.uint8)),
         report,
         uncertainty=uncertain,

@@ -26,7 +26,8 @@ class Slice:
 
     `position` (3,) is the first pixel's centre, and `steps` (2, 3) lead to the next column and to
     the next row, in LPS+ millimetres, as DICOM has it. `slope` times a stored pixel plus
-    `intercept` is its value. `series` is a UID, a number and a description.
+    `intercept` is its value. `series` is a UID, a number and a description. `kernel` is the name of
+    the filter that a CT was reconstructed with, "" if the header does not say.
     """
 
     source: Source
@@ -37,6 +38,8 @@ class Slice:
     steps: Floats
     slope: float
     intercept: float
+    modality: str = ""
+    kernel: str = ""
 
     def __str__(self) -> str:
         return f"{self.source.name!r}" + (f" frame {self.frame + 1}" if self.frame else "")
@@ -90,6 +93,8 @@ def _slices(source: Source, header: Dataset) -> Iterator[Slice]:
             _steps(header, frame),
             float(values.get("RescaleSlope") or 1),
             float(values.get("RescaleIntercept") or 0),
+            str(header.get("Modality", "")),
+            _kernel(header, frame),
         )
 
 
@@ -108,6 +113,11 @@ def _steps(header: Dataset, frame: Dataset) -> Floats:
     if not (spacing > 0).all() or not np.allclose(turn @ turn.T, np.eye(2), atol=1e-3):
         return np.full((2, 3), np.nan)
     return turn * spacing[::-1, None]
+
+
+def _kernel(header: Dataset, frame: Dataset) -> str:
+    value = _group(header, frame, "CTReconstructionSequence").get("ConvolutionKernel") or ""
+    return value if isinstance(value, str) else " ".join(map(str, value))
 
 
 def _numbers(value: Any, count: int) -> Floats:

@@ -21,31 +21,34 @@ LEAST_TILT = 0.1  # degrees; less is rounding
 MOST_VOXELS = 1 << 31
 
 
+def in_order(slices: list[Slice]) -> list[Slice]:
+    """Slices along their normal: the order of a volume's last axis."""
+    normal = np.cross(*slices[0].steps)
+    return sorted(slices, key=lambda each: float(each.position @ normal))
+
+
 def stack(slices: list[Slice], *, straighten: bool) -> Volume:
     """The volume (columns, rows, slices), from the first slice along their normal to the last.
+
+    That of a tilted gantry is sheared, unless it is resampled to be straight.
 
     Values are int16 where all fit, else longer integers, or float32 if rescaled by fractions.
 
     Raises:
         VolumeError: a lone slice, slices that differ or have no place, one missing, two at one
-            place, uneven spacing, or a tilted gantry unless `straighten`.
+            place, or uneven spacing.
         MissingDependency: compressed pixels that nothing installed here decodes.
     """
     _check_alike(slices)
     normal = np.cross(*slices[0].steps)
     normal /= np.linalg.norm(normal)
-    slices = sorted(slices, key=lambda each: float(each.position @ normal))
+    slices = in_order(slices)
     _check_even(slices, normal)
     affine = _affine(slices)
     cosine = affine[:3, 2] @ normal / np.linalg.norm(affine[:3, 2])
     tilt = np.degrees(np.arccos(min(cosine, 1.0)))
-    if tilt > LEAST_TILT and not straighten:
-        raise VolumeError(
-            f"wanted slices straight above each other, got a gantry tilted by {tilt:.1f} degrees;"
-            " ZOO_DICOM_TILT=straighten (straighten=True) resamples them to a straight grid"
-        )
     volume = Volume(np.stack(list(_planes(slices))).T, TO_RAS @ affine)  # k j i -> i j k
-    return straightened(volume) if tilt > LEAST_TILT else volume
+    return straightened(volume) if straighten and tilt > LEAST_TILT else volume
 
 
 def straightened(volume: Volume) -> Volume:

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -11,9 +13,9 @@ from zoo_mesh.__main__ import main
 from zoo_mesh.surfaces import REACH
 
 from zoo import Volume, registries
-from zoo.plugins import VolumeError
+from zoo.plugins import About, VolumeError
 
-SUFFIXES = ["stl", "ply", "obj"]
+SUFFIXES = ["stl", "ply", "obj"]  # 3mf is a zip archive, and has tests of its own
 GRID = (48, 44, 40)
 CENTRE = (22.7, 21.4, 19.6)  # of a ball, in voxels
 
@@ -182,8 +184,50 @@ def test_same_volume_gives_same_bytes(suffix, tmp_path):
     assert len(contents) == 1
 
 
+def test_3mf_is_in_millimetres_closed_and_always_the_same(tmp_path):
+    for name in ("a.3mf", "b.3mf"):
+        ball(AFFINES["oblique"]).save(tmp_path / name)
+    assert (tmp_path / "a.3mf").read_bytes() == (tmp_path / "b.3mf").read_bytes()
+    with ZipFile(tmp_path / "a.3mf") as archive:
+        model = archive.read("3D/3dmodel.model")
+    assert b'unit="millimeter"' in model and b"SPACE=RAS" in model
+    back = trimesh.load_mesh(tmp_path / "a.3mf")
+    wanted = surface(ball(AFFINES["oblique"]))
+    assert back.is_watertight and back.volume == pytest.approx(wanted.volume, rel=1e-4)
+
+
+def test_a_surface_that_is_known_better_than_the_voxels_is_meshed():
+    """As of an implant that the zoo predicted: a field on a grid of its own."""
+    volume = ball(np.diag([4.0, 4.0, 4.0, 1.0]))
+    fine = np.diag([1.0, 1.0, 1.0, 1.0])
+    fine[:3, 3] = 10.0
+    places = np.moveaxis(np.indices((90, 90, 90)), 0, -1) + 10.0
+    field = 30.0 - np.linalg.norm(places - 55.0, axis=-1)
+    about = About(surface=lambda: Volume(field.astype(np.float32), fine))
+    mesh = surface(replace(volume, about=about))
+    assert mesh.is_watertight
+    assert mesh.volume == pytest.approx(4 / 3 * np.pi * 30**3, rel=0.005)
+    assert np.allclose(mesh.center_mass, 55.0, atol=0.05)
+    away = np.linalg.norm(mesh.vertices - 55.0, axis=1)
+    assert np.ptp(away) < 0.2  # no steps of 4 mm
+
+
+def test_crumbs_of_a_field_are_left_out():
+    places = np.moveaxis(np.indices((60, 60, 60)), 0, -1)
+    ball_, crumb = (
+        radius - np.linalg.norm(places - centre, axis=-1)
+        for radius, centre in ((15.0, (25, 30, 30)), (1.4, (50, 50, 50)))
+    )
+    field = np.maximum(ball_, crumb).astype(np.float32)
+    volume = Volume(field > 0)
+    mesh = surface(replace(volume, about=About(surface=lambda: Volume(field))))
+    assert mesh.body_count == 1 and mesh.is_watertight
+
+
 def test_the_zoo_knows_who_brings_the_writers():
-    assert {registries.writers.origin(suffix) for suffix in SUFFIXES} == {"zoo-mesh 0.1.0"}
+    assert {registries.writers.origin(suffix) for suffix in [*SUFFIXES, "3mf"]} == {
+        "zoo-mesh 0.1.0"
+    }
     assert registries.writers.problems() == []
 
 

@@ -23,7 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 2, and one line, for what cannot be done."""
     parser = _Parser("python -m zoo_mesh", description="A watertight mesh, in RAS millimetres.")
     parser.add_argument("input", metavar="IN", type=Path, help="binary volume, any format")
-    parser.add_argument("output", metavar="OUT", type=Path, help="name ending in .stl, .ply, .obj")
+    parser.add_argument(
+        "output", metavar="OUT", type=Path, help="name ending in .stl, .ply, .obj, .3mf"
+    )
     parser.add_argument(
         "--smooth", metavar="N", type=_rounds, default=SMOOTH, help=f"rounds; default {SMOOTH}"
     )
