@@ -98,6 +98,35 @@ def test_report_states_the_facts(filling_model, run, tmp_path):
         assert re.fullmatch("[0-9a-f]{64}", digest)
 
 
+def test_from_a_ct_to_an_implant_and_a_page(run, tmp_path, capfd):
+    """A head of balls: a shell with a hole, soft tissue, and a plate behind it."""
+    places = np.moveaxis(np.indices((80, 90, 85)), 0, -1) * 2.5 - [100, 112, 106]
+    radius = np.linalg.norm(places, axis=-1)
+    shell = (
+        (radius > 68)
+        & (radius < 75)
+        & ~((np.hypot(*places[..., :2].T).T < 15) & (places[..., 2] < 0))
+    )
+    hole = np.linalg.norm(places - [60, 0, 40], axis=-1) < 22
+    values = np.where(radius < 80, 40, -1000).astype(np.int16)
+    values[shell & ~hole] = 900
+    values[10:70, 4:6, 10:70] = 600
+    scan, page = tmp_path / "ct.nii.gz", tmp_path / "report.html"
+    zoo.Volume(values, np.diag([2.5, 2.5, 2.5, 1])).save(scan)
+    outputs = ["-o", tmp_path / "whole.nii.gz", "--implant", tmp_path / "implant.nii.gz"]
+    more = ["--report", page, "--uncertainty", tmp_path / "shares.nii.gz", "--region", "right"]
+    words = ["-i", scan, "--threshold", "auto", *outputs, *more]
+    printed = run("predict", "skull-completion-64", *words, "--backend", "cpu")
+    assert "bone above" in printed and "of other things" in printed
+    whole, implant, shares = (
+        zoo.Volume.of(tmp_path / f"{name}.nii.gz").array for name in ("whole", "implant", "shares")
+    )
+    assert not whole[:, :6].any()
+    assert (implant & hole).sum() > 0.5 * (shell & hole).sum()
+    assert shares.max() == 1
+    assert "Research use only" in page.read_text()
+
+
 @pytest.mark.parametrize("suffix", ["nrrd", "npz"])
 def test_predict_reads_and_writes_other_formats(suffix, model, run, tmp_path):
     hollow_box().save(tmp_path / f"in.{suffix}")

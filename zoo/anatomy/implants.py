@@ -32,6 +32,7 @@ class Implant:
         spacing: mm along each axis.
         level: float32, of the same shape: about the distance in mm from the surface of the complete
             skull, positive within it; None if no more is known than the voxels.
+        reshaped: whether `level` is that of the implant's own surface instead.
     """
 
     box: BoundingBox
@@ -39,6 +40,7 @@ class Implant:
     bone: Bools
     spacing: Triple
     level: Floats | None = None
+    reshaped: bool = False
 
     def field(self, clearance: float = 0.0) -> Floats:
         """About the distance in mm from the implant's surface, positive within it.
@@ -136,7 +138,7 @@ def reshaped(implant: Implant, clearance: float, min_thickness: float, smooth: f
             field = np.maximum(field, min_thickness / 2 - np.asarray(far, np.float32))
     field = np.minimum(field, bone).astype(np.float32)
     mask = (field > 0) & ~implant.bone
-    return replace(implant, mask=mask, level=field)
+    return replace(implant, mask=mask, level=field, reshaped=True)
 
 
 def sheet(mask: Bools, spacing: Triple) -> tuple[Bools, Floats]:

@@ -37,6 +37,7 @@ MOVES = (
     *((True, (0, 0, 0)), (False, (1, 1, 1)), (False, (-1, -1, -1))),
     *((True, (1, -1, 1)), (True, (-1, 1, -1))),
 )
+COARSE = 1.0  # mm: on larger voxels, a fringe of one voxel along the rim is taken off an implant
 FINISHED = 2  # voxels around an implant, so that its surface is closed
 
 
@@ -70,7 +71,7 @@ def predict(
             uncertain = source.with_array(source.restore(shares))
     surface = None
     if found is not None and (found.level is not None or options.edge_length):
-        surface = partial(_surface, found, skull, options)
+        surface = partial(_surface, found, skull, options.edge_length)
     report = {
         "voxels_in": int(np.count_nonzero(occupied)),
         "grid": resampled.facts(),
@@ -134,7 +135,7 @@ def _finished(
     left_out = replace(found, mask=found.mask & ~wanted.mask)
     if not wanted.mask.any():
         return None, left_out, [*said, NOTHING]
-    if options.reshapes:
+    if options.reshapes or (wanted.level is not None and max(skull.spacing) > COARSE):
         margin = FINISHED + int(np.ceil(options.min_thickness / min(skull.spacing)))
         wanted = reshaped(
             _with_margin(wanted, skull, margin),
@@ -175,20 +176,20 @@ def _whole(implant: Implant | None, skull: Volume) -> Bools:
     return grid
 
 
-def _surface(implant: Implant, skull: Volume, options: CompletionOptions) -> Volume:
+def _surface(implant: Implant, skull: Volume, edge_length: float | None) -> Volume:
     """The field of the implant's surface on a part of the skull's grid, or on a finer one."""
-    if not options.reshapes:
+    if not implant.reshaped:
         implant = _with_margin(implant, skull, FINISHED)
-    field = implant.level if options.reshapes else implant.field()
+    field = implant.level if implant.reshaped else implant.field()
     assert field is not None
     to_index = np.eye(4)
     to_index[:3, 3] = [part.start for part in implant.box]
     found = skull.regrid(field, to_index)
-    if options.edge_length is None:
+    if edge_length is None:
         return found
     from scipy import ndimage
 
-    steps = [options.edge_length / length for length in skull.spacing]
+    steps = [edge_length / length for length in skull.spacing]
     shape = [int(np.floor((n - 1) / step)) + 1 for n, step in zip(field.shape, steps, strict=True)]
     finer = ndimage.affine_transform(field, steps, output_shape=tuple(shape), mode="nearest")
     return found.regrid(finer, np.diag([*steps, 1.0]))
