@@ -44,7 +44,9 @@ def test_what_the_zoo_brings():
     assert "sparse-completion" in registries.architectures
     assert "occupancy" in registries.heads
     assert {"torch", "minkowski"} <= set(registries.backends.names())
-    assert {"nii", "nii.gz", "nrrd", "nhdr", "npy", "npz"} == set(registries.readers.names())
+    assert set(registries.readers.names()) == {
+        *("nii", "nii.gz", "nrrd", "nhdr", "mha", "mhd", "npy", "npz")
+    }
     assert registries.writers.names() == registries.readers.names()
 
 

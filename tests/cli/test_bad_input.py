@@ -140,7 +140,7 @@ def test_folders_that_hold_or_take_nothing(model, given, tmp_path, refused):
         (["-d", "gpu7"], "device 'gpu7' does not work here"),
         (["-o", "absent/out.nii.gz"], "its folder does not exist; create it first: mkdir -p"),
         (["-o", "/proc/self/out.nii.gz"], "/proc/self/out.nii.gz: no permission"),
-        (["-o", "out.mha"], "wanted a file name that ends in one of"),
+        (["-o", "out.xyz"], "wanted a file name that ends in one of"),
         (["-o", "out"], "wanted a file name that ends in one of"),
         (["-o", "."], "got a folder"),
         (["-o", "in.nii.gz"], "is also the input or another output"),

@@ -210,7 +210,7 @@ def test_several_inputs_go_to_a_folder(model, scans, run, tmp_path):
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
-def test_list_shows_and_filters_models(run, monkeypatch):
+def test_list_shows_and_filters_models(run, monkeypatch, capfd):
     card = zoo.Card(
         name="a-model",
         task="completion",
@@ -221,8 +221,47 @@ def test_list_shows_and_filters_models(run, monkeypatch):
     assert re.search(r"a-model +completion +- +- +zoo", run("list"))
     (row,) = json.loads(run("list", "a-*", "--task", "completion", "--json"))
     assert row["name"] == "a-model" and row["architecture"] == "sparse-completion"
-    assert json.loads(run("list", "--task", "segmentation", "--json")) == []
-    assert "no model matches 'b*'" in run("list", "b*")
+    assert main(["list", "--task", "segmentation", "--json"]) == 1
+    assert json.loads(capfd.readouterr().out) == []
+    assert main(["list", "b*"]) == 1
+    assert "no model matches 'b*'" in capfd.readouterr().err
+
+
+def test_names_are_listed_as_people_sort_them_and_whole_in_a_pipe():
+    done = start("list", "skull-completion-*")
+    printed, _ = done.communicate(timeout=60)
+    names = [line.split()[0].rstrip("*") for line in printed.splitlines()[1:-1]]
+    order = [int(name.split("-")[2].split(".")[0]) for name in names]
+    assert order == sorted(order) and order[0] == 64
+    assert printed.count("skull-completion-512.skullfix") == 1
+
+
+def test_version_and_short_help(run):
+    assert run("--version") == f"zoo {zoo.__version__}\n"
+    assert run("-h") == run("--help")
+    assert "--threshold" in run("predict", "-h")
+
+
+def test_several_inputs_after_one_flag(filling_model, run, tmp_path):
+    for name in "abc":
+        hollow_box().save(tmp_path / f"{name}.nii.gz")
+    scans = [tmp_path / f"{name}.nii.gz" for name in "abc"]
+    run("predict", filling_model, "-i", *scans, "-o", tmp_path / "out", "-q")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a.nii.gz",
+        "b.nii.gz",
+        "c.nii.gz",
+    ]
+
+
+def test_a_folder_is_not_called_like_a_file(filling_model, tmp_path, capfd):
+    for name in "ab":
+        hollow_box().save(tmp_path / f"{name}.nii.gz")
+    words = ["-i", tmp_path / "a.nii.gz", "-i", tmp_path / "b.nii.gz", "-o", tmp_path / "o.nii.gz"]
+    assert main(["predict", filling_model, *map(str, words)]) == 2
+    said = capfd.readouterr().err
+    assert "wanted a folder for several inputs, got the name of a file; leave .nii.gz out" in said
+    assert not (tmp_path / "o.nii.gz").exists()
 
 
 def test_list_and_info_import_no_network():

@@ -1,6 +1,7 @@
 """Predictions, on every backend."""
 
 import hashlib
+import json
 import subprocess
 import sys
 from copy import deepcopy
@@ -225,3 +226,61 @@ def test_public_names_are_pinned():
     ]  # fmt: skip
     assert all(getattr(zoo, name) is not None for name in zoo.__all__)
     assert issubclass(zoo.ZooError, Exception) and Path(zoo.__file__).name == "__init__.py"
+
+
+def test_a_list_gives_a_list_and_one_after_another_gives_them_as_they_come():
+    model = zoo.create("sparse-completion", backend="torch", device="cpu")
+    cubes = [np.pad(np.ones((n, n, n), np.uint8), 4) for n in (2, 3)]
+    found = model.predict(cubes)
+    assert [each.report["voxels_in"] for each in found] == [8, 27]
+    assert next(model.predict_each(iter(cubes))).report["voxels_in"] == 8
+
+
+def test_an_array_has_a_spacing_or_an_affine():
+    model = zoo.create("sparse-completion", backend="torch", device="cpu")
+    cube = np.pad(np.ones((3, 3, 3), np.uint8), 4)
+    assert model.predict(cube, spacing=(0.5, 0.5, 2)).volume.spacing == (0.5, 0.5, 2.0)
+    affine = np.diag([2, -2, 2, 1.0])
+    assert np.array_equal(model.predict(torch.tensor(cube), affine=affine).volume.affine, affine)
+    for wrong in (
+        {"spacing": (1, 1)},
+        {"spacing": (1, 1, 0)},
+        {"spacing": (1, 1, 1), "affine": affine},
+    ):
+        with pytest.raises(ConfigError, match="spacing"):
+            model.predict(cube, **wrong)
+    with pytest.raises(ConfigError, match="Volume, which has its own"):
+        model.predict(zoo.Volume(cube), spacing=(1, 1, 1))
+
+
+def test_objects_say_what_they_are():
+    model = zoo.load("skull-completion-64.phantom", backend="torch", device="cpu")
+    assert repr(model) == (
+        "Model(skull-completion-64.phantom, completion, 3.2 mm, apache-2.0, torch on cpu)"
+    )
+    cube = np.pad(np.ones((3, 3, 3), np.uint8), 4)
+    said = repr(zoo.create("sparse-completion", backend="torch", device="cpu").predict(cube))
+    assert said.startswith("Prediction(volume=Volume(11x11x11 uint8") and "implant of" in said
+
+
+def test_what_happens_is_logged(caplog):
+    model = zoo.create("sparse-completion", backend="torch", device="cpu")
+    with caplog.at_level("INFO", logger="zoo"):
+        model.predict(np.pad(np.ones((3, 3, 3), np.uint8), 4))
+    assert "27 occupied voxels in" in caplog.text
+
+
+def test_a_repository_without_its_prefix_is_recognised():
+    with pytest.raises(NotRegistered, match="for a repository on the Hub, hf-hub:some/model"):
+        zoo.load("some/model")
+
+
+def test_a_file_says_where_it_comes_from(tmp_path):
+    model = zoo.load("skull-completion-64.phantom", backend="torch", device="cpu")
+    cube = np.pad(np.ones((3, 3, 3), np.uint8), 4)
+    model.predict(cube, spacing=(3.2, 3.2, 3.2)).save(tmp_path / "answer.nii.gz")
+    image = nib.load(tmp_path / "answer.nii.gz")
+    assert image.header["descrip"].item().decode() == f"{model.card.name}, zoo {zoo.__version__}"
+    facts = json.loads(image.header.extensions[0].get_content())
+    assert facts["weights_sha256"] == model.card.weights.sha256
+    assert facts["labels"] == {"1": "completed skull"}

@@ -19,7 +19,7 @@ def predicted():
     prediction = model.predict(volume)
     facts, warnings = model.task.assess(prediction)
     prediction.report.update(facts)
-    return model, replace(prediction, report=prediction.report | {"warnings": warnings})
+    return model, replace(prediction, report=prediction.report | {"assessment": warnings})
 
 
 def test_everything_is_in_the_page(predicted, tmp_path):

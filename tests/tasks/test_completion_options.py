@@ -86,7 +86,7 @@ def test_nothing_to_add_is_said(model):
     affine = np.diag([SPACING, SPACING, SPACING, 1.0])
     found = covered.predict(zoo.Volume(whole, affine))
     if not found.implant.array.any():
-        assert "nothing is missing" in found.report["warnings"][0]
+        assert "nothing is missing" in found.report["notes"][0]
     json.dumps(found.report)
 
 

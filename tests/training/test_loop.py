@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import yaml
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
-from training_runs import SMALL, losses, scored, settings, trainer
+from training_runs import SMALL, digest, losses, scored, settings, trainer
 
 import zoo
 from zoo.datasets.phantoms.files import write_case
@@ -54,7 +56,37 @@ def test_command_trains_resumes_and_exports_a_model(tmp_path, config_file, capsy
     assert json.loads((folder / "model" / "config.json").read_text())["config"] == SMALL["config"]
     assert main(arguments) == 2
     assert "--resume" in capsys.readouterr().err
+    capsys.readouterr()
+    before = (folder / "model" / "model.safetensors").stat().st_mtime_ns
     assert main([*arguments, "--resume"]) == 0
+    assert "finished before" in capsys.readouterr().out
+    assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_asked_to_stop_goes_on_to_the_same_end(number, tmp_path):
+    """After its first step, long before a validation writes a checkpoint."""
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    whole = trainer(tmp_path / "whole", cache=tmp_path / "cache")
+    wanted = losses(whole)
+    seen = {}
+
+    def on_step(step, loss):
+        seen[step] = loss
+        if step == 1:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path / "cut", cache=tmp_path / "cache").run(0, on_step)
+    assert list(seen) == [1]
+    run = trainer(tmp_path / "cut", cache=tmp_path / "cache")
+    run.resume()
+    assert seen | losses(run) == wanted
+    assert digest(run.network) == digest(whole.network)
+    logs = [(tmp_path / name / "log.csv").read_text().splitlines() for name in ("whole", "cut")]
+    for one, other in zip(*logs, strict=True):  # but for the seconds
+        assert one.split(",")[:3] == other.split(",")[:3]
 
 
 @pytest.mark.slow

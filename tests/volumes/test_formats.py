@@ -16,7 +16,7 @@ from zoo.volumes.files import read_volume, write_volume
 from zoo.volumes.formats import nrrd as nrrd_format
 from zoo.volumes.volume import Volume
 
-FORMATS = ["nii", "nii.gz", "nrrd", "nhdr", "npz"]
+FORMATS = ["nii", "nii.gz", "nrrd", "nhdr", "mha", "mhd", "npz"]
 
 
 @pytest.mark.slow
@@ -40,7 +40,7 @@ def test_memory_layout_does_not_matter(suffix, layout, tmp_path):
     assert np.array_equal(read_volume(tmp_path / f"v.{suffix}").array, array)
 
 
-@pytest.mark.parametrize("suffix", ["nii.gz", "nrrd", "npz"])
+@pytest.mark.parametrize("suffix", ["nii.gz", "nrrd", "mha", "npz"])
 def test_same_volume_gives_same_bytes(suffix, tmp_path):
     for name in ("a", "b"):
         write_volume(Volume.of(numbered()), tmp_path / f"{name}.{suffix}")

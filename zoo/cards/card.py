@@ -97,11 +97,21 @@ class Card(_Frozen):
     def to_markdown(self) -> str:
         """Write the card as a file: front matter between two lines of dashes, then the prose."""
         block = self.model_dump(mode="json", exclude={"metadata", "text"}, exclude_none=True)
+        block["input"] = _rounded(block["input"])
         for key in ("labels", "default"):
             if not block[key]:
                 del block[key]
         front = yaml.safe_dump({**self.metadata, "zoo": block}, sort_keys=False, allow_unicode=True)
         return f"---\n{front}---\n\n{self.text}"
+
+
+def _rounded(values: Any) -> Any:
+    """Numbers without the rounding of binary fractions: 2.4, not 2.4000000000000004."""
+    if isinstance(values, dict):
+        return {key: _rounded(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [_rounded(value) for value in values]
+    return round(values, 10) if isinstance(values, float) else values
 
 
 def _front_matter(text: str) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatch
 
 from zoo import registries
 from zoo.cards.card import Card
 from zoo.cards.hub import card_at, location_of
-from zoo.errors import ZooError
+from zoo.errors import NotRegistered, ZooError
 
 
 def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
@@ -16,10 +17,10 @@ def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
         >>> import zoo
         >>> for name in zoo.list_models("skull-*.phantom", task="completion"):
         ...     print(name)
+        skull-completion-64.phantom
         skull-completion-128.phantom
         skull-completion-256.phantom
         skull-completion-512.phantom
-        skull-completion-64.phantom
 
     Args:
         pattern: shell-style pattern that names must match.
@@ -27,10 +28,17 @@ def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
             read are then left out; `zoo doctor` reports what is wrong with them.
 
     Returns:
-        The names, sorted: those of all cards, and NAME for the default of the cards NAME.TAG.
+        The names, sorted, 64 before 512: those of all cards, and NAME for the default of the cards
+        NAME.TAG.
     """
-    names = [name for name in registries.cards.names() if fnmatch(name, pattern)]
+    names = sorted(registries.cards.names(), key=_natural)
+    names = [name for name in names if fnmatch(name, pattern)]
     return [name for name in names if task is None or _task(name) == task]
+
+
+def _natural(name: str) -> list[str | int]:
+    """A key by which names are sorted as people do: numbers in them by their value."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def _task(name: str) -> str | None:
@@ -58,7 +66,12 @@ def info(name: str, *, local_files_only: bool = False) -> Card:
     """
     if is_remote(name):
         return card_at(location_of(name, local_files_only=local_files_only))
-    card: Card = registries.cards.get(name)
+    try:
+        card: Card = registries.cards.get(name)
+    except NotRegistered as error:
+        if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w.-]+)?", name):
+            raise NotRegistered(f"{error}; for a repository on the Hub, hf-hub:{name}") from error
+        raise
     return card
 
 

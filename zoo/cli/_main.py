@@ -29,6 +29,7 @@ from zoo.cli import (
 )
 from zoo.cli._console import complain, report_error
 from zoo.errors import ZooError, one_line
+from zoo.version import __version__
 
 INTERRUPTED = 130  # the exit status that typer and shells use for Ctrl-C
 COMMANDS: Mapping[str, Callable[..., None]] = {
@@ -59,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.disable(logging.NOTSET if debug else logging.CRITICAL)  # what libraries log
     report_error.tracebacks = debug
     try:
-        status = _run([word for word in words if word != "--debug"])
+        status = _run(_with_repeated_inputs([word for word in words if word != "--debug"]))
         _flush()
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
@@ -89,6 +90,26 @@ def run() -> NoReturn:
     os._exit(status)
 
 
+def _with_repeated_inputs(words: list[str]) -> list[str]:
+    """`predict NAME -i a b c` as `predict NAME -i a -i b -i c`."""
+    if words[:1] != ["predict"]:
+        return words
+    found: list[str] = []
+    named = inputs = False
+    for position, word in enumerate(words):
+        if word in ("-i", "--input"):
+            inputs = True
+            found.append(word)
+            continue
+        if word.startswith("-") and word != "-":
+            inputs = False
+        elif inputs and named and found[-1] not in ("-i", "--input"):
+            found.append("-i")
+        named = named or (position == 1 and not word.startswith("-"))
+        found.append(word)
+    return found
+
+
 def _run(words: list[str]) -> Any:
     """Run the command; plugins' tasks are only loaded for --help, or an option that is unknown."""
     if not EXTENDED.keys() & set(words):
@@ -96,7 +117,7 @@ def _run(words: list[str]) -> Any:
     from zoo import registries
 
     own = sorted(registries.tasks.own)
-    if "--help" in words:
+    if {"--help", "-h"} & set(words):
         return _called(_app(EXTENDED, registries.tasks.names()), words)
     try:
         return _called(_app(EXTENDED, own), words)
@@ -123,10 +144,22 @@ def _reason(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {one_line(error)}; --debug shows where"
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"zoo {__version__}")
+        raise typer.Exit
+
+
 def _common(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
 ) -> None:
-    """Take the option that every command has besides --help."""
+    """Take the options that every command has besides --help."""
 
 
 def _called(app: typer.Typer, words: list[str]) -> Any:
@@ -139,7 +172,7 @@ def _app(extended: dict[str, Any], tasks: list[str] | None = None) -> typer.Type
         help="A plug-in model zoo of sparse CNNs for medical volumes.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_common)
     for name, command in COMMANDS.items():

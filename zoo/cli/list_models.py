@@ -25,9 +25,12 @@ def list_models(
         raise ConfigError(f"unknown task {task!r}; the tasks are: {known}")
     rows = [_row(name) for name in names_of(pattern, task=task)]
     if as_json:
-        return print_json(rows)
+        print_json(rows)
     if not rows:
-        return say(f"no model matches {pattern!r}" + (f" and is for {task}" if task else ""))
+        complain(f"no model matches {pattern!r}" + (f" and is for {task}" if task else ""))
+        raise typer.Exit(1)
+    if as_json:
+        return
     # In JSON NAME alone is a row too, like every name that loads; here a star says so.
     cards = [row for row in rows if row["name"] == row["card"]]
     print_table([_shown(row) for row in cards], whole=("name", "origin"))

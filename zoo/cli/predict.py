@@ -156,5 +156,7 @@ def _print_result(job: Any, result: Any) -> None:
             f" left out: {bone['neck_removed_ml']:g} ml of neck,"
             f" {bone['others_removed_ml']:g} ml of other things"
         )
+    for note in facts["notes"]:
+        say(f"{job.source}: {note}")
     for warning in facts["warnings"]:
         caution(f"{job.source}: {warning}")

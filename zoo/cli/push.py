@@ -18,6 +18,9 @@ def push(
     revision: Annotated[
         str | None, typer.Option(help="Branch; created if it does not exist.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what would be uploaded, and check it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Publish a model on the Hugging Face Hub, or on the server at HF_ENDPOINT.
@@ -26,8 +29,15 @@ def push(
 
     The token comes from `hf auth login` or HF_TOKEN.
     """
-    from zoo.models import load
+    from zoo.models import load, rehearse
 
+    if dry_run:
+        files = rehearse(load(name), repo)
+        if as_json:
+            return print_json(files)
+        for file, size in files.items():
+            say(f"{file}: {size:,} bytes")
+        return say(f"would be one commit to {repo}; nothing was uploaded")
     published = load(name).push_to_hub(repo, private=private, revision=revision)
     if as_json:
         return print_json(asdict(published))

@@ -41,18 +41,23 @@ def train(
     """
     from zoo.training import train as run
 
-    line = run(
-        config,
-        output,
-        backend=backend,
-        device=device,
-        workers=workers,
-        threads=threads,
-        mixed_precision=mixed_precision,
-        cache=cache,
-        resume=resume,
-        progress=Bars() if err.is_terminal else Lines(log_every),
-    )
+    try:
+        line = run(
+            config,
+            output,
+            backend=backend,
+            device=device,
+            workers=workers,
+            threads=threads,
+            mixed_precision=mixed_precision,
+            cache=cache,
+            resume=resume,
+            progress=Bars() if err.is_terminal else Lines(log_every),
+        )
+    except KeyboardInterrupt:
+        if (output / "checkpoint.safetensors").exists():
+            remark(f"stopped; --resume continues from the checkpoint in {output}")
+        raise
     if line:
         say(line)
 

@@ -180,4 +180,9 @@ def _check_folder(folder: Path) -> None:
             f"{folder}: wanted a folder for several inputs, got a file; choose another"
         )
     if not folder.exists():
+        if is_writable(folder) or folder.suffix.lower() in (*REPORTS, ".png"):
+            raise WriteError(
+                f"{folder}: wanted a folder for several inputs, got the name of a file; leave"
+                f" {''.join(folder.suffixes)} out"
+            )
         check_output(folder)

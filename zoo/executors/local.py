@@ -81,8 +81,7 @@ def _run(
         draw_prediction(outputs.preview, prediction, title)
     if outputs.report:
         facts, warnings = model.task.assess(prediction)
-        prediction.report.update(facts)
-        prediction.report["warnings"] += warnings
+        prediction.report.update({**facts, "assessment": warnings} if facts else {})
         with atomic_path(outputs.report) as temporary:
             if outputs.report.suffix.lower() == ".html":
                 from zoo.pictures import write_page
@@ -101,7 +100,7 @@ def _save_implant(prediction: Prediction, implant: Volume, path: Path) -> None:
     except VolumeError:
         if implant.array.any():
             raise
-        prediction.report["warnings"].append(f"{path} is not written: the implant is empty")
+        prediction.report["notes"].append(f"{path} is not written")
 
 
 def _predict(

@@ -8,7 +8,7 @@ from zoo.models.loading import build_network, create, download, expected_tensors
 from zoo.models.model import Model, Options, Progress
 from zoo.models.plan import Plan
 from zoo.models.prediction import Prediction, Probabilities
-from zoo.models.publishing import Published, push, save
+from zoo.models.publishing import Published, push, rehearse, save
 from zoo.models.reference_case import INPUT, PREDICTION, reference_input
 from zoo.models.report import peak_memory, versions
 from zoo.models.verifying import Verdict, verify
@@ -41,6 +41,7 @@ __all__ = [
     "push",
     "read_settings",
     "reference_input",
+    "rehearse",
     "save",
     "to_bytes",
     "verify",

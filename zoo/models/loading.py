@@ -43,7 +43,7 @@ def load(
 
         >>> import zoo
         >>> zoo.load("skull-completion-64.phantom", backend="torch", device="cpu")
-        Model(skull-completion-64.phantom, torch on cpu)
+        Model(skull-completion-64.phantom, completion, 3.2 mm, apache-2.0, torch on cpu)
 
     Args:
         name: a card's name, with its tag or without it for the default one,
@@ -112,7 +112,7 @@ def create(
         >>> import zoo
         >>> model = zoo.create("sparse-segmentation", {"classes": 3}, backend="torch", device="cpu")
         >>> model
-        Model(sparse-segmentation, torch on cpu)
+        Model(sparse-segmentation, segmentation, torch on cpu)
         >>> model.card.labels
         ('class 1', 'class 2')
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
@@ -29,6 +31,8 @@ from zoo.volumes import About, Volume, is_sheared, laid_back, shear, straightene
 if TYPE_CHECKING:
     from zoo.models.publishing import Published
 
+LOG = logging.getLogger(__name__)
+Triple = tuple[float, float, float]
 Progress = Callable[[str], None]
 NEW = Origin()
 
@@ -87,14 +91,40 @@ class Model:
         config: BaseModel = self.network.config  # type: ignore[assignment]
         return config
 
+    @overload
+    def predict(
+        self,
+        volume: list[Any],
+        *,
+        threshold: Threshold = ...,
+        spacing: tuple[float, float, float] | None = ...,
+        affine: ArrayLike | None = ...,
+        progress: Progress | None = ...,
+        **options: Any,
+    ) -> list[Prediction]: ...
+
+    @overload
+    def predict(
+        self,
+        volume: object,
+        *,
+        threshold: Threshold = ...,
+        spacing: tuple[float, float, float] | None = ...,
+        affine: ArrayLike | None = ...,
+        progress: Progress | None = ...,
+        **options: Any,
+    ) -> Prediction: ...
+
     def predict(
         self,
         volume: object,
         *,
         threshold: Threshold = None,
+        spacing: tuple[float, float, float] | None = None,
+        affine: ArrayLike | None = None,
         progress: Progress | None = None,
         **options: Any,
-    ) -> Prediction:
+    ) -> Prediction | list[Prediction]:
         """Predict on a volume, on its own grid; super-resolution predicts on a finer one.
 
         The same input gives the same prediction. Completion never removes an occupied voxel.
@@ -112,29 +142,43 @@ class Model:
 
         Args:
             volume: a path, a nibabel image, a NumPy array or torch tensor (I, J, K), or a
-                `zoo.Volume`. The voxels of bare arrays are taken to be 1 mm large with axes RAS:
-                pass `zoo.Volume(array, affine)` if they are not.
+                `zoo.Volume`; or a list of these. The voxels of bare arrays are taken to be 1 mm
+                large with axes RAS, unless `spacing` or `affine` says otherwise.
             threshold: voxels above it are occupied; needed for completion and super-resolution
                 unless the volume is binary. "auto" finds the skull in a CT: a threshold from the
                 data, without headrest and neck.
+            spacing: mm along the axes of an array or tensor, which are RAS.
+            affine: (4, 4), from the indices of an array or tensor to RAS+ millimetres.
             progress: called with the name of every stage as it begins.
             options: additional options of the model's task: the fields of its
                 `prediction_options`.
 
         Returns:
-            The prediction: its volume, the implant (of completion), and a report.
+            The prediction: its volume, the implant (of completion), and a report; for a list, a
+            list of them. `predict_each` gives one after another instead.
 
         Raises:
-            ConfigError: an option is unknown to the model's task, or has an invalid value.
+            ConfigError: an option is unknown to the model's task, or has an invalid value; or
+                `spacing` or `affine` is given for what has its own.
             ReadError: the file cannot be read.
             VolumeError: the volume is not 3-D, has no occupied voxels or nothing else, contains
                 NaN, or has more than two values without a threshold; or the task cannot use it.
             BackendError: there is not enough memory, on the machine or on its GPU.
         """
+        if isinstance(volume, list):
+            each = self.predict_each(
+                volume,
+                threshold=threshold,
+                spacing=spacing,
+                affine=affine,
+                progress=progress,
+                **options,
+            )
+            return list(each)
         chosen = self._options(options)
         watch = Stopwatch(progress)
         with watch.stage("read"):
-            source, sha256 = _read(volume)
+            source, sha256 = _read(_placed(volume, spacing, affine))
         with DeviceMemory(self.device) as memory:
             predict = _predict_straight if is_sheared(source) else self.task.predict
             prediction = predict(self, source, threshold, chosen, watch.stage)
@@ -148,16 +192,47 @@ class Model:
             "sha256": {"weights": self._weights_sha256(), "input": sha256},
         }
         remarks = source.about.remarks if source.about else ()
+        report.setdefault("notes", [])
         report["warnings"] = [*remarks, *prediction.report.get("warnings", [])]
         path = Path(volume) if isinstance(volume, str | os.PathLike) else None
-        known = partial(_known_of, model=self.card.name, source=path)
+        known = partial(_known_of, self.card.name, self._weights_sha256() or "", path)
+        LOG.info(
+            "%s: %d occupied voxels in, %d out, %.1f s",
+            self.card.name,
+            report["voxels_in"],
+            report["voxels_out"],
+            sum(watch.seconds.values()),
+        )
+        for line in report["warnings"]:
+            LOG.warning("%s: %s", self.card.name, line)
         made: Prediction = replace(
             prediction,
             volume=known(prediction.volume),
             implant=prediction.implant and known(prediction.implant),
+            uncertainty=prediction.uncertainty and known(prediction.uncertainty),
             report=report,
         )
         return made
+
+    def predict_each(self, volumes: Iterable[object], **arguments: Any) -> Iterator[Prediction]:
+        """Predict on one volume after another; only one prediction is in memory at a time.
+
+            >>> import numpy as np
+            >>> import zoo
+            >>> model = zoo.create("sparse-completion", backend="torch", device="cpu")
+            >>> cubes = [np.pad(np.ones((n, n, n), np.uint8), 4) for n in (2, 3)]
+            >>> [prediction.report["voxels_in"] for prediction in model.predict_each(cubes)]
+            [8, 27]
+
+        Args:
+            volumes: as for `predict`, one by one.
+            arguments: as for `predict`.
+
+        Raises:
+            ConfigError, ReadError, VolumeError, BackendError: as for `predict`, at that volume.
+        """
+        for volume in volumes:
+            yield self.predict(volume, **arguments)
 
     def plan(self, volume: object, *, threshold: Threshold = None) -> Plan:
         """Estimate what `predict` would cost, by a trial run on a coarsened copy.
@@ -200,7 +275,34 @@ class Model:
         return self.card.weights.sha256 if self.card.weights else None
 
     def __repr__(self) -> str:
-        return f"Model({self.card.name}, {self.backend.name} on {self.device})"
+        spacing = self.card.input.spacing[0]
+        licence = f", {self.card.license}" if self.card.license else ""
+        grid = f", {spacing:.4g} mm" if self.card.weights else ""
+        return (
+            f"Model({self.card.name}, {self.card.task}{grid}{licence},"
+            f" {self.backend.name} on {self.device})"
+        )
+
+
+def _placed(volume: Any, spacing: Triple | None, affine: ArrayLike | None) -> Any:
+    """An array or tensor as a volume with that spacing or affine; what has its own as it is.
+
+    Raises:
+        ConfigError: both, or for what has its own.
+    """
+    if spacing is None and affine is None:
+        return volume
+    bare = isinstance(volume, np.ndarray | torch.Tensor)
+    if not bare or (spacing is not None and affine is not None):
+        got = "both" if bare else f"{type(volume).__name__}, which has its own"
+        raise ConfigError(f"wanted spacing= or affine= for an array or a tensor, got {got}")
+    array = Volume.of(volume)
+    if affine is None:
+        lengths = np.asarray(spacing, dtype=float)
+        if lengths.shape != (3,) or not (lengths > 0).all():
+            raise ConfigError(f"spacing: wanted three lengths above 0 mm, got {spacing!r}")
+        affine = np.diag([*lengths, 1.0])
+    return Volume(array.array, np.asarray(affine))
 
 
 def _predict_straight(
@@ -230,10 +332,10 @@ def _predict_straight(
     )
 
 
-def _known_of(volume: Volume, model: str, source: Path | None) -> Volume:
+def _known_of(model: str, weights: str, source: Path | None, volume: Volume) -> Volume:
     """The same volume, which knows where it came from."""
     about = volume.about or About()
-    return replace(volume, about=replace(about, model=model, source=source))
+    return replace(volume, about=replace(about, model=model, weights=weights, source=source))
 
 
 def _options_in_words(options: type[Options]) -> str:

@@ -34,6 +34,9 @@ class Probabilities:
     logits: NDArray[np.float32]
     labels: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"Probabilities({', '.join(self.labels)}; {len(self.points):,} voxels)"
+
     def seen(self) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         """The scan on the input's grid with axes RAS and brightness in [0, 1], and the labels."""
         scan = np.asarray(self.resampled.source.canonical().array, dtype=np.float32)
@@ -84,7 +87,7 @@ class Prediction:
         report: plain data for JSON: `model`, `backend`, `device`, `versions`, `timings` (seconds by
             stage), `voxels_in` and `voxels_out` (numbers of occupied voxels), `peak_memory` (bytes,
             of the process so far), `peak_device_memory` (bytes, on a GPU), `grid` (whether the
-            input was resampled, and both spacings in mm), `warnings` (in words), and `sha256` of
+            input was resampled, and both spacings in mm), `notes` and `warnings` (in words), and `sha256` of
             `weights` and `input`; `bone`, if the threshold was found from the data.
     """
 
@@ -94,6 +97,15 @@ class Prediction:
     report: dict[str, Any]
     probabilities: Probabilities | None = None
     uncertainty: Volume | None = None
+
+    def __repr__(self) -> str:
+        facts = [f"volume={self.volume!r}"]
+        if self.implant is not None:
+            voxels = int(np.count_nonzero(self.implant.array))
+            facts.append(f"implant of {voxels:,} voxels")
+        if self.probabilities is not None:
+            facts.append(repr(self.probabilities))
+        return f"Prediction({', '.join(facts)})"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `volume` in the format that the suffix of `path` names.

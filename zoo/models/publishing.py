@@ -49,7 +49,7 @@ def save(model: Model, folder: str | os.PathLike[str]) -> None:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     model.save(folder)
         ...     zoo.load(f"local-dir:{folder}", backend="torch", device="cpu")
-        Model(sparse-segmentation, torch on cpu)
+        Model(sparse-segmentation, segmentation, 1 mm, torch on cpu)
 
     Args:
         model: the model to write.
@@ -82,6 +82,19 @@ def write_model(model: Model, folder: Path, repo: str | None = None) -> Card:
     with atomic_path(folder / README) as temporary:
         temporary.write_text(card.to_markdown(), encoding="utf-8")
     return card
+
+
+def rehearse(model: Model, repo: str) -> dict[str, int]:
+    """What `push` would upload: the names of the files and their bytes. Nothing leaves the machine.
+
+    Raises:
+        ConfigError: `repo` is not the name of a repository.
+    """
+    if split_repository(repo)[1]:
+        raise ConfigError(f"wanted ORG/REPO, got {repo!r}; pass the branch as revision")
+    with TemporaryDirectory() as folder:
+        write_model(model, Path(folder), repo)
+        return {path.name: path.stat().st_size for path in sorted(Path(folder).iterdir())}
 
 
 def push(

@@ -65,6 +65,7 @@ th { color: #5b6270; width: 55%; }
 <body>
 <h1>{{ title }}</h1>
 <p class="use">{{ research }}</p>
+{% for line in notes %}<p>{{ line }}</p>{% endfor %}
 {% if warnings %}<div class="warnings" role="note"><strong>To be checked</strong>
 <ul>{% for line in warnings %}<li>{{ line }}</li>{% endfor %}</ul></div>{% endif %}
 <img alt="Input, prediction and implant from several sides, and slices"
@@ -98,7 +99,8 @@ def write_page(path: Path, prediction: Prediction, title: str, card: Card) -> No
     page = template.render(
         title=title,
         research=RESEARCH,
-        warnings=prediction.report["warnings"],
+        notes=prediction.report["notes"],
+        warnings=[*prediction.report["warnings"], *prediction.report.get("assessment", [])],
         picture=encoded,
         sections=list(_sections(prediction.report, card)),
     )

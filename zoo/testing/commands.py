@@ -9,9 +9,8 @@ def command(*words: object) -> int:
     """Run `zoo WORDS...` in this process, and return its exit status.
 
         >>> from zoo.testing import command
-        >>> command("list", "nothing-*")
-        no model matches 'nothing-*'
-        0
+        >>> command("list", "--task", "super-resolution", "*superres-64*")
+        1
 
     Args:
         words: the words after `zoo`; anything but text is converted by `str`.

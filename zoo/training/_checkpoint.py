@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,8 +23,11 @@ def save_checkpoint(
     step: int,
     modules: dict[str, nn.Module],
     optimizer: torch.optim.Optimizer,
+    losses: Sequence[float] = (),
 ) -> None:
     """Write everything that a run needs to continue after `step` steps, atomically.
+
+    The losses are those of the steps since the last line of the log.
 
     The optimizer's state is stored under the names of the parameters of `modules["network"]`.
     """
@@ -33,7 +38,8 @@ def save_checkpoint(
     for row, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{names[row]}/{key}": value for key, value in state.items()}
     tensors |= {f"random/{kind}": state for kind, state in _random_states().items()}
-    save_tensors(path, tensors, {"step": str(step), "config": config.model_dump_json()})
+    facts = {"step": str(step), "config": config.model_dump_json()}
+    save_tensors(path, tensors, {**facts, "losses": json.dumps(list(losses))})
 
 
 def load_checkpoint(
@@ -41,8 +47,8 @@ def load_checkpoint(
     config: TrainingConfig,
     modules: dict[str, nn.Module],
     optimizer: torch.optim.Optimizer,
-) -> int:
-    """Restore what `save_checkpoint` wrote, and return the number of steps done.
+) -> tuple[int, list[float]]:
+    """Restore what `save_checkpoint` wrote; returns the number of steps done, and the losses.
 
     Raises:
         ReadError: the file is damaged, or its optimizer had other parameters.
@@ -63,7 +69,22 @@ def load_checkpoint(
         raise ReadError(f"{path}: {error}; start a new run in another folder") from error
     optimizer.load_state_dict(state)
     _restore_random_states(_below(tensors, "random"))
-    return int(metadata["step"])
+    return int(metadata["step"]), json.loads(metadata.get("losses", "[]"))
+
+
+def steps_done(path: Path) -> int:
+    """The number of steps after which a checkpoint was written; its tensors are not read.
+
+    Raises:
+        ReadError: the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int((file.metadata() or {})["step"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise ReadError(
+            f"{path}: not an intact checkpoint: {error}; start a new run in another folder"
+        ) from error
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +77,7 @@ class Trainer:
         mixed = uses_bfloat16(config, accelerator.mixed_precision, backend)
         check_shares(config, accelerator.num_processes)
         self.step = 0
+        self.losses: list[float] = []  # of the steps since the last line of the log
         self.network = make_network(config).to(device)
         self.task = make_training(config, cache or folder / CACHE, coarsest_voxel(self.network))
         self.taken_over = take_over_initial(self.network, config, self._first_input)
@@ -107,21 +111,37 @@ class Trainer:
     def resume(self) -> None:
         """Restore the checkpoint in the folder."""
         path = self.folder / CHECKPOINT
-        self.step = load_checkpoint(path, self.config, self.modules, self.optimizer)
+        self.step, self.losses = load_checkpoint(path, self.config, self.modules, self.optimizer)
         if (self.folder / BEST).exists():
             self.best = float(load_tensors(self.folder / BEST)[1]["score"])
 
     def run(self, workers: int, on_step: Callable[[int, float], None]) -> None:
-        """Train to the last step; every validation writes a log line, a curve and a checkpoint."""
-        started, losses = perf_counter(), []
-        for passes in self._batches(range(self.step, self.config.steps), workers):
-            losses.append(self.update(passes))
-            on_step(self.step, losses[-1])
-            if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
-                if self.accelerator.is_main_process:
-                    self._record(float(np.mean(losses)), perf_counter() - started)
-                self.accelerator.wait_for_everyone()
-                started, losses = perf_counter(), []
+        """Train to the last step; every validation writes a log line, a curve and a checkpoint.
+
+        A single process that is asked to stop, by Ctrl-C or SIGTERM, completes the step, writes a
+        checkpoint, and raises KeyboardInterrupt.
+        """
+        started = perf_counter()
+        alone = self.accelerator.num_processes == 1
+        with stopping(enabled=alone) as stop:
+            try:
+                for passes in self._batches(range(self.step, self.config.steps), workers):
+                    self.losses.append(self.update(passes))
+                    on_step(self.step, self.losses[-1])
+                    every = self.config.validate_every
+                    if self.step % every == 0 or self.step == self.config.steps:
+                        if self.accelerator.is_main_process:
+                            self._record(float(np.mean(self.losses)), perf_counter() - started)
+                        self.accelerator.wait_for_everyone()
+                        started, self.losses = perf_counter(), []
+                    if stop.asked:
+                        break
+            except RuntimeError:  # Ctrl-C reaches the processes that prepare samples, too
+                if not stop.asked:
+                    raise
+            if stop.asked and self.step < self.config.steps:
+                self._save()
+                raise KeyboardInterrupt
 
     def update(self, passes: list[Batch]) -> float:
         """Make one optimiser step on the passes of a batch, and return their mean loss."""
@@ -181,8 +201,13 @@ class Trainer:
             self.best = decisive(scores)
             facts = {"step": str(self.step), "score": repr(self.best)}
             save_tensors(self.folder / BEST, self.average.module.state_dict(), facts)
+        self.losses = []
+        self._save()
+
+    def _save(self) -> None:
         path = self.folder / CHECKPOINT
-        save_checkpoint(path, self.config, self.step, self.modules, self.optimizer)
+        losses = self.losses
+        save_checkpoint(path, self.config, self.step, self.modules, self.optimizer, losses)
 
     def validate(self) -> Scores:
         """Score the averaged network on cases that are not trained on."""
@@ -242,6 +267,33 @@ class Trainer:
         return batches(
             self.samples, self.config, steps, workers, process=process, processes=processes
         )
+
+
+class Stop:
+    """Whether a run was asked to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, number: int, frame: object) -> None:
+        if self.asked and number == signal.SIGINT:  # for the second time
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+@contextmanager
+def stopping(*, enabled: bool) -> Iterator[Stop]:
+    """Remember Ctrl-C and SIGTERM instead of obeying at once, in the main thread of a process."""
+    stop = Stop()
+    if not enabled or threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def make_training(config: TrainingConfig, cache: Path, cell: int) -> Training:

@@ -10,11 +10,12 @@ from typing import Any, Protocol
 import torch
 
 from zoo import registries
-from zoo.cards import Card, Origin, name_from
+from zoo.cards import README, Card, Origin, name_from
 from zoo.errors import ConfigError
 from zoo.models import Model
 from zoo.sparse import DeviceMemory, select_backend
 from zoo.training._batches import prepare
+from zoo.training._checkpoint import steps_done
 from zoo.training._loop import CHECKPOINT, Finished, Trainer
 from zoo.training._processes import start_processes
 from zoo.training.config import TrainingConfig
@@ -85,8 +86,10 @@ def train(
         config = config.model_copy(update={"precision": "bfloat16"})
     if threads:
         torch.set_num_threads(threads)
-    accelerator, target = start_processes(device)
     _check_resume(folder, resume)
+    if resume and (line := _finished(folder, config)):
+        return line if os.environ.get("RANK", "0") == "0" else None
+    accelerator, target = start_processes(device)
     trainer = Trainer(config, folder, select_backend(backend, target), target, accelerator, cache)
     make_folder(folder)
     if resume:
@@ -152,6 +155,17 @@ def _text(config: TrainingConfig, data: str, finished: Finished | None) -> str:
         scores = ", ".join(f"{key} {value:.4f}" for key, value in finished.scores.items())
         text += f"\nThe average after step {finished.step}; in validation: {scores}.\n"
     return f"{text}\n    {config.public()}\n"
+
+
+def _finished(folder: Path, config: TrainingConfig) -> str | None:
+    """One line about a run that is complete; None if there is something left to do."""
+    model = folder / "model"
+    if steps_done(folder / CHECKPOINT) < config.steps or not (model / README).exists():
+        return None
+    return (
+        f"finished before: {model}, after all {config.steps} steps; use it as local-dir:{model},"
+        " or train in another folder"
+    )
 
 
 def _check_resume(folder: Path, resume: bool) -> None:

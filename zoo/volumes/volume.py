@@ -58,6 +58,7 @@ class About:
 
     Attributes:
         model: the name of the model that predicted it.
+        weights: the sha256 of its weights.
         source: the file or folder that it was predicted from; None if that was in memory.
         remarks: what its reader found or chose, in words, for the warnings of a report.
         labels: the names of the values 1, 2, ...; empty where occupied is all that there is.
@@ -67,6 +68,7 @@ class About:
     """
 
     model: str = ""
+    weights: str = ""
     source: Path | None = None
     remarks: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()

@@ -76,6 +76,7 @@ def predict(
         "voxels_in": int(np.count_nonzero(occupied)),
         "grid": resampled.facts(),
         "warnings": [*facts.pop("warnings", []), *said],
+        "notes": [] if implant.any() else [NOTHING],
         **({"bone": facts} if facts else {}),
         **({"uncertainty": changes} if changes else {}),
     }
@@ -126,7 +127,7 @@ def _finished(
 ) -> tuple[Implant | None, Implant | None, list[str]]:
     """The implant that is wanted, what is left out, and warnings."""
     if found is None:
-        return None, None, [NOTHING]
+        return None, None, []
     place = None
     if options.place is not None:
         x, y, z = np.linalg.solve(skull.affine, [*options.place, 1.0])[:3] + 0.5
@@ -134,7 +135,7 @@ def _finished(
     wanted, said = selected(found, skull.array, options.region, place, edge=options.edge)
     left_out = replace(found, mask=found.mask & ~wanted.mask)
     if not wanted.mask.any():
-        return None, left_out, [*said, NOTHING]
+        return None, left_out, said
     if options.reshapes or (wanted.level is not None and max(skull.spacing) > COARSE):
         margin = FINISHED + int(np.ceil(options.min_thickness / min(skull.spacing)))
         wanted = reshaped(

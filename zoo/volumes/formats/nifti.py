@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
-from nibabel.nifti1 import Nifti1Header, Nifti1Image
+from nibabel.nifti1 import Nifti1Extension, Nifti1Header, Nifti1Image
 from nibabel.nifti2 import Nifti2Header, Nifti2Image
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 from numpy.typing import NDArray
 
 from zoo.errors import VolumeError
+from zoo.version import __version__
 from zoo.volumes.formats._dtypes import narrowed, storable
 from zoo.volumes.volume import Frame, Volume, check_grid
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 UNIT_OF_CODE = {1: "meter", 2: "mm", 3: "micron"}
 MILLIMETRES = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
 SILENCE = logging.Logger("zoo", logging.CRITICAL + 1)  # our own, so nibabel's stays as it is
+COMMENT = 6  # NIfTI's code of an extension that is text
+DESCRIPTION = 79  # bytes, and one that ends it
 CHUNK = 1 << 18  # bytes
 COMPRESSION = 1  # masks shrink a hundredfold at any level; this one is the fastest
 
@@ -74,6 +78,7 @@ def to_nibabel(volume: Volume) -> Nifti1Image:
     array = narrowed(storable(volume.array))
     image = Nifti1Image(array, affine, dtype=array.dtype)
     image.header.set_xyzt_units(frame.unit)
+    _say_where_from(image.header, volume)
     if volume.frame is None:
         return image
     header = image.header.copy()
@@ -82,6 +87,18 @@ def to_nibabel(volume: Volume) -> Nifti1Image:
     best = header.get_best_affine()
     agrees = np.allclose(best, affine, rtol=1e-5, atol=1e-4 * shrink * min(volume.spacing))
     return Nifti1Image(array, best, header) if agrees else image
+
+
+def _say_where_from(header: Nifti1Header, volume: Volume) -> None:
+    """The model in the description, and in a comment also version, weights and labels, as JSON."""
+    about = volume.about
+    if about is None or not about.model:
+        return
+    facts = {"model": about.model, "zoo": __version__, "weights_sha256": about.weights}
+    labels = {str(number): name for number, name in enumerate(about.labels, 1)}
+    header["descrip"] = f"{about.model}, zoo {__version__}".encode()[:DESCRIPTION]
+    text = json.dumps({**facts, "labels": labels}).encode()
+    header.extensions.append(Nifti1Extension(COMMENT, text))
 
 
 class _Quiet:
