@@ -9,6 +9,7 @@ import pytest
 import zoo
 from zoo.datasets.phantoms import skull_case
 from zoo.pictures import write_page
+from zoo.pictures._thickness import thickness_map
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +41,13 @@ def test_names_and_warnings_are_escaped(predicted, tmp_path):
     page = tmp_path / "page.html"
     write_page(page, hostile, evil, model.card)
     assert "<script" not in page.read_text() and "&lt;script&gt;" in page.read_text()
+
+
+def test_a_thickness_map_is_dark_where_the_implant_is_thin():
+    plate = np.zeros((40, 60, 20), bool)
+    plate[5:35, 5:30, 8:10] = True
+    plate[5:35, 30:55, 6:14] = True
+    picture = np.asarray(thickness_map(plate, (1.0, 1.0, 1.0)).convert("RGB")).astype(int)
+    front, back = picture[60:200, 120:220], picture[300:440, 120:220]  # anterior is above
+    assert front[..., 2].mean() > 100 > back[..., 2].mean()  # blue is thick
+    assert thickness_map(np.ones((3, 3, 1), bool), (1.0, 1.0, 1.0)) is not None

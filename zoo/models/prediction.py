@@ -87,8 +87,8 @@ class Prediction:
         report: plain data for JSON: `model`, `backend`, `device`, `versions`, `timings` (seconds by
             stage), `voxels_in` and `voxels_out` (numbers of occupied voxels), `peak_memory` (bytes,
             of the process so far), `peak_device_memory` (bytes, on a GPU), `grid` (whether the
-            input was resampled, and both spacings in mm), `notes` and `warnings` (in words), and `sha256` of
-            `weights` and `input`; `bone`, if the threshold was found from the data.
+            input was resampled, and both spacings in mm), `notes` and `warnings` (in words), and
+            `sha256` of `weights` and `input`; `bone`, if the threshold was found from the data.
     """
 
     volume: Volume

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from zoo.cards import Card
 from zoo.models import Prediction
+from zoo.pictures._thickness import thickness_map
 from zoo.pictures.preview import draw_prediction
 
 RESEARCH = (
@@ -50,6 +55,7 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #282c34; max-width: 62rem; m
        padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin: 1.6rem 0 .4rem; }
 .use { color: #7a3b12; } img { width: 100%; height: auto; }
+figure { margin: 1rem 0; } img.map { width: 24rem; max-width: 100%; } figcaption { color: #5b6270; }
 .warnings { background: #fff4e5; border-left: 4px solid #d9822b; padding: .5rem 1rem; }
 .warnings ul { margin: .2rem 0; padding-left: 1.2rem; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr));
@@ -70,6 +76,10 @@ th { color: #5b6270; width: 55%; }
 <ul>{% for line in warnings %}<li>{{ line }}</li>{% endfor %}</ul></div>{% endif %}
 <img alt="Input, prediction and implant from several sides, and slices"
      src="data:image/png;base64,{{ picture }}">
+{% if thickness %}<figure><img class="map" alt="The implant's thickness"
+     src="data:image/png;base64,{{ thickness }}">
+<figcaption>Thickness of the implant, seen along the axis that it is thinnest along</figcaption>
+</figure>{% endif %}
 <div class="columns">
 {% for heading, rows in sections %}<section><h2>{{ heading }}</h2><table>
 {% for name, value in rows %}<tr><th scope="row">{{ name }}</th><td>{{ value }}</td></tr>
@@ -95,6 +105,10 @@ def write_page(path: Path, prediction: Prediction, title: str, card: Card) -> No
         picture = Path(folder, "picture.png")
         draw_prediction(picture, prediction, title)
         encoded = base64.b64encode(picture.read_bytes()).decode()
+    thickness = None
+    if prediction.implant is not None and prediction.implant.array.any():
+        implant = prediction.implant.canonical()
+        thickness = thickness_map(np.asarray(implant.array, dtype=bool), implant.spacing)
     template = Environment(autoescape=True, trim_blocks=True).from_string(TEMPLATE)
     page = template.render(
         title=title,
@@ -102,9 +116,16 @@ def write_page(path: Path, prediction: Prediction, title: str, card: Card) -> No
         notes=prediction.report["notes"],
         warnings=[*prediction.report["warnings"], *prediction.report.get("assessment", [])],
         picture=encoded,
+        thickness=thickness and _encoded(thickness),
         sections=list(_sections(prediction.report, card)),
     )
     path.write_text(page, encoding="utf-8")
+
+
+def _encoded(picture: Image.Image) -> str:
+    content = BytesIO()
+    picture.save(content, format="PNG")
+    return base64.b64encode(content.getvalue()).decode()
 
 
 def _sections(report: dict[str, Any], card: Card) -> Iterator[tuple[str, list[tuple[str, str]]]]:

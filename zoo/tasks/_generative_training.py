@@ -39,8 +39,6 @@ class GenerativeTrainingConfig(TrainingConfig):
         loss_weights: weights of the levels' losses, from tensor stride 1 up; all 1 if left out.
         coverage: whether the network gets and predicts the share of every voxel that is occupied,
             rather than whether any of it is.
-        missing_weight: weight in the loss of coverage of a voxel that the input lacks, beside one
-            that it has; 1 is the plain mean.
     """
 
     phantoms: PhantomConfig = PhantomConfig()
@@ -48,7 +46,6 @@ class GenerativeTrainingConfig(TrainingConfig):
     augmentation: AugmentationConfig = AugmentationConfig()
     loss_weights: Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)] | None = None
     coverage: bool = False
-    missing_weight: Annotated[float, Field(ge=1)] = 1.0
 
 
 class Target(NamedTuple):
@@ -101,8 +98,7 @@ class GenerativeTraining:
         loss = deep_supervision(found.levels, self.config.loss_weights)
         if found.focus is not None:
             loss = loss + occupancy_loss(found.focus)
-        weight = self.config.missing_weight
-        return loss + coverage_loss(found.candidates, target.shape, x, weight)
+        return loss + coverage_loss(found.candidates, target.shape)
 
     def preparations(self) -> Sequence[Callable[[], object]]:
         """Read every case of the data set that the run needs, once."""

@@ -48,29 +48,20 @@ def occupancy_loss(level: LevelOutput) -> Tensor:
     return binary_cross_entropy_with_logits(level.logits, level.target.to(level.logits.dtype))
 
 
-def coverage_loss(
-    candidates: SparseTensor,
-    wanted: SparseTensor,
-    given: SparseTensor | None = None,
-    weight: float = 1.0,
-) -> Tensor:
+def coverage_loss(candidates: SparseTensor, wanted: SparseTensor) -> Tensor:
     """Mean cross-entropy of coverage.
 
     Args:
         candidates: logits (N, 1) of the coverage of voxels before pruning.
         wanted: the ground truth, with features (L, 1) from 0 to 1.
-        given: the input's coverage, as features (M, 1).
-        weight: of a voxel that lacks all of its coverage in the input, beside one that lacks none.
+
+    Returns:
+        The loss, a tensor of shape ().
     """
     if not len(candidates):
         return candidates.features.sum()
     truth = sparse.at(wanted, candidates.index).features
-    losses = binary_cross_entropy_with_logits(candidates.features.float(), truth, reduction="none")
-    if given is None or weight == 1:
-        return losses.mean()
-    missing = (truth - sparse.at(given, candidates.index).features).abs()
-    weights = 1 + (weight - 1) * missing
-    return (weights * losses).sum() / weights.sum()
+    return binary_cross_entropy_with_logits(candidates.features.float(), truth)
 
 
 class Supervised(nn.Module):
