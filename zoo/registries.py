@@ -332,12 +332,13 @@ readers = Registry(
 writers = Registry(
     "zoo_writers", "writer", {suffix: f"{module}:write" for suffix, module in _formats.items()}
 )
+executors = Registry("zoo_executors", "executor", {"local": "zoo.executors.local:run_in_workers"})
 cards = CardRegistry("zoo_cards", "model", shipped_cards(), "zoo.cards.card:read_card")
 
 
 def everything() -> list[Registry]:
     """All registries."""
-    return [architectures, heads, tasks, backends, readers, writers, cards]
+    return [architectures, heads, tasks, executors, backends, readers, writers, cards]
 
 
 def plugin_parts() -> list[dict[str, str]]:

@@ -97,19 +97,19 @@ Training(self, config: Any, cache: Path, cell: int) -> None: config_class data
   tensors(self, batch: Batch, backend: Backend, device: torch.device) -> tuple[SparseTensor, Any]
 Writer
   __call__(self, volume: Volume, path: Path) -> None
-zoo_architectures zoo_backends zoo_cards zoo_heads zoo_readers zoo_tasks zoo_writers
-About BackendError Batch Bools COST Card Case CaseKind ConfigError Convolution GenerativeNetwork
-      GenerativeTransposedConvolution GridCache Grids Index InputContract KeyIndex
-      LabelledVoxels LabelsHead Measure Measures MissingDependency Model OccupancyHead Options
-      Pair PhantomConfig Prediction Probabilities ReadError Relation Resampled Residual SAME
-      Sample Score Scores Section Segmentation SegmentationConfig SegmentationTraining Settings
-      Shape SparseSegmentation SparseTensor Stage TorchBackend TrainingConfig
-      TransposedConvolution Unit VALIDATION_SEEDS Volume VolumeError WeightsError Workload
-      WriteError ZooError atomic_path binarise bounds centring_shift check_config check_output
-      complete_skull cost dice download find_cases generator_digest head_of_kind load_complete
-      load_labels load_pair make_folder normalised pack read_config read_volume reference_input
-      resample_intensities resample_mask select_backend sha256_of skull_case solids sparse
-      sparse_input torch_device training_class verify windowed write_volume
+zoo_architectures zoo_backends zoo_cards zoo_executors zoo_heads zoo_readers zoo_tasks zoo_writers
+About BackendError Batch Bools COST Card Case CaseKind ConfigError Convolution
+      GenerativeNetwork GenerativeTransposedConvolution GridCache Grids Index InputContract Job
+      KeyIndex LabelledVoxels LabelsHead Measure Measures MissingDependency Model OccupancyHead
+      Options Outcome Pair PhantomConfig Prediction Probabilities ReadError Relation Resampled
+      Residual Run SAME Sample Score Scores Section Segmentation SegmentationConfig
+      SegmentationTraining Settings Shape SparseSegmentation SparseTensor Stage TorchBackend
+      TrainingConfig TransposedConvolution Unit VALIDATION_SEEDS Volume VolumeError WeightsError
+      Workload WriteError ZooError atomic_path binarise bounds centring_shift check_config
+      check_output complete_skull cost dice download find_cases generator_digest head_of_kind
+      load_complete load_labels load_pair make_folder normalised pack read_config read_volume
+      reference_input resample_intensities resample_mask select_backend sha256_of skull_case
+      solids sparse sparse_input torch_device training_class verify windowed write_volume
 check_architecture(architecture, config, backends)
 check_backend(backend, device, dtype, refuses, leave_out)
 check_card(name, backends)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from zoo.cli._console import caution, report_error, say
+from zoo.cli._console import caution, complain, remark, report_error, say
 from zoo.cli._shared_options import BackendName, DeviceName, Name, threshold_of
 from zoo.cli._task_options import TaskOptions, with_task_options
 from zoo.errors import ConfigError, ZooError
@@ -60,8 +61,30 @@ def predict(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Skip inputs whose outputs exist.")
+        bool, typer.Option("--resume", help="Skip cases that the journal has, as they would be.")
     ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="With --resume, try again what failed.")
+    ] = False,
+    executor: Annotated[
+        str, typer.Option(help="What runs several cases: local, or a plugin's.")
+    ] = "local",
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes for several inputs; 0 is this one alone.")
+    ] = 0,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=1, metavar="S", help="Seconds that a case may take; makes a worker."),
+    ] = None,
+    retries: Annotated[
+        int, typer.Option(min=0, help="Tries more for a case whose process dies or is too slow.")
+    ] = 1,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", help="Only part I of N. Default: that of a Slurm array, if it is one."
+        ),
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only print the expected cost.")] = False,
     options: TaskOptions = MappingProxyType({}),
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
@@ -73,7 +96,7 @@ def predict(
     With several inputs, every output is a folder. An input that fails is
     reported, and the others go on.
     """
-    from zoo.executors import Outputs, plan_jobs, run_jobs
+    from zoo.executors import Outputs, Run, plan_jobs, run_jobs
     from zoo.models import load
 
     if plan and options:
@@ -83,30 +106,80 @@ def predict(
         return _print_plans(load(name, backend=backend, device=device), source, threshold)
     if output is None:
         raise ConfigError("wanted -o PATH for the prediction, or --plan (see --help)")
-    jobs = plan_jobs(source, Outputs(output, implant, report, preview, uncertainty))
+    part = shard_of(shard, os.environ)
+    jobs = plan_jobs(source, Outputs(output, implant, report, preview, uncertainty), part)
+    several = any(job.name for job in jobs) or part[1] > 1
     if uncertainty:
         options = {**options, "uncertainty": True}
     model = load(name, backend=backend, device=device)
+    run = Run(
+        name,
+        backend,
+        device,
+        threshold,
+        options,
+        workers or int(timeout is not None),
+        timeout,
+        retries,
+        executor,
+    )
     failures = 0
     with Console(stderr=True, quiet=quiet).status("") as status:
-        results = run_jobs(
-            model,
+        outcomes = run_jobs(
+            run,
             jobs,
-            threshold=threshold,
-            options=options,
+            model,
+            folder=output if several else None,
             resume=resume,
+            retry_failed=retry_failed,
+            part=f".{part[0]}-of-{part[1]}" if part[1] > 1 else "",
             progress=status.update,
         )
-        for job, result in results:
-            if isinstance(result, ZooError):
-                if len(jobs) == 1:
-                    raise result
+        for number, outcome in enumerate(outcomes, 1):
+            job = outcome.job
+            if outcome.error is not None:
+                if not several:
+                    raise outcome.error
                 failures += 1
-                report_error(_naming(job.source, result), result)
+                report_error(_naming(job.source, outcome.error), outcome.error)
+            elif outcome.skipped is not None:
+                if not quiet:
+                    say(f"{job.source}: skipped, {outcome.skipped}")
             elif not quiet:
-                _print_result(job, result)
+                if outcome.again:
+                    say(f"{job.source}: predicted again: {outcome.again}")
+                _print_result(job, outcome.facts)
+            if several and not quiet and number % EVERY == 0:
+                remark(f"{number} of {len(jobs)} cases, {failures} failed")
     if failures:
-        raise ZooError(f"{failures} of {len(jobs)} inputs failed; the others are done")
+        complain(f"{failures} of {len(jobs)} inputs failed; the others are done")
+        raise typer.Exit(1)
+
+
+EVERY = 100  # cases from one line about a long run to the next
+
+
+def shard_of(given: str | None, environment: Mapping[str, str]) -> tuple[int, int]:
+    """The part of the cases that this process takes, from 1 on, and the number of parts.
+
+    Args:
+        given: I/N; None for that of a Slurm array, or all.
+        environment: where Slurm says which task of an array this is.
+
+    Raises:
+        ConfigError: it is not I/N.
+    """
+    if given is None:
+        task, count = (environment.get(f"SLURM_ARRAY_TASK_{word}") for word in ("ID", "COUNT"))
+        if task is None or count is None:
+            return 1, 1
+        first = int(environment.get("SLURM_ARRAY_TASK_MIN", "0"))
+        step = int(environment.get("SLURM_ARRAY_TASK_STEP", "1") or 1)
+        return (int(task) - first) // step + 1, int(count)
+    number, slash, parts = given.partition("/")
+    if not slash or not number.isdecimal() or not parts.isdecimal():
+        raise ConfigError(f"--shard: wanted I/N, such as 2/8, got {given!r}")
+    return int(number), int(parts)
 
 
 def extended(tasks: list[str]) -> Callable[..., None]:
@@ -135,16 +208,13 @@ def _naming(source: Path, error: ZooError) -> str:
     return str(error) if str(source) in str(error) else f"{source}: {error}"
 
 
-def _print_result(job: Any, result: Any) -> None:
-    if result is None:
-        return say(f"{job.source}: skipped, its outputs exist")
-    facts = result.report
+def _print_result(job: Any, facts: Mapping[str, Any]) -> None:
     seconds = sum(facts["timings"].values())
     resampling = facts["grid"]
     how = "resampled to" if resampling["resampled"] else "used at"
     spacing = " x ".join(f"{value:.3g}" for value in resampling["spacing"])
     found = f"{facts['voxels_out']:,} in the prediction"
-    if result.implant is not None:
+    if facts["task"] == "completion":
         found = f"added {facts['voxels_out'] - facts['voxels_in']:,}"
     say(
         f"{job.source}: {facts['voxels_in']:,} occupied voxels, {how} {spacing} mm; "

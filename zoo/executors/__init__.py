@@ -1,11 +1,21 @@
-"""Many cases: inputs become jobs, and the jobs are run, here in this process."""
+"""Many cases: inputs become jobs, the jobs are run on this machine, and a journal says what became
+of each."""
 
-from zoo.executors.jobs import Job, Outputs, plan_jobs, volumes
-from zoo.executors.local import run_jobs
+from zoo.executors.driver import run_jobs
+from zoo.executors.inputs import inputs_of, volumes
+from zoo.executors.jobs import Job, Outputs, plan_jobs
+from zoo.executors.journal import Entry, Identity, Journal
+from zoo.executors.plan import Outcome, Run
 
 __all__ = [
+    "Entry",
+    "Identity",
     "Job",
+    "Journal",
+    "Outcome",
     "Outputs",
+    "Run",
+    "inputs_of",
     "plan_jobs",
     "run_jobs",
     "volumes",

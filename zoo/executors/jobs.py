@@ -6,17 +6,9 @@ import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from zoo.errors import ReadError, WriteError
-from zoo.volumes import (
-    DICOM,
-    DICOM_PLUGIN,
-    check_output,
-    check_volume_output,
-    is_volume,
-    is_writable,
-    reads_folders,
-    stem,
-)
+from zoo.errors import ConfigError, ReadError, WriteError
+from zoo.executors.inputs import Input, case_name, inputs_of
+from zoo.volumes import check_output, check_volume_output, is_volume, is_writable
 
 REPORTS = (".json", ".html")  # which kinds of reports there are
 
@@ -39,21 +31,27 @@ class Outputs:
     preview: Path | None = None
     uncertainty: Path | None = None
 
+    def named(self) -> dict[str, Path]:
+        """The outputs that are wanted, by what they are."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
     def paths(self) -> list[Path]:
         """The outputs that are wanted."""
-        values = (getattr(self, field.name) for field in fields(self))
-        return [value for value in values if value is not None]
+        return list(self.named().values())
 
-    def below(self, source: Path) -> Outputs:
+    def below(self, source: Input) -> Outputs:
         """The files for one input in these folders; formats that are only read become .nii.gz."""
-        name = Path(os.path.abspath(source)).name  # "." has none
-        only_read = (source.is_dir() or is_volume(source)) and not is_writable(source)
-        volume = f"{stem(name)}.nii.gz" if only_read else name
+        folder, name = Path(source.name).parent, Path(os.path.abspath(source.path)).name
+        only_read = (source.path.is_dir() or is_volume(source.path)) and not is_writable(
+            source.path
+        )
+        volume = folder / (f"{case_name(source.path)}.nii.gz" if only_read else name)
         return Outputs(
             self.volume / volume,
             self.implant and self.implant / volume,
-            self.report and self.report / f"{stem(name)}.json",
-            self.preview and self.preview / f"{stem(name)}.png",
+            self.report and self.report / f"{source.name}.json",
+            self.preview and self.preview / f"{source.name}.png",
             self.uncertainty and self.uncertainty / volume,
         )
 
@@ -66,11 +64,13 @@ class Job:
         source: the file or folder to read.
         outputs: the files to write.
         folders: the folders to make for them.
+        name: of the case, in the journal of a run over several; empty for one that has none.
     """
 
     source: Path
     outputs: Outputs
     folders: tuple[Path, ...] = ()
+    name: str = ""
 
     def done(self) -> bool:
         """Whether all outputs exist."""
@@ -104,62 +104,37 @@ class Job:
             seen.add(path.resolve())
 
 
-def plan_jobs(inputs: list[Path], outputs: Outputs) -> list[Job]:
+def plan_jobs(inputs: list[Path], outputs: Outputs, shard: tuple[int, int] = (1, 1)) -> list[Job]:
     """Plan and check one job per volume; nothing is written yet.
 
     Args:
-        inputs: volumes, and folders of volumes.
+        inputs: as for `inputs_of`.
         outputs: files for a single volume, folders otherwise.
+        shard: which part of the jobs, from 1 on, of how many: every machine takes its own.
 
     Raises:
-        ReadError: a folder contains no volume, or two inputs have the same output.
+        ReadError: an input is not there, or two have the same output.
         WriteError: an output cannot be written, or is not a folder although there are several
             inputs.
+        ConfigError: there is no such part.
     """
-    sources = volumes(inputs)
-    if len(inputs) == 1 and sources == inputs:
+    number, parts = shard
+    if not 1 <= number <= parts:
+        raise ConfigError(f"--shard: wanted I/N with I from 1 to N, got {number}/{parts}")
+    found = inputs_of(inputs)
+    if len(inputs) == 1 and [each.path for each in found] == inputs and parts == 1:
         job = Job(inputs[0], outputs)
         job.check()
         return [job]
-    folders = tuple(outputs.paths())
-    for folder in folders:
+    for folder in outputs.paths():
         _check_folder(folder)
-    jobs = [Job(path, outputs.below(path), folders) for path in sources]
+    jobs = []
+    for each in found:
+        files = outputs.below(each)
+        folders = dict.fromkeys([*outputs.paths(), *(path.parent for path in files.paths())])
+        jobs.append(Job(each.path, files, tuple(folders), each.name))
     _check_distinct(jobs)
-    return jobs
-
-
-def volumes(inputs: list[Path]) -> list[Path]:
-    """The inputs, with each folder replaced by the volumes in it, sorted.
-
-    If a reader for folders is installed, a folder with nothing but DICOM files, or without any
-    volume, counts as one volume.
-
-    Raises:
-        ReadError: a folder contains no volume, or a DICOM series next to other volumes.
-    """
-    return [path for given in inputs for path in _volumes(given)]
-
-
-def _volumes(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    found = sorted(child for child in path.iterdir() if child.is_file() and is_volume(child))
-    if reads_folders():
-        slices = sum(child.suffix.lower() == f".{DICOM}" for child in found)
-        if slices == len(found):
-            return [path]
-        if slices:
-            raise ReadError(
-                f"{path}: wanted volumes or the .{DICOM} files of one, got both;"
-                " give each a folder of its own"
-            )
-    if not found:
-        raise ReadError(
-            f"{path}: no volume in this folder; wanted .nii.gz or .nrrd files,"
-            f" or pip install {DICOM_PLUGIN} for a DICOM series"
-        )
-    return found
+    return jobs[number - 1 :: parts]
 
 
 def _check_distinct(jobs: list[Job]) -> None:

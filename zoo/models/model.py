@@ -265,6 +265,7 @@ class Model:
     def _facts(self) -> dict[str, Any]:
         return {
             "model": self.card.name,
+            "task": self.card.task,
             "tag": self.card.tag,
             "backend": self.backend.name,
             "device": str(self.device),

@@ -23,6 +23,7 @@ from zoo.errors import (
     ZooError,
 )
 from zoo.evaluation import COST, Measure, Measures, Score, Scoring, Settings, cost
+from zoo.executors import Job, Outcome, Run
 from zoo.models import Model, Options, Prediction, Probabilities, download, reference_input, verify
 from zoo.networks import (
     Convolution,
@@ -112,6 +113,7 @@ __all__ = [
     "Grids",
     "Index",
     "InputContract",
+    "Job",
     "KeyIndex",
     "LabelledVoxels",
     "LabellingHead",
@@ -122,6 +124,7 @@ __all__ = [
     "Model",
     "OccupancyHead",
     "Options",
+    "Outcome",
     "Pair",
     "PhantomConfig",
     "Prediction",
@@ -132,6 +135,7 @@ __all__ = [
     "Relation",
     "Resampled",
     "Residual",
+    "Run",
     "Sample",
     "Score",
     "Scores",

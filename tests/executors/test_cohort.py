@@ -1,0 +1,232 @@
+"""Many cases: what the journal keeps, what is done again, and processes that die or hang."""
+
+import csv
+import json
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from command_line import KEEP_ALL, hollow_box, save_model, start
+
+import zoo
+from zoo.cli import main
+from zoo.cli.predict import shard_of
+from zoo.errors import ConfigError, ReadError
+from zoo.executors import inputs_of
+
+# A worker imports this before anything else: it dies, or hangs, when it opens a file of that name.
+FAULTS = """
+import io, os, time
+opened = io.open
+def open_(file, *arguments, **named):
+    name = os.path.basename(str(file))
+    if name.startswith("dies"):
+        os._exit(137)
+    first = "scans" in str(file) and not os.path.exists(str(file) + ".tried")
+    if name.startswith("once") and first:
+        opened(str(file) + ".tried", "w").close()
+        os._exit(137)
+    if name.startswith("hangs"):
+        time.sleep(1000)
+    return opened(file, *arguments, **named)
+io.open = open_
+"""
+
+
+@pytest.fixture
+def model(tmp_path):
+    return save_model(tmp_path / "model", thresholds=KEEP_ALL)
+
+
+@pytest.fixture
+def scans(tmp_path):
+    folder = tmp_path / "scans"
+    for name in ("a", "b", "deeper/a"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        hollow_box().save(folder / f"{name}.nii.gz")
+    return folder
+
+
+@pytest.fixture
+def faults(tmp_path, monkeypatch):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(FAULTS)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}")
+
+
+def predict(*words, status=0):
+    assert main(["predict", *map(str, words)]) == status
+
+
+def entry(out, case):
+    return json.loads((out / ".zoo" / f"{case}.json").read_text())
+
+
+def table(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_folders_below_a_folder_keep_their_names(model, scans, tmp_path, capfd):
+    out = tmp_path / "out"
+    predict(model, "-i", scans, "-o", out)
+    assert (out / "deeper" / "a.nii.gz").exists() and (out / "a.nii.gz").exists()
+    found = entry(out, "deeper/a")
+    assert found["status"] == "done" and found["attempts"] == 1 and found["reason"] is None
+    assert len(found["sha256"]["input"]) == 64 and len(found["sha256"]["weights"]) == 64
+    assert [row["case"] for row in table(out / "manifest.csv")] == ["a", "b", "deeper/a"]
+    assert not (out / "failures.csv").exists()
+
+
+def test_resume_goes_by_the_journal(model, scans, tmp_path, capfd):
+    out = tmp_path / "out"
+    words = [model, "-i", scans, "-o", out, "--resume"]
+    predict(*words)
+    capfd.readouterr()
+    predict(*words)
+    assert capfd.readouterr().out.count("skipped, its outputs exist") == 3
+    os.utime(scans / "a.nii.gz")  # touched, but the same
+    hollow_box().with_array(hollow_box().array[::-1]).save(scans / "b.nii.gz")
+    (out / "deeper" / "a.nii.gz").unlink()
+    predict(*words)
+    printed = capfd.readouterr().out
+    assert printed.count("skipped") == 1
+    assert "b.nii.gz: predicted again: the input changed" in printed
+    assert "a.nii.gz: predicted again: an output is missing" in printed
+    predict(*words, "--threshold", "0.5")
+    assert capfd.readouterr().out.count("predicted again: another threshold") == 3
+    other = save_model(tmp_path / "other", thresholds=KEEP_ALL, channels=[3, 2, 4, 4, 4, 4, 16])
+    predict(other, *words[1:], "--threshold", "0.5")
+    assert capfd.readouterr().out.count("or other weights") == 3
+    (out / ".zoo" / "a.json").write_text("{")
+    predict(other, *words[1:], "--threshold", "0.5")
+    assert capfd.readouterr().out.count("skipped") == 2
+
+
+def test_what_failed_is_named_and_tried_again_when_asked(model, scans, tmp_path, capfd):
+    out = tmp_path / "out"
+    (scans / "b.nii.gz").write_bytes(b"junk")
+    words = [model, "-i", scans, "-o", out, "--resume"]
+    predict(*words, status=1)
+    (row,) = table(out / "failures.csv")
+    assert row["case"] == "b" and "b.nii.gz" in row["reason"]
+    capfd.readouterr()
+    predict(*words, status=1)
+    assert "failed before" in capfd.readouterr().err
+    predict(*words, "--retry-failed", status=1)
+    assert entry(out, "b")["attempts"] == 2
+    hollow_box().save(scans / "b.nii.gz")
+    predict(*words)
+    assert entry(out, "b")["status"] == "done" and not (out / "failures.csv").exists()
+
+
+@pytest.mark.slow
+def test_workers_give_the_same_bytes(model, scans, tmp_path):
+    for name, more in (("here", []), ("one", ["--workers", "1"]), ("two", ["--workers", "2"])):
+        predict(model, "-i", scans, "-o", tmp_path / name, "--backend", "torch", *more)
+    for path in ("a.nii.gz", "b.nii.gz", "deeper/a.nii.gz"):
+        contents = {(tmp_path / name / path).read_bytes() for name in ("here", "one", "two")}
+        assert len(contents) == 1
+
+
+@pytest.mark.slow
+def test_shards_divide_the_cases(model, scans, tmp_path):
+    out = tmp_path / "out"
+    for part in (1, 2):
+        predict(model, "-i", scans, "-o", out, "--shard", f"{part}/2")
+        assert (out / f"manifest.{part}-of-2.csv").exists()
+    done = [len(table(out / f"manifest.{part}-of-2.csv")) for part in (1, 2)]
+    assert sorted(done) == [1, 2] and len(list(out.rglob("*.nii.gz"))) == 3
+
+
+def test_a_slurm_array_is_a_shard():
+    array = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "5"}
+    assert shard_of(None, array) == (3, 4) and shard_of(None, {}) == (1, 1)
+    assert shard_of("2/3", array) == (2, 3)
+    for wrong in ("2", "a/b", "1/"):
+        with pytest.raises(ConfigError, match="wanted I/N"):
+            shard_of(wrong, {})
+
+
+@pytest.mark.slow
+def test_a_case_that_kills_its_process_fails_alone(model, scans, faults, tmp_path, capfd):
+    hollow_box().save(scans / "dies.nii.gz")
+    hollow_box().save(scans / "once.nii.gz")
+    out = tmp_path / "out"
+    predict(model, "-i", scans, "-o", out, "--workers", "2", "--backend", "torch", status=1)
+    assert {row["case"]: row["status"] for row in table(out / "manifest.csv")} == {
+        "a": "done",
+        "b": "done",
+        "deeper/a": "done",
+        "dies": "failed",
+        "once": "done",
+    }
+    assert "its process died (exit status 137)" in entry(out, "dies")["reason"]
+    assert not (out / "dies.nii.gz").exists()
+
+
+@pytest.mark.slow
+def test_a_case_that_hangs_is_ended(model, scans, faults, tmp_path):
+    hollow_box().save(scans / "hangs.nii.gz")
+    out = tmp_path / "out"
+    words = ["--timeout", "20", "--retries", "0", "--backend", "torch"]
+    predict(model, "-i", scans, "-o", out, *words, status=1)
+    assert "took longer than 20 s" in entry(out, "hangs")["reason"]
+    assert sum(row["status"] == "done" for row in table(out / "manifest.csv")) == 3
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed_goes_on(model, tmp_path):
+    """By SIGKILL, three times; every file is whole, and nothing that was journalled is repeated."""
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    scans.mkdir()
+    for number in range(12):
+        hollow_box().save(scans / f"{number:02}.nii.gz")
+    words = ["predict", model, "-i", scans, "-o", out, "--resume", "--backend", "torch"]
+    for _ in range(3):
+        process = start(*words)
+        deadline = time.monotonic() + 60
+        before = len(list(out.glob(".zoo/*.json")))
+        while len(list(out.glob(".zoo/*.json"))) < before + 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kept = {path: path.stat().st_mtime_ns for path in out.glob(".zoo/*.json")}
+        for path in kept:
+            zoo.Volume.of(out / f"{path.stem}.nii.gz")
+    predict(*words[1:])
+    assert len(list(out.glob("*.nii.gz"))) == 12
+    assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
+
+
+def test_lists_and_patterns(scans, tmp_path):
+    (tmp_path / "list.txt").write_text("scans/b.nii.gz\n\nscans/a.nii.gz\n")
+    (tmp_path / "list.csv").write_text("id,input\n1,scans/a.nii.gz\n2,scans/deeper\n")
+    assert [each.name for each in inputs_of([tmp_path / "list.txt"])] == ["b", "a"]
+    found = inputs_of([tmp_path / "list.csv"])
+    assert [each.name for each in found] == ["scans/a", "deeper/a"] or len(found) == 2
+    matched = inputs_of([tmp_path / "scans" / "*.nii.gz"])
+    assert [each.name for each in matched] == ["a", "b"]
+    for wrong, said in ((tmp_path / "none*.nii", "matches"), (tmp_path / "empty.txt", "got none")):
+        (tmp_path / "empty.txt").write_text("\n")
+        with pytest.raises(ReadError, match=said):
+            inputs_of([wrong])
+
+
+def test_two_inputs_of_one_name_keep_their_folders(scans, model, tmp_path):
+    out = tmp_path / "out"
+    predict(model, "-i", scans / "a.nii.gz", "-i", scans / "deeper" / "a.nii.gz", "-o", out)
+    assert len(list(out.rglob("*.nii.gz"))) == 2
+    assert np.array_equal(
+        zoo.Volume.of(out / "deeper" / "a.nii.gz").array, zoo.Volume.of(out / "a.nii.gz").array
+    )
+
+
+def test_what_a_table_holds_is_no_formula(model, scans, tmp_path):
+    (scans / "=1+1.nii.gz").write_bytes(b"junk")
+    out = tmp_path / "out"
+    predict(model, "-i", scans, "-o", out, status=1)
+    (row,) = table(out / "failures.csv")
+    assert row["case"] == "'=1+1"

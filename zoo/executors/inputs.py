@@ -1,0 +1,142 @@
+"""The inputs of a run: volumes, folders and what is below them, globs, and lists in files."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from zoo.errors import ReadError
+from zoo.volumes import DICOM, DICOM_PLUGIN, is_volume, reads_folders, stem
+
+LISTS = (".txt", ".csv")  # files that name inputs
+COLUMNS = ("input", "path", "image")  # of a table: the first of these, or its first column
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input.
+
+    Attributes:
+        path: the file or folder to read.
+        name: what its case is called: its name without suffix, below the folders that it keeps.
+        folders: how many of the folders above it belong to its name.
+    """
+
+    path: Path
+    name: str
+    folders: int = 0
+
+
+def inputs_of(given: list[Path]) -> list[Input]:
+    """The inputs that paths stand for, in a stable order.
+
+    A folder stands for the volumes in it and below, in the order of their names; hidden ones are
+    left out. If a reader for folders is installed, a folder of nothing but DICOM files, or without
+    any volume, counts as one volume. A pattern such as `scans/*.nii.gz` stands for what it matches,
+    a .txt file for the path in each of its lines, and a .csv file for those in its column `input`,
+    `path` or `image`, or its first one; paths in files are relative to them.
+
+    Raises:
+        ReadError: a folder contains no volume, or a DICOM series next to other volumes; a pattern
+            matches nothing, or a list is empty or cannot be read.
+    """
+    return _distinct([found for path in given for found in _inputs(path)])
+
+
+def volumes(given: list[Path]) -> list[Path]:
+    """The paths of the inputs."""
+    return [found.path for found in inputs_of(given)]
+
+
+def _inputs(path: Path) -> list[Input]:
+    if path.is_dir():
+        return _below(path)
+    if path.suffix.lower() in LISTS and path.is_file():
+        return [found for listed in _listed(path) for found in _inputs(listed)]
+    if not path.exists() and glob.has_magic(str(path)):
+        matched = sorted(map(Path, glob.glob(str(path), recursive=True)))
+        if not matched:
+            raise ReadError(f"{path}: nothing matches this pattern; check it, and quote it")
+        return [found for each in matched for found in _inputs(each)]
+    return [Input(path, case_name(path))]
+
+
+def case_name(path: Path) -> str:
+    """The name of a file or folder without its suffix."""
+    return stem(Path(os.path.abspath(path)).name)  # "." has none
+
+
+def _below(folder: Path) -> list[Input]:
+    found = sorted(
+        path
+        for root, folders, names in os.walk(folder)
+        for path in _files(root, folders, names)
+        if is_volume(path)
+    )
+    if reads_folders():
+        slices = sum(path.suffix.lower() == f".{DICOM}" for path in found)
+        if slices == len(found):
+            return [Input(folder, case_name(folder))]
+        if slices:
+            raise ReadError(
+                f"{folder}: wanted volumes or the .{DICOM} files of one, got both;"
+                " give each a folder of its own"
+            )
+    if not found:
+        raise ReadError(
+            f"{folder}: no volume in this folder; wanted .nii.gz or .nrrd files,"
+            f" or pip install {DICOM_PLUGIN} for a DICOM series"
+        )
+    made = []
+    for path in found:
+        parents = path.relative_to(folder).parent
+        made.append(Input(path, str(PurePosixPath(parents, case_name(path))), len(parents.parts)))
+    return made
+
+
+def _files(root: str, folders: list[str], names: list[str]) -> list[Path]:
+    """The files of a folder; hidden folders below it are not entered."""
+    folders[:] = [name for name in folders if not name.startswith(".")]
+    return [Path(root, name) for name in names if not name.startswith(".")]
+
+
+def _listed(path: Path) -> list[Path]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReadError(f"{path}: wanted a list of paths, got: {error}; save it as text") from error
+    if path.suffix.lower() == ".csv":
+        rows = list(csv.reader(text.splitlines()))
+        header = [name.strip().lower() for name in rows[0]] if rows else []
+        column = next((header.index(name) for name in COLUMNS if name in header), None)
+        rows = rows[1:] if column is not None else rows
+        lines = [row[column or 0] for row in rows if len(row) > (column or 0)]
+    else:
+        lines = text.splitlines()
+    found = [path.parent / line.strip() for line in lines if line.strip()]
+    if not found:
+        raise ReadError(f"{path}: wanted the path of a volume in every line, got none")
+    return found
+
+
+def _distinct(found: list[Input]) -> list[Input]:
+    """Inputs whose names differ: those of one name keep so many of their folders that they do."""
+    owners: dict[str, list[Input]] = {}
+    for each in found:
+        owners.setdefault(each.name, []).append(each)
+    if all(len(group) == 1 for group in owners.values()):
+        return found
+    made = []
+    for each in found:
+        group = {os.path.abspath(other.path) for other in owners[each.name]}
+        if len(group) == 1:
+            made.append(each)
+            continue
+        common = Path(os.path.commonpath([os.path.dirname(path) for path in group]))
+        parents = Path(os.path.abspath(each.path)).relative_to(common).parent
+        name = str(PurePosixPath(parents, case_name(each.path)))
+        made.append(Input(each.path, name, len(parents.parts)))
+    return made

@@ -1,0 +1,214 @@
+"""The journal of a run over many cases: what became of each, and what has to be done again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from zoo.cards import sha256_of
+from zoo.executors.jobs import Job
+from zoo.version import __version__
+from zoo.volumes import atomic_path, make_folder
+
+FOLDER = ".zoo"
+MANIFEST, FAILURES = "manifest.csv", "failures.csv"
+COLUMNS = ("case", "status", "input", "output", "model", "attempts", "seconds", "reason")
+DANGEROUS = ("=", "+", "-", "@", "\t")  # what a spreadsheet takes for the start of a formula
+
+
+class Entry(BaseModel):
+    """What became of a case.
+
+    Attributes:
+        case: its name.
+        status: `done` or `failed`.
+        input: path of the input.
+        stamp: size and time of change of the input, by which it is known to be the same.
+        sha256: of `input` and `weights`.
+        model: name of the model.
+        options: threshold and options of the task.
+        outputs: paths by what they are.
+        zoo: version of the zoo.
+        attempts: how often it was tried.
+        node: name of the machine.
+        seconds: of the last attempt.
+        peak_memory: bytes, of the process so far.
+        warnings: of the report.
+        reason: one line that says why it failed.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    case: str
+    status: Literal["done", "failed"]
+    input: str
+    stamp: tuple[int, int]
+    sha256: dict[str, str | None]
+    model: str
+    options: dict[str, Any]
+    outputs: dict[str, str]
+    zoo: str = __version__
+    attempts: int = 1
+    node: str = ""
+    seconds: float = 0.0
+    peak_memory: int | None = None
+    warnings: list[str] = []
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a case's outputs depend on besides its input.
+
+    Attributes:
+        model: name of the model.
+        weights: sha256 of its weights.
+        options: threshold and options of the task.
+    """
+
+    model: str
+    weights: str | None
+    options: Mapping[str, Any]
+
+
+class Journal:
+    """The journal in the folder of the outputs, `.zoo/CASE.json` for every case.
+
+    An entry is written last, and atomically: what it says is done lies there whole.
+    """
+
+    def __init__(self, folder: Path, identity: Identity) -> None:
+        self.folder, self.identity = folder, identity
+
+    def path(self, job: Job) -> Path:
+        """Where a case's entry is."""
+        return self.folder / FOLDER / f"{job.name}.json"
+
+    def read(self, job: Job) -> Entry | None:
+        """The entry of a case; None if there is none, or one that cannot be read."""
+        with suppress(OSError, ValidationError, UnicodeDecodeError):
+            return Entry.model_validate_json(self.path(job).read_bytes())
+        return None
+
+    def why_again(self, job: Job, entry: Entry) -> str | None:
+        """Why a case has to be done again, in words; None if all of it is as it would be."""
+        identity = self.identity
+        if entry.model != identity.model or entry.sha256.get("weights") != identity.weights:
+            return f"{entry.model} predicted it before, or other weights"
+        options = _plain(identity.options)
+        if entry.options != options:
+            changed = sorted(
+                name
+                for name in {*entry.options, *options}
+                if entry.options.get(name) != options.get(name)
+            )
+            return f"another {', '.join(changed)}"
+        if entry.outputs != _outputs(job):
+            return "other outputs are wanted"
+        if not _same_input(job.source, entry):
+            return "the input changed"
+        if entry.status == "done" and not job.done():
+            return "an output is missing"
+        return None
+
+    def write(self, job: Job, facts: Mapping[str, Any], *, reason: str | None = None) -> Entry:
+        """Write what became of a case.
+
+        Args:
+            job: the case.
+            facts: its report, or what is known of one that failed.
+            reason: one line that says why it failed.
+        """
+        before = self.read(job)
+        digests = facts.get("sha256") or {}
+        entry = Entry(
+            case=job.name,
+            status="done" if reason is None else "failed",
+            input=str(job.source),
+            stamp=stamp_of(job.source),
+            sha256={"input": digests.get("input"), "weights": self.identity.weights},
+            model=self.identity.model,
+            options=_plain(self.identity.options),
+            outputs=_outputs(job),
+            attempts=1 + (before.attempts if before and before.status == "failed" else 0),
+            node=platform.node(),
+            seconds=round(float(facts.get("seconds", 0.0)), 2),
+            peak_memory=facts.get("peak_memory"),
+            warnings=list(facts.get("warnings", [])),
+            reason=reason,
+        )
+        path = self.path(job)
+        make_folder(path.parent)
+        with atomic_path(path) as temporary:
+            temporary.write_text(entry.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        return entry
+
+    def summarise(self, jobs: Iterable[Job], part: str = "") -> None:
+        """Write the tables of all cases, and of those that failed, beside the outputs."""
+        rows = [entry for job in jobs if (entry := self.read(job)) is not None]
+        failed = [entry for entry in rows if entry.status == "failed"]
+        for name, entries in ((MANIFEST, rows), (FAILURES, failed)):
+            path = self.folder / f"{Path(name).stem}{part}.csv"
+            if entries:
+                with atomic_path(path) as temporary:
+                    temporary.write_text(_table(entries), encoding="utf-8")
+            else:
+                path.unlink(missing_ok=True)
+
+
+def stamp_of(path: Path) -> tuple[int, int]:
+    """Size, and time of change in nanoseconds, of a file, or of all files below a folder."""
+    if not path.is_dir():
+        try:
+            facts = path.stat()
+        except OSError:
+            return 0, 0
+        return facts.st_size, facts.st_mtime_ns
+    size = newest = 0
+    for root, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                facts = os.stat(os.path.join(root, name))
+                size, newest = size + facts.st_size, max(newest, facts.st_mtime_ns)
+    return size, newest
+
+
+def _same_input(path: Path, entry: Entry) -> bool:
+    if stamp_of(path) == tuple(entry.stamp):
+        return True
+    known = entry.sha256.get("input")
+    return bool(known) and path.is_file() and sha256_of(path) == known
+
+
+def _outputs(job: Job) -> dict[str, str]:
+    return {name: str(path) for name, path in job.outputs.named().items()}
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(dict(options), default=str))
+    return plain
+
+
+def _table(entries: list[Entry]) -> str:
+    written = StringIO()
+    rows = csv.writer(written)
+    rows.writerow(COLUMNS)
+    for entry in entries:
+        values = {**entry.model_dump(), "output": entry.outputs["volume"]}
+        rows.writerow([_harmless(values[name]) for name in COLUMNS])
+    return written.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    """Text that a spreadsheet does not take for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(DANGEROUS) else value
