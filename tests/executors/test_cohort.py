@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from command_line import KEEP_ALL, hollow_box, save_model, start
+from command_line import hollow_box, save_model, start
 
 import zoo
 from zoo.cli import main
@@ -37,7 +37,7 @@ io.open = open_
 
 @pytest.fixture
 def model(tmp_path):
-    return save_model(tmp_path / "model", thresholds=KEEP_ALL)
+    return save_model(tmp_path / "model")
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_resume_goes_by_the_journal(model, scans, tmp_path, capfd):
     assert "a.nii.gz: predicted again: an output is missing" in printed
     predict(*words, "--threshold", "0.5")
     assert capfd.readouterr().out.count("predicted again: another threshold") == 3
-    other = save_model(tmp_path / "other", thresholds=KEEP_ALL, channels=[3, 2, 4, 4, 4, 4, 16])
+    other = save_model(tmp_path / "other", channels=[3, 2, 4, 4, 4, 4, 16])
     predict(other, *words[1:], "--threshold", "0.5")
     assert capfd.readouterr().out.count("or other weights") == 3
     (out / ".zoo" / "a.json").write_text("{")
@@ -125,7 +125,7 @@ def test_what_failed_is_named_and_tried_again_when_asked(model, scans, tmp_path,
 @pytest.mark.slow
 def test_workers_give_the_same_bytes(model, scans, tmp_path):
     for name, more in (("here", []), ("one", ["--workers", "1"]), ("two", ["--workers", "2"])):
-        predict(model, "-i", scans, "-o", tmp_path / name, "--backend", "torch", *more)
+        predict(model, "-i", scans, "-o", tmp_path / name, *more)
     for path in ("a.nii.gz", "b.nii.gz", "deeper/a.nii.gz"):
         contents = {(tmp_path / name / path).read_bytes() for name in ("here", "one", "two")}
         assert len(contents) == 1
@@ -155,7 +155,7 @@ def test_a_case_that_kills_its_process_fails_alone(model, scans, faults, tmp_pat
     hollow_box().save(scans / "dies.nii.gz")
     hollow_box().save(scans / "once.nii.gz")
     out = tmp_path / "out"
-    predict(model, "-i", scans, "-o", out, "--workers", "2", "--backend", "torch", status=1)
+    predict(model, "-i", scans, "-o", out, "--workers", "2", status=1)
     assert {row["case"]: row["status"] for row in table(out / "manifest.csv")} == {
         "a": "done",
         "b": "done",
@@ -171,7 +171,7 @@ def test_a_case_that_kills_its_process_fails_alone(model, scans, faults, tmp_pat
 def test_a_case_that_hangs_is_ended(model, scans, faults, tmp_path):
     hollow_box().save(scans / "hangs.nii.gz")
     out = tmp_path / "out"
-    words = ["--timeout", "20", "--retries", "0", "--backend", "torch"]
+    words = ["--timeout", "20", "--retries", "0"]
     predict(model, "-i", scans, "-o", out, *words, status=1)
     assert "took longer than 20 s" in entry(out, "hangs")["reason"]
     assert sum(row["status"] == "done" for row in table(out / "manifest.csv")) == 3
@@ -184,7 +184,7 @@ def test_a_driver_that_is_killed_goes_on(model, tmp_path):
     scans.mkdir()
     for number in range(12):
         hollow_box().save(scans / f"{number:02}.nii.gz")
-    words = ["predict", model, "-i", scans, "-o", out, "--resume", "--backend", "torch"]
+    words = ["predict", model, "-i", scans, "-o", out, "--resume"]
     for _ in range(3):
         process = start(*words)
         deadline = time.monotonic() + 60
