@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zoo.errors import ConfigError, ReadError, WriteError
 from zoo.executors.inputs import Input, case_name, inputs_of
-from zoo.volumes import check_output, check_volume_output, is_volume, is_writable
+from zoo.volumes import DICOM, check_output, check_volume_output, is_volume, is_writable
 
 REPORTS = (".json", ".html")  # which kinds of reports there are
 
@@ -43,9 +43,9 @@ class Outputs:
     def below(self, source: Input) -> Outputs:
         """The files for one input in these folders; formats that are only read become .nii.gz."""
         folder, name = Path(source.name).parent, Path(os.path.abspath(source.path)).name
-        only_read = (source.path.is_dir() or is_volume(source.path)) and not is_writable(
-            source.path
-        )
+        path = source.path
+        only_read = (path.is_dir() or is_volume(path)) and not is_writable(path)
+        only_read = only_read or path.suffix.lower() == f".{DICOM}"  # a segmentation if asked for
         volume = folder / (f"{case_name(source.path)}.nii.gz" if only_read else name)
         return Outputs(
             self.volume / volume,
