@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from zoo.anatomy.cranium import Triple, cranium_of
 from zoo.errors import VolumeError
+from zoo.volumes import dilated
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -54,7 +55,7 @@ class Implant:
         from scipy import ndimage
 
         bone = -signed_distance(self.bone, self.spacing) - clearance
-        found = np.where(_grown(self.mask), np.minimum(level, bone), -self.spacing[0])
+        found = np.where(dilated(self.mask), np.minimum(level, bone), -self.spacing[0])
         # What is thinner than a voxel, along the rim, does not withstand that.
         smooth = np.asarray(ndimage.gaussian_filter(found.astype(np.float32), BLUR))
         field: Floats = np.minimum(smooth, bone).astype(np.float32)
@@ -176,13 +177,6 @@ def signed_distance(mask: Bools, spacing: Triple) -> Floats:
     signed = np.where(mask, inside - half, half - outside)
     blurred: Floats = ndimage.gaussian_filter(signed, BLUR)
     return blurred
-
-
-def _grown(mask: Bools) -> Bools:
-    from scipy import ndimage
-
-    grown: Bools = ndimage.binary_dilation(mask, np.ones((3, 3, 3), bool))
-    return grown
 
 
 def _at_edge(implant: Implant, skull: Bools, labels: NDArray[np.integer]) -> dict[int, str]:

@@ -11,11 +11,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 BackendName = Annotated[str, typer.Option("--backend", help="Name of a backend, or auto.")]
 DeviceName = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda, cuda:1, ... or auto.")]
 
-AUTOMATIC = ("auto", "bone")  # words that stand for a threshold from the data
-
 
 def threshold_of(given: str) -> float | str:
     """The number or word of --threshold."""
+    from zoo.anatomy import AUTOMATIC
+
     try:
         return given if given in AUTOMATIC else float(given)
     except ValueError as error:

@@ -90,8 +90,7 @@ def rehearse(model: Model, repo: str) -> dict[str, int]:
     Raises:
         ConfigError: `repo` is not the name of a repository.
     """
-    if split_repository(repo)[1]:
-        raise ConfigError(f"wanted ORG/REPO, got {repo!r}; pass the branch as revision")
+    _check_repository(repo)
     with TemporaryDirectory() as folder:
         write_model(model, Path(folder), repo)
         return {path.name: path.stat().st_size for path in sorted(Path(folder).iterdir())}
@@ -119,8 +118,7 @@ def push(
     """
     from huggingface_hub import HfApi
 
-    if split_repository(repo)[1]:
-        raise ConfigError(f"wanted ORG/REPO, got {repo!r}; pass the branch as revision")
+    _check_repository(repo)
     api = HfApi(library_name="sparse-volume-zoo", library_version=__version__)
     with TemporaryDirectory() as folder:
         card = write_model(model, Path(folder), repo)
@@ -142,6 +140,12 @@ def push(
         except Exception as error:  # the client raises its own errors and those of its HTTP library
             raise HubError(f"{repo} was not pushed: {_advice(error)}") from error
     return Published(f"hf-hub:{repo}@{done.oid}", done.commit_url, card.weights.sha256)
+
+
+def _check_repository(repo: str) -> None:
+    """Raise ConfigError unless it is ORG/REPO, without a revision."""
+    if split_repository(repo)[1]:
+        raise ConfigError(f"wanted ORG/REPO, got {repo!r}; pass the branch as revision")
 
 
 def _additions(folder: Path) -> list[CommitOperationAdd]:
