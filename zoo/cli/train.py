@@ -39,6 +39,7 @@ def train(
 
     Several CPU processes: torchrun --nproc_per_node N -m zoo train CONFIG -o OUTPUT -d cpu
     """
+    from zoo.training import CHECKPOINT
     from zoo.training import train as run
 
     try:
@@ -55,7 +56,7 @@ def train(
             progress=Bars() if err.is_terminal else Lines(log_every),
         )
     except KeyboardInterrupt:
-        if (output / "checkpoint.safetensors").exists():
+        if (output / CHECKPOINT).exists():
             remark(f"stopped; --resume continues from the checkpoint in {output}")
         raise
     if line:

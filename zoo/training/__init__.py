@@ -3,6 +3,7 @@
 It is generic: samples, loss and validation scores come from the architecture's task.
 """
 
+from zoo.training._loop import CHECKPOINT
 from zoo.training.augmentation import augment
 from zoo.training.cache import GridCache, Grids, generator_digest
 from zoo.training.config import (
@@ -29,6 +30,7 @@ from zoo.training.samples import (
 from zoo.training.task import Scores, Training, check_config, read_config, training_class
 
 __all__ = [
+    "CHECKPOINT",
     "EVALUATION_SEEDS",
     "VALIDATION_SEEDS",
     "AugmentationConfig",
