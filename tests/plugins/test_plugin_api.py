@@ -106,8 +106,8 @@ About BackendError Batch Bools COST Card Case CaseKind ConfigError Convolution
       SegmentationTraining Settings Shape SparseSegmentation SparseTensor Stage TorchBackend
       TrainingConfig TransposedConvolution Unit VALIDATION_SEEDS Volume VolumeError WeightsError
       Workload WriteError ZooError atomic_path binarise bounds centring_shift check_config
-      check_output complete_skull cost dice download find_cases generator_digest head_of_kind
-      load_complete load_labels load_pair make_folder normalised pack read_config read_volume
+      check_output colour_of complete_skull cost dice download find_cases generator_digest
+      head_of_kind load_complete load_labels load_pair make_folder normalised pack read_config read_volume
       reference_input resample_intensities resample_mask select_backend sha256_of skull_case
       solids sparse sparse_input torch_device training_class verify windowed write_volume
 check_architecture(architecture, config, backends)

@@ -4,6 +4,7 @@ import builtins
 import gzip
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import nibabel as nib
 import nrrd
@@ -14,9 +15,10 @@ from test_volume import AFFINES, numbered, oblique, orientation_id
 from zoo.errors import MissingDependency, ReadError, VolumeError
 from zoo.volumes.files import read_volume, write_volume
 from zoo.volumes.formats import nrrd as nrrd_format
-from zoo.volumes.volume import Volume
+from zoo.volumes.labels import colour_of
+from zoo.volumes.volume import About, Volume
 
-FORMATS = ["nii", "nii.gz", "nrrd", "nhdr", "mha", "mhd", "npz"]
+FORMATS = ["nii", "nii.gz", "nrrd", "nhdr", "seg.nrrd", "mha", "mhd", "npz"]
 
 
 @pytest.mark.slow
@@ -414,3 +416,40 @@ def test_a_header_is_mended_without_a_word_and_nibabels_logger_stays(tmp_path, c
     assert not caplog.records
     nib.Nifti1Image.from_filename(path)
     assert "pixdim" in caplog.text
+
+
+def labelled(*names):
+    """Structures 1, 2, ... of a voxel each, with these names."""
+    array = np.zeros((4, 5, 6), np.uint8)
+    array.flat[: len(names)] = range(1, len(names) + 1)
+    return Volume(array, np.diag([1.0, 2.0, 3.0, 1.0]), about=About(labels=names))
+
+
+def test_nifti_has_names_where_totalsegmentator_reads_them(tmp_path):
+    write_volume(labelled("left <atrium> & more", "aorta"), tmp_path / "v.nii.gz")
+    first, *_ = nib.load(tmp_path / "v.nii.gz").header.extensions
+    table = ElementTree.fromstring(first.get_content()).find("VolumeInformation/LabelTable")
+    assert {int(each.get("Key")): each.text for each in table} == {
+        1: "left <atrium> & more",
+        2: "aorta",
+    }
+    parts = [float(table[1].get(part)) for part in ("Red", "Green", "Blue")]
+    assert np.allclose(np.multiply(parts, 255), colour_of(2), atol=0.01)
+
+
+def test_a_mask_has_no_table(tmp_path):
+    write_volume(labelled("implant"), tmp_path / "v.nii.gz")
+    assert not nib.load(tmp_path / "v.nii.gz").header.extensions
+
+
+def test_a_segmentation_of_slicer_has_names_and_colours(tmp_path):
+    volume = labelled("Oesophagus", "Öhr", "耳")
+    write_volume(volume, tmp_path / "v.seg.nrrd")
+    _, header = nrrd.read(tmp_path / "v.seg.nrrd")
+    assert [header[f"Segment{n}_Name"] for n in range(3)] == ["Oesophagus", "Ohr", "label 3"]
+    assert [header[f"Segment{n}_LabelValue"] for n in range(3)] == ["1", "2", "3"]
+    assert header["Segment0_Extent"] == "0 3 0 4 0 5"
+    assert header["Segmentation_MasterRepresentation"] == "Binary labelmap"
+    colour = np.array(header["Segment2_Color"].split(), float)
+    assert np.allclose(255 * colour, colour_of(3), atol=0.01)
+    assert np.array_equal(read_volume(tmp_path / "v.seg.nrrd").array, volume.array)

@@ -18,15 +18,9 @@ from zoo.pictures._sheet import Row, save_sheet, trimmed
 from zoo.pictures._slices import Parts, slice_picture, through
 from zoo.pictures._surfaces import IMPLANT, Scene, coarse_enough
 from zoo.pictures._types import Bools, Floats, Picture, Triple
-from zoo.volumes import Volume
+from zoo.volumes import COLOURS, Volume
 
-PALETTE = np.array(
-    [
-        *([140, 110, 200], [222, 92, 64], [70, 130, 200], [230, 170, 50]),
-        *([80, 160, 110], [200, 100, 160], [130, 120, 90], [60, 170, 180]),
-    ],
-    np.float32,
-)
+PALETTE = np.array(COLOURS, np.float32)
 
 
 def draw_prediction(path: str | os.PathLike[str], prediction: Prediction, title: str) -> None:

@@ -35,6 +35,13 @@ from zoo.volumes.files import (
 )
 from zoo.volumes.formats.nifti import to_nibabel
 from zoo.volumes.intensities import normalised, windowed
+from zoo.volumes.labels import (
+    COLOURS,
+    colour_of,
+    identifier,
+    largest_components,
+    structure_statistics,
+)
 from zoo.volumes.metrics import (
     border_dice,
     dice,
@@ -60,6 +67,7 @@ from zoo.volumes.volume import About, Volume
 from zoo.volumes.voxels import bounds, centring_shift, corner_shift, dilated, pooled, replicated
 
 __all__ = [
+    "COLOURS",
     "DICOM",
     "DICOM_PLUGIN",
     "HALF",
@@ -80,6 +88,7 @@ __all__ = [
     "check_extent",
     "check_output",
     "check_volume_output",
+    "colour_of",
     "corner_shift",
     "coverage",
     "dice",
@@ -87,6 +96,7 @@ __all__ = [
     "from_bytes",
     "greatest_percentile",
     "hd95",
+    "identifier",
     "interpolated",
     "is_sheared",
     "is_volume",
@@ -94,6 +104,7 @@ __all__ = [
     "laid_back",
     "laid_out_like",
     "largest_component",
+    "largest_components",
     "make_folder",
     "normalised",
     "pooled",
@@ -109,6 +120,7 @@ __all__ = [
     "shear",
     "stem",
     "straightened",
+    "structure_statistics",
     "surface_distances",
     "surface_voxels",
     "to_bytes",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
 from nibabel.nifti1 import Nifti1Extension, Nifti1Header, Nifti1Image
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from zoo.errors import VolumeError
 from zoo.version import __version__
 from zoo.volumes.formats._dtypes import narrowed, storable
+from zoo.volumes.labels import colour_of
 from zoo.volumes.volume import Frame, Volume, check_grid
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 UNIT_OF_CODE = {1: "meter", 2: "mm", 3: "micron"}
 MILLIMETRES = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
 SILENCE = logging.Logger("zoo", logging.CRITICAL + 1)  # our own, so nibabel's stays as it is
-COMMENT = 6  # NIfTI's code of an extension that is text
+TABLE, COMMENT = 0, 6  # codes of extensions: of any kind, text
 DESCRIPTION = 79  # bytes, and one that ends it
 CHUNK = 1 << 18  # bytes
 COMPRESSION = 1  # masks shrink a hundredfold at any level; this one is the fastest
@@ -78,7 +80,7 @@ def to_nibabel(volume: Volume) -> Nifti1Image:
     array = narrowed(storable(volume.array))
     image = Nifti1Image(array, affine, dtype=array.dtype)
     image.header.set_xyzt_units(frame.unit)
-    _say_where_from(image.header, volume)
+    _say_what_it_is(image.header, volume)
     if volume.frame is None:
         return image
     header = image.header.copy()
@@ -89,16 +91,37 @@ def to_nibabel(volume: Volume) -> Nifti1Image:
     return Nifti1Image(array, best, header) if agrees else image
 
 
-def _say_where_from(header: Nifti1Header, volume: Volume) -> None:
-    """The model in the description, and in a comment also version, weights and labels, as JSON."""
+def _say_what_it_is(header: Nifti1Header, volume: Volume) -> None:
+    """The names of several labels, and where it comes from.
+
+    The names are in a table as TotalSegmentator writes it, which reads the first extension. The
+    model is in the description, and in a comment also version, weights and labels, as JSON.
+    """
     about = volume.about
-    if about is None or not about.model:
+    if about is None:
+        return
+    if len(about.labels) > 1:
+        header.extensions.append(Nifti1Extension(TABLE, _label_table(about.labels)))
+    if not about.model:
         return
     facts = {"model": about.model, "zoo": __version__, "weights_sha256": about.weights}
     labels = {str(number): name for number, name in enumerate(about.labels, 1)}
     header["descrip"] = f"{about.model}, zoo {__version__}".encode()[:DESCRIPTION]
     text = json.dumps({**facts, "labels": labels}).encode()
     header.extensions.append(Nifti1Extension(COMMENT, text))
+
+
+def _label_table(names: Sequence[str]) -> bytes:
+    """The XML of a table of labels: value, colour with parts from 0 to 1, and name."""
+    root = Element("CaretExtension")
+    information = SubElement(root, "VolumeInformation", Index="0")
+    table = SubElement(information, "LabelTable")
+    for value, name in enumerate(names, 1):
+        red, green, blue = (f"{part / 255:.6g}" for part in colour_of(value))
+        facts = {"Key": str(value), "Red": red, "Green": green, "Blue": blue, "Alpha": "1"}
+        SubElement(table, "Label", facts).text = name
+    SubElement(information, "VolumeType").text = "Label"
+    return cast(bytes, tostring(root, encoding="UTF-8", xml_declaration=True))
 
 
 class _Quiet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from zoo.errors import MissingDependency, VolumeError
 from zoo.volumes.formats._dtypes import storable
+from zoo.volumes.labels import colour_of
 from zoo.volumes.volume import Volume
 
 LPS = "left-posterior-superior"
@@ -57,7 +59,10 @@ def read(path: Path) -> Volume:
 
 
 def write(volume: Volume, path: Path) -> None:
-    """Write a .nrrd file, or a .nhdr file and a .raw.gz file beside it; LPS millimetres, gzip."""
+    """Write a .nrrd file, or a .nhdr file and a .raw.gz file beside it; LPS millimetres, gzip.
+
+    Labels have their names and colours as in a segmentation of 3D Slicer, .seg.nrrd.
+    """
     to_lps = np.diag([*TO_RAS[LPS], 1.0]) @ volume.affine
     header = {
         "encoding": "gzip",
@@ -66,9 +71,42 @@ def write(volume: Volume, path: Path) -> None:
         "space origin": to_lps[:3, 3],
         "space units": ["mm", "mm", "mm"],
         "kinds": ["domain", "domain", "domain"],
+        **_segments(volume),
     }
     array = storable(volume.array)
     _pynrrd().write(str(path), array, header, compression_level=COMPRESSION, index_order="F")
+
+
+def _segments(volume: Volume) -> dict[str, str]:
+    """The fields of Slicer's segmentation, by their names; none where there are no labels.
+
+    https://slicer.readthedocs.io/en/latest/developer_guide/modules/segmentations.html
+    """
+    names = volume.about.labels if volume.about else ()
+    if not names:
+        return {}
+    fields = {
+        "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
+        "Segmentation_MasterRepresentation": "Binary labelmap",
+        "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+    }
+    extent = " ".join(f"0 {length - 1}" for length in volume.shape)
+    for value, name in enumerate(names, 1):
+        segment = {
+            "ID": f"Segment_{value}",
+            "Name": _ascii(name) or f"label {value}",
+            "Color": " ".join(f"{part / 255:.6g}" for part in colour_of(value)),
+            "LabelValue": str(value),
+            "Layer": "0",
+            "Extent": extent,
+        }
+        fields |= {f"Segment{value - 1}_{field}": text for field, text in segment.items()}
+    return fields
+
+
+def _ascii(text: str) -> str:
+    """The letters without their accents: a NRRD header is ASCII."""
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
 def _read_gzip(path: Path) -> tuple[NDArray[Any], dict[str, Any]] | None:

@@ -9,7 +9,7 @@ import pytest
 import zoo
 from dicom_files import SHAPE, datasets, stored, write
 from pydicom import dcmread
-from zoo.plugins import About, VolumeError, WriteError, read_volume
+from zoo.plugins import About, VolumeError, WriteError, colour_of, read_volume
 
 
 @pytest.fixture
@@ -52,6 +52,21 @@ def test_every_voxel_lies_where_it_was_predicted(series, tmp_path):
             continue
         frames = written.get_pixels_by_source_instance([uid], combine_segments=True)
         assert np.array_equal(frames[0], wanted)
+
+
+def test_a_segment_has_its_labels_name_colour_and_code(series, tmp_path):
+    """Also where a label before it is empty: the third keeps its own."""
+    values = mask()
+    values[10:12, 12:15, 5:9] = 3
+    predicted(series, values, ("oesophagus", "heart", "left kidney")).save(tmp_path / "seg.dcm")
+    written = hd.seg.segread(tmp_path / "seg.dcm")
+    found = [written.get_segment_description(number) for number in (1, 2)]
+    assert [each.segment_label for each in found] == ["oesophagus", "left kidney"]
+    meanings = [each.segmented_property_type.meaning for each in found]
+    assert meanings == ["Esophagus", "Body tissue structure"]
+    for each, label in zip(found, (1, 3), strict=True):
+        stored = hd.color.CIELabColor.from_dicom_value(each.RecommendedDisplayCIELabValue)
+        assert np.abs(np.subtract(stored.to_rgb(), colour_of(label))).max() <= 1
 
 
 def test_the_same_prediction_gives_the_same_bytes(series, tmp_path):

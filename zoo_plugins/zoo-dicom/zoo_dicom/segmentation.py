@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
-from zoo.plugins import Volume, VolumeError
+from zoo.plugins import Volume, VolumeError, colour_of
 
 from zoo_dicom.readers import chosen_of
 from zoo_dicom.slices import Slice, slices_of
@@ -30,7 +30,7 @@ KNOWN = {
     "completed skull": (STRUCTURE, ("89546000", "SCT", "Skull")),
     "heart": (STRUCTURE, ("80891009", "SCT", "Heart")),
     "aorta": (STRUCTURE, ("15825003", "SCT", "Aorta")),
-    "esophagus": (STRUCTURE, ("32849002", "SCT", "Esophagus")),
+    **dict.fromkeys(("esophagus", "oesophagus"), (STRUCTURE, ("32849002", "SCT", "Esophagus"))),
     "trachea": (STRUCTURE, ("44567001", "SCT", "Trachea")),
 }
 # What a segmentation has to copy from its source, and what stands for it where it is missing.
@@ -78,7 +78,7 @@ def write_segmentation(volume: Volume, path: Path) -> None:
     if frames.shape != expected:
         raise VolumeError(f"wanted the series' grid {expected}, got {frames.shape}; use .nii.gz")
     values = [int(value) for value in np.unique(frames) if value]
-    names = [_name(about.labels, value) for value in values]
+    names = {value: _name(about.labels, value) for value in values}
     masks = np.stack([frames == value for value in values], axis=-1)
     written = _segmentation(headers, masks, names, about.model)
     written.save_as(path)
@@ -121,17 +121,17 @@ def _header(each: Slice) -> Dataset:
 
 
 def _segmentation(
-    headers: list[Dataset], masks: NDArray[np.bool_], names: list[str], model: str
+    headers: list[Dataset], masks: NDArray[np.bool_], names: dict[int, str], model: str
 ) -> Any:
-    """The object, of masks (slices, rows, columns, segments)."""
+    """The object, of masks (slices, rows, columns, segments) and the names of their labels."""
     algorithm = hd.AlgorithmIdentificationSequence(
         name=model or "sparse-volume-zoo",
         version=zoo.__version__,
         family=codes.DCM.ArtificialIntelligence,
     )
     descriptions = []
-    for number, name in enumerate(names, 1):
-        category, kind = KNOWN.get(name, (STRUCTURE, TISSUE))
+    for number, (value, name) in enumerate(names.items(), 1):
+        category, kind = KNOWN.get(name.lower(), (STRUCTURE, TISSUE))
         descriptions.append(
             hd.seg.SegmentDescription(
                 segment_number=number,
@@ -140,9 +140,15 @@ def _segmentation(
                 segmented_property_type=hd.sr.CodedConcept(*kind),
                 algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
                 algorithm_identification=algorithm,
+                display_color=hd.color.CIELabColor.from_rgb(*colour_of(value)),
             )
         )
-    digest = [str(headers[0].SeriesInstanceUID), model, *names, np.packbits(masks).tobytes().hex()]
+    digest = [
+        str(headers[0].SeriesInstanceUID),
+        model,
+        *names.values(),
+        np.packbits(masks).tobytes().hex(),
+    ]
     made = hd.seg.Segmentation(
         source_images=headers,
         pixel_array=masks.astype(np.uint8),
@@ -157,7 +163,7 @@ def _segmentation(
         software_versions=zoo.__version__,
         device_serial_number="0",
         content_label="ZOO",
-        series_description=f"{', '.join(names)} (research use only)"[:64],
+        series_description=f"{', '.join(names.values())} (research use only)"[:64],
     )
     first = headers[0]
     for name in DATES:
