@@ -312,7 +312,6 @@ _formats = {
     "nii.gz": "zoo.volumes.formats.nifti",
     "nrrd": "zoo.volumes.formats.nrrd",
     "nhdr": "zoo.volumes.formats.nrrd",
-    "seg.nrrd": "zoo.volumes.formats.nrrd",
     "mha": "zoo.volumes.formats.metaimage",
     "mhd": "zoo.volumes.formats.metaimage",
     "npy": "zoo.volumes.formats.numpy",

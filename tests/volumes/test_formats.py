@@ -18,7 +18,7 @@ from zoo.volumes.formats import nrrd as nrrd_format
 from zoo.volumes.labels import colour_of
 from zoo.volumes.volume import About, Volume
 
-FORMATS = ["nii", "nii.gz", "nrrd", "nhdr", "seg.nrrd", "mha", "mhd", "npz"]
+FORMATS = ["nii", "nii.gz", "nrrd", "nhdr", "mha", "mhd", "npz"]
 
 
 @pytest.mark.slow
