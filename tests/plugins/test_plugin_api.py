@@ -106,81 +106,11 @@ About BackendError Batch Bools COST Card Case CaseKind ConfigError Convolution
       SegmentationTraining Settings Shape SparseSegmentation SparseTensor Stage TorchBackend
       TrainingConfig TransposedConvolution Unit VALIDATION_SEEDS Volume VolumeError WeightsError
       Workload WriteError ZooError atomic_path binarise bounds centring_shift check_config
-
-check_architecture(architecture, config, backends)
-check_backend(backend, device, dtype, refuses, leave_out)
-check_card(name, backends)
-check_head(head, channels)
-check_reader(read, write, suffix, dtypes)
-check_writer(write, suffix, read, dtypes)
-""",
-    2: """
-Architecture(self, config: Any) -> None: config config_class task
-  forward(self, x: SparseTensor) -> Any
-Backend: bfloat16 dense has_roofline index_bytes name preferred_on
-  check_device(self, device: torch.device) -> None
-  coarsen(self, index: Index) -> Index
-  contains(self, index: Index, other: Index) -> Tensor
-  convolve(self, features: Tensor, kernel: Tensor, relation: Relation, source: Index, target:
-      Index) -> Tensor
-  correlate(self, features: Tensor, gradient: Tensor, relation: Relation, source: Index, target:
-      Index) -> Tensor
-  differentiate(self, features: Tensor, kernel: Tensor, gradient: Tensor, relation: Relation,
-      source: Index, target: Index, wanted: tuple[bool, bool]) -> tuple[Tensor | None, Tensor |
-      None]
-  index(self, coordinates: Tensor, *, batch_size: int, stride: int) -> tuple[Index, Tensor]
-  index_from_grids(self, grids: Sequence[NDArray[Any]], low: Triple, device: torch.device) -> Index
-  index_from_mask(self, mask: Tensor, low: Triple = (0, 0, 0)) -> Index
-  index_tensors(self, source: Index, target: Index) -> tuple[Tensor, ...]
-  rectify(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor
-  refine(self, index: Index, size: int) -> Index
-  select(self, index: Index, keep: Tensor) -> Index
-  to_grid(self, index: Index, low: Triple, shape: Triple) -> NDArray[np.bool_]
-  transfer(self, features: Tensor, source: Index, target: Index, onto: Tensor | None = None) ->
-      Tensor
-  unite(self, a: Index, b: Index) -> Index
-LabellingHead(self, channels: int, classes: int) -> None: kind
-  forward(self, x: SparseTensor) -> Tensor
-PruningHead(self, channels: int, threshold: float) -> None: kind
-  forward(self, x: SparseTensor) -> tuple[Tensor, Tensor]
-Reader
-  __call__(self, path: Path) -> Volume
-Scoring: case_kind measures score_class
-  is_empty(self, score: Any) -> bool
-  score(self, model: Model, case: Case) -> tuple[Prediction, Score]
-Task: prediction_options settings_class
-  assess(self, prediction: Prediction) -> tuple[dict[str, Any], list[str]]
-  benchmark(self, name: str) -> Workload
-  check_card(self, card: Card) -> None
-  predict(self, model: Model, source: Volume, threshold: Threshold, options: Any, stage:
-      Stage) -> Prediction
-  reference_input(self, card: Card) -> Volume
-  scoring(self, card: Card, settings: Settings) -> Scoring
-  training(self) -> type[Training]
-  trial(self, model: Model, source: Volume, threshold: Threshold) -> tuple[Bools,
-      Callable[[Bools], object]]
-  untrained_facts(self, config: BaseModel) -> dict[str, Any]
-Training(self, config: Any, cache: Path, cell: int) -> None: config_class data
-  facts(self) -> dict[str, Any]
-  loss(self, network: nn.Module, x: SparseTensor, target: Any, *, forced: bool) -> Tensor
-  sample(self, number: int) -> tuple[Any, Any]
-  score(self, network: nn.Module, backend: Backend, device: torch.device) -> Scores
-  tensors(self, batch: Batch, backend: Backend, device: torch.device) -> tuple[SparseTensor, Any]
-Writer
-  __call__(self, volume: Volume, path: Path) -> None
-zoo_architectures zoo_backends zoo_cards zoo_executors zoo_heads zoo_readers zoo_tasks zoo_writers
-About BackendError Batch Bools COST Card Case CaseKind ConfigError Convolution
-      GenerativeNetwork GenerativeTransposedConvolution GridCache Grids Index InputContract Job
-      KeyIndex LabelledVoxels LabelsHead Measure Measures MissingDependency Model OccupancyHead
-      Options Outcome Pair PhantomConfig Prediction Probabilities ReadError Relation Resampled
-      Residual Run SAME Sample Score Scores Section Segmentation SegmentationConfig
-      SegmentationTraining Settings Shape SparseSegmentation SparseTensor Stage TorchBackend
-      TrainingConfig TransposedConvolution Unit VALIDATION_SEEDS Volume VolumeError WeightsError
-      Workload WriteError ZooError atomic_path binarise bounds centring_shift check_config
       check_output colour_of complete_skull cost dice download find_cases generator_digest
-      head_of_kind load_complete load_labels load_pair make_folder normalised pack read_config read_volume
-      reference_input resample_intensities resample_mask select_backend sha256_of skull_case
-      solids sparse sparse_input torch_device training_class verify windowed write_volume
+      head_of_kind load_complete load_labels load_pair make_folder normalised pack read_config
+      read_volume reference_input resample_intensities resample_mask select_backend sha256_of
+      skull_case solids sparse sparse_input torch_device training_class verify windowed
+      write_volume
 check_architecture(architecture, config, backends)
 check_backend(backend, device, dtype, refuses, leave_out)
 check_card(name, backends)
