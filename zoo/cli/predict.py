@@ -60,6 +60,17 @@ def predict(
             help="Completion: predict six times, and write in which share of them a voxel is added."
         ),
     ] = None,
+    statistics: Annotated[
+        Path | None,
+        typer.Option(help="Segmentation: write volume and mean HU of each structure, .json, .csv."),
+    ] = None,
+    split: Annotated[
+        bool,
+        typer.Option(
+            "--split",
+            help="Segmentation: also write each structure to a file in a folder called like OUT.",
+        ),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip cases that the journal has, as they would be.")
     ] = False,
@@ -98,6 +109,7 @@ def predict(
     """
     from zoo.executors import Outputs, Run, plan_jobs, run_jobs
     from zoo.models import load
+    from zoo.volumes import stem
 
     if plan and options:
         flag = min(options).replace("_", "-")
@@ -107,7 +119,9 @@ def predict(
     if output is None:
         raise ConfigError("wanted -o PATH for the prediction, or --plan (see --help)")
     part = shard_of(shard, os.environ)
-    jobs = plan_jobs(source, Outputs(output, implant, report, preview, uncertainty), part)
+    masks = output.parent / stem(output.name) if split else None
+    outputs = Outputs(output, implant, report, preview, uncertainty, statistics, masks)
+    jobs = plan_jobs(source, outputs, part)
     several = any(job.name for job in jobs) or part[1] > 1
     if uncertainty:
         options = {**options, "uncertainty": True}

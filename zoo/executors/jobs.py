@@ -10,7 +10,11 @@ from zoo.errors import ConfigError, ReadError, WriteError
 from zoo.executors.inputs import Input, case_name, inputs_of
 from zoo.volumes import DICOM, check_output, check_volume_output, is_volume, is_writable
 
-REPORTS = (".json", ".html")  # which kinds of reports there are
+SUFFIXES = {  # of outputs that are no volumes
+    "report": (".json", ".html"),
+    "preview": (".png",),
+    "statistics": (".json", ".csv"),
+}
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class Outputs:
         report: for the report: JSON, or a page where the name ends in .html.
         preview: for the picture, PNG.
         uncertainty: for the volume of how far the implant can be relied on.
+        statistics: for what is measured of every structure, JSON or CSV.
+        split: the folder for a mask of every structure, in the format of `volume`.
     """
 
     volume: Path
@@ -30,6 +36,8 @@ class Outputs:
     report: Path | None = None
     preview: Path | None = None
     uncertainty: Path | None = None
+    statistics: Path | None = None
+    split: Path | None = None
 
     def named(self) -> dict[str, Path]:
         """The outputs that are wanted, by what they are."""
@@ -53,6 +61,8 @@ class Outputs:
             self.report and self.report / f"{source.name}.json",
             self.preview and self.preview / f"{source.name}.png",
             self.uncertainty and self.uncertainty / volume,
+            self.statistics and self.statistics / f"{source.name}.csv",
+            self.split and self.split / source.name,
         )
 
 
@@ -81,17 +91,16 @@ class Job:
         volumes = (self.outputs.volume, self.outputs.implant, self.outputs.uncertainty)
         for path in filter(None, volumes):
             check_volume_output(path)
-        for path in filter(None, (self.outputs.report, self.outputs.preview)):
-            check_output(path)
-        if (preview := self.outputs.preview) and preview.suffix.lower() != ".png":
-            raise WriteError(
-                f"{preview}: wanted a name that ends in .png for the preview; rename it"
-            )
-        if (report := self.outputs.report) and report.suffix.lower() not in REPORTS:
-            raise WriteError(
-                f"{report}: wanted a name that ends in {' or '.join(REPORTS)} for the report;"
-                " rename it"
-            )
+        for what, suffixes in SUFFIXES.items():
+            wanted: Path | None = getattr(self.outputs, what)
+            if wanted is None:
+                continue
+            check_output(wanted)
+            if wanted.suffix.lower() not in suffixes:
+                raise WriteError(
+                    f"{wanted}: wanted a name that ends in {' or '.join(suffixes)} for the {what};"
+                    " rename it"
+                )
         source = self.source.resolve()
         seen = {source}
         for path in self.outputs.paths():
@@ -155,7 +164,7 @@ def _check_folder(folder: Path) -> None:
             f"{folder}: wanted a folder for several inputs, got a file; choose another"
         )
     if not folder.exists():
-        if is_writable(folder) or folder.suffix.lower() in (*REPORTS, ".png"):
+        if is_writable(folder) or folder.suffix.lower() in sum(SUFFIXES.values(), ()):
             raise WriteError(
                 f"{folder}: wanted a folder for several inputs, got the name of a file; leave"
                 f" {''.join(folder.suffixes)} out"

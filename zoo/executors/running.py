@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
@@ -11,9 +13,9 @@ from typing import Any
 
 from zoo.anatomy import Threshold
 from zoo.errors import VolumeError, WriteError
-from zoo.executors.jobs import Job
+from zoo.executors.jobs import Job, Outputs
 from zoo.models import Model, Prediction, Progress
-from zoo.volumes import Volume, atomic_path, make_folder
+from zoo.volumes import Volume, atomic_path, identifier, make_folder, mask_of, stem
 
 
 def run_job(
@@ -41,13 +43,15 @@ def run_job(
             raise WriteError(
                 f"{outputs.implant}: {model.card.name} predicts no implant; leave it out"
             )
-        _save_implant(prediction, prediction.implant, outputs.implant)
+        _save_mask(prediction, prediction.implant, outputs.implant)
     if outputs.uncertainty:
         if prediction.uncertainty is None:
             raise WriteError(
                 f"{outputs.uncertainty}: {model.card.name} predicts no uncertainty; leave it out"
             )
         prediction.uncertainty.save(outputs.uncertainty)
+    if outputs.statistics or outputs.split:
+        _save_structures(prediction, outputs)
     title = f"{job.source.name}, {prediction.report['model']}"
     if outputs.preview:
         from zoo.pictures import draw_prediction  # takes a while to import
@@ -67,14 +71,45 @@ def run_job(
     return {**prediction.report, "seconds": perf_counter() - started}
 
 
-def _save_implant(prediction: Prediction, implant: Volume, path: Path) -> None:
-    """Write an implant; an empty one, which no mesh can be made of, only where the format can."""
+def _save_mask(prediction: Prediction, mask: Volume, path: Path) -> None:
+    """Write a mask; an empty one, which no mesh can be made of, only where the format can."""
     try:
-        implant.save(path)
+        mask.save(path)
     except VolumeError:
-        if implant.array.any():
+        if mask.array.any():
             raise
         prediction.report["notes"].append(f"{path} is not written")
+
+
+def _save_structures(prediction: Prediction, outputs: Outputs) -> None:
+    """Write what is measured of the structures of a segmentation, and a mask of each."""
+    structures = prediction.report.get("structures")
+    if structures is None:
+        raise WriteError(
+            f"{outputs.statistics or outputs.split}: {prediction.report['model']} predicts no"
+            " structures; leave --statistics and --split out"
+        )
+    if outputs.statistics:
+        with atomic_path(outputs.statistics) as temporary:
+            temporary.write_text(_statistics_as(outputs.statistics, structures), encoding="utf-8")
+    if outputs.split:
+        make_folder(outputs.split)
+        suffix = outputs.volume.name.removeprefix(stem(outputs.volume.name))
+        for name, facts in structures.items():
+            mask = mask_of(prediction.volume, facts["label"], name)
+            _save_mask(prediction, mask, outputs.split / f"{identifier(name)}{suffix}")
+
+
+def _statistics_as(path: Path, structures: dict[str, dict[str, Any]]) -> str:
+    """The structures as JSON, or as a table with a row for each where a name ends in .csv."""
+    if path.suffix.lower() != ".csv":
+        return json.dumps(structures, indent=2) + "\n"
+    written = StringIO()
+    rows = [{"structure": name, **facts} for name, facts in structures.items()]
+    table = csv.DictWriter(written, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return written.getvalue()
 
 
 def _predict(

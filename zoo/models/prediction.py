@@ -88,7 +88,8 @@ class Prediction:
             stage), `voxels_in` and `voxels_out` (numbers of occupied voxels), `peak_memory` (bytes,
             of the process so far), `peak_device_memory` (bytes, on a GPU), `grid` (whether the
             input was resampled, and both spacings in mm), `notes` and `warnings` (in words), and
-            `sha256` of `weights` and `input`; `bone`, if the threshold was found from the data.
+            `sha256` of `weights` and `input`; `bone`, if the threshold was found from the data;
+            `structures`, what is measured of each in a segmentation.
     """
 
     volume: Volume

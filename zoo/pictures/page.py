@@ -41,6 +41,7 @@ WORDS = {
     "runs": "predictions",
     "share": "share with a counterpart",
     "p95": "95 %",
+    "mean_hu": "mean, HU",
 }
 TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -133,6 +134,7 @@ def _sections(report: dict[str, Any], card: Card) -> Iterator[tuple[str, list[tu
         "implant": "Implant",
         "uncertainty": "Uncertainty, by predictions on the input mirrored and moved",
         "bone": "Bone in the scan",
+        "structures": "Structures",
     }
     for key, heading in headings.items():
         if report.get(key):

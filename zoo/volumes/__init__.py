@@ -40,6 +40,7 @@ from zoo.volumes.labels import (
     colour_of,
     identifier,
     largest_components,
+    mask_of,
     structure_statistics,
 )
 from zoo.volumes.metrics import (
@@ -106,6 +107,7 @@ __all__ = [
     "largest_component",
     "largest_components",
     "make_folder",
+    "mask_of",
     "normalised",
     "pooled",
     "pooled_percentile",

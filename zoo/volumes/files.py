@@ -153,8 +153,9 @@ def is_writable(path: Path) -> bool:
 
 
 def stem(name: str) -> str:
-    """A file's name without its suffix, if that has a reader."""
-    suffix = _suffix(Path(name), registries.readers)
+    """A file's name without its suffix, if that has a reader or a writer."""
+    path = Path(name)
+    suffix = _suffix(path, registries.readers) or _suffix(path, registries.writers)
     return name if suffix is None else name[: -len(suffix) - 1]
 
 

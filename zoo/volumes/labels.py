@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.volumes.volume import Volume
+from zoo.volumes.volume import About, Volume
 from zoo.volumes.voxels import bounds
 
 COLOURS = (  # red, green and blue from 0 to 255
@@ -29,6 +30,12 @@ def identifier(name: str) -> str:
     'left_atrium'
     """
     return "".join(letter if letter.isalnum() else "_" for letter in name)
+
+
+def mask_of(labels: Volume, label: int, name: str) -> Volume:
+    """The mask of one structure, uint8 {0, 1}, with what is known of the labels and its name."""
+    about = replace(labels.about or About(), labels=(name,))
+    return replace(labels, array=(labels.array == label).view(np.uint8), about=about)
 
 
 def largest_components(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
@@ -12,11 +12,12 @@ from zoo.anatomy import Threshold
 from zoo.cards import Card
 from zoo.errors import ConfigError
 from zoo.evaluation import Scoring, Settings
-from zoo.models import Model, Prediction
+from zoo.models import Model, Options, Prediction
 from zoo.tasks._reference_inputs import chest
+from zoo.tasks.segmentation._options import SegmentationOptions, SegmentationSettings
 from zoo.tasks.segmentation._prediction import predict, trial
 from zoo.tasks.task import ANY_SPACING, Bools, Stage, Task, Workload
-from zoo.volumes import Volume
+from zoo.volumes import Volume, identifier
 
 if TYPE_CHECKING:
     from zoo.tasks.segmentation._training import LabelledVoxels, SegmentationTraining
@@ -35,10 +36,18 @@ class Segmentation(Task):
     Voxels outside the windows are always 0.
     """
 
+    prediction_options: ClassVar[type[Options]] = SegmentationOptions
+    settings_class: ClassVar[type[Settings]] = SegmentationSettings
+
     def check_card(self, card: Card) -> None:
         if not card.input.windows or not card.labels:
             raise ConfigError(
                 f"{card.name}: a model for segmentation needs input.windows and labels"
+            )
+        if len(set(map(identifier, card.labels))) < len(card.labels):
+            raise ConfigError(
+                f"{card.name}: wanted labels that differ in their letters and digits, got"
+                f" {', '.join(card.labels)}; rename one"
             )
         classes = card.config.get("classes")
         if classes is not None and classes != len(card.labels) + 1:
@@ -55,7 +64,7 @@ class Segmentation(Task):
     def predict(
         self, model: Model, source: Volume, threshold: Threshold, options: Any, stage: Stage
     ) -> Prediction:
-        return predict(model, source, threshold, stage)
+        return predict(model, source, threshold, options, stage)
 
     def trial(
         self, model: Model, source: Volume, threshold: Threshold

@@ -16,6 +16,7 @@ from zoo.errors import VolumeError
 from zoo.models import Model, Prediction, Probabilities
 from zoo.networks import coarsest_voxel
 from zoo.sparse import Backend, SparseTensor
+from zoo.tasks.segmentation._options import SegmentationOptions
 from zoo.tasks.task import Bools, Stage
 from zoo.volumes import (
     About,
@@ -24,13 +25,17 @@ from zoo.volumes import (
     Volume,
     bounds,
     centring_shift,
+    largest_components,
     normalised,
     resample_intensities,
+    structure_statistics,
     windowed,
 )
 
 
-def predict(model: Model, source: Volume, threshold: Threshold, stage: Stage) -> Prediction:
+def predict(
+    model: Model, source: Volume, threshold: Threshold, options: SegmentationOptions, stage: Stage
+) -> Prediction:
     """Predict labels on the scan's own grid, and the probability of each."""
     contract = model.card.input
     with stage("conform"):
@@ -44,8 +49,15 @@ def predict(model: Model, source: Volume, threshold: Threshold, stage: Stage) ->
             source.with_array(np.ascontiguousarray(resampled.back(each)))
             for each in (grid, occupied.view(np.uint8))
         )
+        if options.largest_component:
+            volume = volume.with_array(largest_components(volume.array))
+        structures = structure_statistics(volume, source, model.card.labels)
     probabilities = Probabilities(resampled, points, logits, model.card.labels)
-    report = {"voxels_in": int(np.count_nonzero(occupied)), "grid": resampled.facts()}
+    report = {
+        "voxels_in": int(np.count_nonzero(occupied)),
+        "grid": resampled.facts(),
+        "structures": structures,
+    }
     about = About(labels=model.card.labels)
     return Prediction(replace(volume, about=about), None, given, report, probabilities)
 
