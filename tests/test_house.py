@@ -10,7 +10,8 @@ import zoo
 
 HOUSE = Path(zoo.__file__).parent
 ROOMS = (  # imports go down this list only
-    *("__main__", "testing", "cli", "benchmark", "plugins", "executors", "tasks", "evaluation"),
+    *("__main__", "testing", "cli", "benchmark", "plugins", "viewer"),
+    *("executors", "tasks", "evaluation"),
     *(
         "training",
         "pictures",

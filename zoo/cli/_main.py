@@ -26,6 +26,7 @@ from zoo.cli import (
     push,
     train,
     verify,
+    view,
 )
 from zoo.cli._console import complain, report_error
 from zoo.errors import ZooError, one_line
@@ -36,6 +37,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "list": list_models.list_models,
     "info": info.info,
     "predict": predict.predict,
+    "view": view.view,
     "evaluate": evaluate.evaluate,
     "train": train.train,
     "phantom": phantom.phantom,

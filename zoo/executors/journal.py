@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zoo.cards import sha256_of
+from zoo.errors import ReadError, one_line
 from zoo.executors.jobs import Job
 from zoo.version import __version__
 from zoo.volumes import atomic_path, make_folder
@@ -164,6 +165,24 @@ class Journal:
                     temporary.write_text(_table(entries), encoding="utf-8")
             else:
                 path.unlink(missing_ok=True)
+
+
+def done_in(folder: Path) -> list[Entry]:
+    """What the journal in a folder of outputs has as done, by the names of the cases; or nothing.
+
+    Raises:
+        ReadError: an entry cannot be read.
+    """
+    found = []
+    for path in sorted((folder / FOLDER).rglob("*.json")):
+        try:
+            found.append(Entry.model_validate_json(path.read_bytes()))
+        except (OSError, ValidationError) as error:
+            raise ReadError(
+                f"{path}: wanted an entry of a journal, got: {one_line(error)}; predict with"
+                " --resume to write it again"
+            ) from error
+    return [entry for entry in found if entry.status == "done"]
 
 
 def stamp_of(path: Path) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import VolumeError
-from zoo.volumes import Volume
+from zoo.volumes import Volume, brightness
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -39,9 +39,7 @@ class Probabilities:
 
     def seen(self) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         """The scan on the input's grid with axes RAS and brightness in [0, 1], and the labels."""
-        scan = np.asarray(self.resampled.source.canonical().array, dtype=np.float32)
-        low, high = np.percentile(scan, (50, 99.5))
-        return np.clip((scan - low) / max(high - low, 1.0), 0, 1), self.labels
+        return brightness(self.resampled.source.canonical().array), self.labels
 
     def volume(self, label: str) -> Volume:
         """The probability of a label on the input's grid: float32 in [0, 1], 0 where unoccupied.

@@ -3,10 +3,30 @@
 Nothing here opens a window or needs a GPU: pictures are arrays, drawn with NumPy and SciPy.
 """
 
-from zoo.pictures.page import write_page
-from zoo.pictures.preview import draw_prediction
+from zoo.pictures._bounding import bounding_box
+from zoo.pictures._camera import VIEWS, facing_views
+from zoo.pictures._surfaces import BONE, IMPLANT, PADDING, SURFACE, coarse_enough, softened
+from zoo.pictures._types import Bools, Floats
+from zoo.pictures.page import RESEARCH, measures, write_page
+from zoo.pictures.preview import PALETTE, draw_prediction, save_preview, save_shapes
 
 __all__ = [
+    "BONE",
+    "IMPLANT",
+    "PADDING",
+    "PALETTE",
+    "RESEARCH",
+    "SURFACE",
+    "VIEWS",
+    "Bools",
+    "Floats",
+    "bounding_box",
+    "coarse_enough",
     "draw_prediction",
+    "facing_views",
+    "measures",
+    "save_preview",
+    "save_shapes",
+    "softened",
     "write_page",
 ]

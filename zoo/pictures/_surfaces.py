@@ -22,6 +22,7 @@ BONE = np.array([236, 226, 204], np.float32)
 IMPLANT = np.array([222, 92, 64], np.float32)
 
 LARGEST_AXIS = 256  # voxels; larger volumes are pooled first
+PADDING = 2  # voxels
 LEAST = 1e-6  # keeps divisions finite
 SURFACE = 0.35  # of the smoothed occupancy: below one half, so that bone one voxel thick is kept
 INTERIOR = 0.97  # of the smoothed occupancy: voxels above it do not touch the surface
@@ -62,7 +63,7 @@ def coarse_enough(spacing: Triple, *volumes: Bools) -> tuple[Doubles, list[Bools
 class Scene:
     """A volume made ready to be drawn from any side."""
 
-    field: Floats  # (I + 4, J + 4, K + 4): occupancy with soft edges; its level set is the surface
+    field: Floats  # as `softened` gives it
     slopes: Floats  # like `field`, softer: its gradient gives the normals
     overlays: tuple[tuple[Floats, Floats], ...]  # like `field`, what is drawn in a colour (3,)
     skin: Doubles  # (3, N): indices into `field` of the voxels at the surface
@@ -78,9 +79,9 @@ class Scene:
         cls, spacing: Doubles, occupied: Bools, overlays: Sequence[tuple[Bools, Floats]]
     ) -> Scene:
         """From volumes that `coarse_enough` gave, with any number of parts, each in its colour."""
-        field = _smooth(np.logical_or.reduce([occupied, *(part for part, _ in overlays)]), spacing)
+        field = softened(np.logical_or.reduce([occupied, *(part for part, _ in overlays)]), spacing)
         parts = tuple(
-            (field if part is occupied else _smooth(part, spacing), colour)
+            (field if part is occupied else softened(part, spacing), colour)
             for part, colour in overlays
         )
         slopes = ndimage.gaussian_filter(field, _blur(NORMAL_BLUR, spacing), truncate=2.5)
@@ -125,8 +126,9 @@ def _check(occupied: Bools, overlay: Bools | None, view: str) -> None:
         )
 
 
-def _smooth(occupied: Bools, spacing: Doubles) -> Floats:
-    padded = np.pad(occupied, 2).astype(np.float32)
+def softened(occupied: Bools, spacing: Doubles) -> Floats:
+    """Occupancy with soft edges, PADDING voxels larger on each side; its surface is at SURFACE."""
+    padded = np.pad(occupied, PADDING).astype(np.float32)
     blur = [min(along, MOST_EDGE_BLUR) for along in _blur(EDGE_BLUR, spacing)]
     return ndimage.gaussian_filter(padded, blur, truncate=2.5)
 

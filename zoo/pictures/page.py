@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -129,7 +129,11 @@ def _encoded(picture: Image.Image) -> str:
     return base64.b64encode(content.getvalue()).decode()
 
 
-def _sections(report: dict[str, Any], card: Card) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+Section = tuple[str, list[tuple[str, str]]]  # a heading, and rows of names and values
+
+
+def measures(report: Mapping[str, Any]) -> Iterator[Section]:
+    """What a report says of the prediction itself, in words, as tables with headings."""
     headings = {
         "implant": "Implant",
         "uncertainty": "Uncertainty, by predictions on the input mirrored and moved",
@@ -139,6 +143,10 @@ def _sections(report: dict[str, Any], card: Card) -> Iterator[tuple[str, list[tu
     for key, heading in headings.items():
         if report.get(key):
             yield heading, _rows(report[key])
+
+
+def _sections(report: dict[str, Any], card: Card) -> Iterator[Section]:
+    yield from measures(report)
     yield (
         "Prediction",
         [

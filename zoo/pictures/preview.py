@@ -18,7 +18,7 @@ from zoo.pictures._sheet import Row, save_sheet, trimmed
 from zoo.pictures._slices import Parts, slice_picture, through
 from zoo.pictures._surfaces import IMPLANT, Scene, coarse_enough
 from zoo.pictures._types import Bools, Floats, Picture, Triple
-from zoo.volumes import COLOURS, Volume
+from zoo.volumes import COLOURS
 
 PALETTE = np.array(COLOURS, np.float32)
 
@@ -36,7 +36,11 @@ def draw_prediction(path: str | os.PathLike[str], prediction: Prediction, title:
     given = np.asarray(prediction.occupied.canonical().array, dtype=bool)
     if prediction.probabilities:
         scan, labels = prediction.probabilities.seen()
-        _save_labels(path, scan, labels, predicted, title)
+        shapes = [
+            (name, predicted.array == value, PALETTE[value % len(PALETTE)])
+            for value, name in enumerate(labels, 1)
+        ]
+        save_shapes(path, shapes, predicted.spacing, title, scan)
     elif prediction.implant:
         implant = np.asarray(prediction.implant.canonical().array, dtype=bool)
         save_preview(path, given, predicted.array, implant, predicted.spacing, title)
@@ -116,19 +120,29 @@ def _save_refined(
     save_sheet(path, ("input", "prediction", "a part of both"), rows, title)
 
 
-def _save_labels(
+def save_shapes(
     path: str | os.PathLike[str],
-    scan: Floats,
-    labels: tuple[str, ...],
-    predicted: Volume,
+    shapes: Sequence[tuple[str, Bools, Floats]],
+    spacing: Triple,
     title: str,
+    scan: Floats | None = None,
 ) -> None:
-    """Segmentation: the structures from two sides with their names, and slices of the scan."""
-    values = range(1, len(labels) + 1)
-    parts = [(predicted.array == value, PALETTE[value % len(PALETTE)]) for value in values]
-    anything = np.logical_or.reduce([part for part, _ in parts])
+    """Write a PNG of shapes in colours from three sides, with their names, and of three slices.
+
+    Args:
+        path: where to write it.
+        shapes: each with its name and its colour; bool (I, J, K), axes RAS.
+        spacing: mm along each axis.
+        title: a line below the pictures.
+        scan: what the slices show besides, (I, J, K), brightness in [0, 1].
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    parts = [(shape, colour) for _, shape, colour in shapes]
+    anything = np.logical_or.reduce([shape for shape, _ in parts])
     box = bounding_box(anything)
-    coarser, grids = coarse_enough(predicted.spacing, *(part[box] for part, _ in parts))
+    coarser, grids = coarse_enough(spacing, *(shape[box] for shape, _ in parts))
     coloured = [(grid, colour) for grid, (_, colour) in zip(grids, parts, strict=True)]
     views = ("front", "left", "oblique back left")
     pictures: list[Picture | str] = ["nothing found"] * len(views)
@@ -136,8 +150,8 @@ def _save_labels(
         scene = Scene.coloured(coarser, np.zeros_like(grids[0]), coloured)
         pictures = [part for view in views for part in trimmed([scene.picture(view)])]
     rows = [Row(list(views), pictures)]
-    rows.append(_slices(scan, parts, anything, predicted.spacing))
-    legend = [(name, colour) for name, (_, colour) in zip(labels, parts, strict=True)]
+    rows.append(_slices(anything if scan is None else scan, parts, anything, spacing))
+    legend = [(name, colour) for name, _, colour in shapes]
     save_sheet(path, ("", "", ""), rows, title, legend)
 
 

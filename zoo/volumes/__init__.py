@@ -34,7 +34,7 @@ from zoo.volumes.files import (
     write_volume,
 )
 from zoo.volumes.formats.nifti import to_nibabel
-from zoo.volumes.intensities import normalised, windowed
+from zoo.volumes.intensities import brightness, normalised, windowed
 from zoo.volumes.labels import (
     COLOURS,
     colour_of,
@@ -85,6 +85,7 @@ __all__ = [
     "border_dice",
     "bounds",
     "box_around",
+    "brightness",
     "centring_shift",
     "check_extent",
     "check_output",

@@ -14,6 +14,18 @@ WITHIN_SLICE = np.zeros((3, 3, 3), bool)  # which neighbours of a voxel count as
 WITHIN_SLICE[:, :, 1] = True
 
 
+def brightness(scan: NDArray[np.number]) -> Floats:
+    """A scan (I, J, K) as it is drawn: float32 from 0, at its median, to 1, at nearly its greatest.
+
+    >>> brightness(np.array([[[0, 0, 50, 100]]])).round(1).tolist()
+    [[[0.0, 0.0, 0.3, 1.0]]]
+    """
+    values = np.asarray(scan, np.float32)
+    low, high = np.percentile(values, (50, 99.5))
+    share: Floats = np.clip((values - low) / max(high - low, 1.0), 0, 1)
+    return share
+
+
 def windowed(array: Floats, contract: InputContract) -> Bools:
     """Which voxels (I, J, K) lie in a window and, if the contract says so, in the body.
 

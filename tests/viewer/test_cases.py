@@ -1,0 +1,117 @@
+"""Which files make up a case, and which of them is what."""
+
+import json
+from itertools import permutations
+
+import numpy as np
+import pytest
+from heads import skull, volume, write_case
+
+import zoo
+from zoo.errors import ReadError, VolumeError
+from zoo.executors import Entry
+from zoo.viewer.cases import cases_of, in_roles
+
+
+def test_files_of_a_completion_are_told_apart_in_any_order():
+    complete, implant = skull()
+    wanted = {
+        "input": volume(complete & ~implant),
+        "prediction": volume(complete),
+        "implant": volume(implant),
+    }
+    for order in permutations(wanted.values()):
+        assert in_roles(order) == wanted
+
+
+def test_ground_truth_comes_after_the_prediction():
+    complete, implant = skull()
+    given = [volume(complete & ~implant), volume(complete), volume(complete)]
+    assert in_roles(given) == dict(zip(("input", "prediction", "ground truth"), given, strict=True))
+
+
+def test_scan_and_labels():
+    scan = zoo.Volume(np.random.default_rng(0).normal(0, 400, (12, 12, 12)))
+    labels = zoo.Volume(np.arange(12**3).reshape(12, 12, 12) % 5)
+    assert in_roles([labels, scan]) == {"input": scan, "prediction": labels}
+
+
+def test_the_coarser_shape_is_the_input_of_super_resolution():
+    complete, _ = skull()
+    coarse, fine = volume(complete[::2, ::2, ::2], 6), volume(complete)
+    assert in_roles([fine, coarse]) == {"input": coarse, "prediction": fine}
+
+
+def test_too_many_volumes_are_refused():
+    with pytest.raises(VolumeError, match="got 4 of which 3 could be prediction or ground truth"):
+        in_roles([volume(skull()[0]) for _ in range(4)])
+
+
+def test_a_case_of_files_with_its_report(tmp_path):
+    paths = write_case(tmp_path)
+    (tmp_path / "report.json").write_text(json.dumps({"model": "some-model"}))
+    cases, start = cases_of([paths["implant"], tmp_path / "report.json", paths["complete"]])
+    assert (len(cases), start) == (1, 0)
+    assert cases[0].report == {"model": "some-model"}
+    assert set(cases[0].read()) == {"prediction", "implant"}
+
+
+def test_a_folder_of_volumes_is_a_case_each(tmp_path):
+    write_case(tmp_path)
+    cases, start = cases_of([tmp_path])
+    assert [case.name for case in cases] == ["complete", "defective", "implant"]
+    assert start == 0
+    assert set(cases[2].read()) == {"prediction"}
+
+
+@pytest.fixture
+def predicted(tmp_path):
+    """A folder with a journal of two cases."""
+    paths = write_case(tmp_path)
+    out = tmp_path / "out"
+    (out / ".zoo").mkdir(parents=True)
+    for name in ("a", "b"):
+        (out / f"{name}.nii.gz").write_bytes(paths["complete"].read_bytes())
+        entry = Entry(
+            case=name,
+            status="done",
+            input=str(paths["defective"]),
+            stamp=(0, 0),
+            sha256={},
+            model="some-model",
+            options={},
+            outputs={"volume": str(out / f"{name}.nii.gz"), "implant": str(tmp_path / "a.stl")},
+            warnings=["look here"],
+        )
+        (out / ".zoo" / f"{name}.json").write_text(entry.model_dump_json())
+    return out
+
+
+@pytest.mark.parametrize(("path", "start"), [("", 0), ("b", 1), ("b.nii.gz", 1)])
+def test_cases_of_a_journal(predicted, path, start):
+    cases, found = cases_of([predicted / path])
+    assert [case.name for case in cases] == ["a", "b"]
+    assert found == start
+    assert set(cases[1].read()) == {"input", "prediction"}  # a mesh is not read again
+    assert cases[1].report["warnings"] == ["look here"]
+
+
+def test_a_broken_journal_is_said(predicted):
+    (predicted / ".zoo" / "a.json").write_text("{")
+    with pytest.raises(ReadError, match=r"a\.json: wanted an entry of a journal"):
+        cases_of([predicted])
+
+
+@pytest.mark.parametrize("name", ["missing.nii.gz", "missing/case"])
+def test_a_path_that_is_not_there_is_said(tmp_path, name):
+    with pytest.raises(ReadError, match="no such file, nor a case of a folder"):
+        cases_of([tmp_path / name])
+
+
+def test_a_report_alone_or_damaged_is_refused(tmp_path):
+    report = tmp_path / "report.json"
+    report.write_text("[1]")
+    with pytest.raises(ReadError, match="wanted a volume to look at"):
+        cases_of([report])
+    with pytest.raises(ReadError, match="got other JSON"):
+        cases_of([write_case(tmp_path)["complete"], report])
