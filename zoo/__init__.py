@@ -8,7 +8,6 @@ prediction.save("complete.nii.gz")
 prediction.implant.save("implant.nii.gz")
 """
 
-import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +46,6 @@ _HOMES = {
     "list_models": "zoo.cards",
     "load": "zoo.models",
 }
-
-
-# A library says what happens to whoever asks; without that, Python would print its warnings.
-logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

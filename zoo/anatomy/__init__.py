@@ -1,12 +1,21 @@
 """Anatomy of the head: the skull in a CT, its cranial cavity, and what makes an implant fit."""
 
-from zoo.anatomy.bone import AUTOMATIC, Bone, Threshold, bone_of, occupied_in
-from zoo.anatomy.cranium import Cranium, cranium_of
+from zoo.anatomy.bone import (
+    AUTOMATIC,
+    PLAUSIBLE,
+    Bone,
+    Threshold,
+    bone_of,
+    in_hounsfield_units,
+    occupied_in,
+)
+from zoo.anatomy.cranium import Cranium, cranium_of, opening_of
 from zoo.anatomy.fit import Mirror, assess, plane_of_symmetry
 from zoo.anatomy.implants import Implant, reshaped, selected, sheet, signed_distance
 
 __all__ = [
     "AUTOMATIC",
+    "PLAUSIBLE",
     "Bone",
     "Cranium",
     "Implant",
@@ -15,7 +24,9 @@ __all__ = [
     "assess",
     "bone_of",
     "cranium_of",
+    "in_hounsfield_units",
     "occupied_in",
+    "opening_of",
     "plane_of_symmetry",
     "reshaped",
     "selected",

@@ -116,6 +116,18 @@ def bone_of(scan: Volume) -> Bone:
     return Bone(kept, threshold, {"threshold": round(threshold, 1), **facts}, warnings)
 
 
+def in_hounsfield_units(values: NDArray[Any]) -> bool:
+    """Whether a scan (I, J, K) has values as air has and as bone has."""
+    low, high = np.percentile(_sampled(values), (0.1, 99.9))
+    return bool(low < AIR and high > BONE)
+
+
+def _sampled(values: NDArray[Any]) -> Floats:
+    """About two million of a scan's values, evenly over it."""
+    step = max(1, round((values.size / SAMPLED) ** (1 / 3)))
+    return values[::step, ::step, ::step].astype(np.float32).ravel()
+
+
 def _threshold(values: NDArray[Any]) -> tuple[float, list[str]]:
     """The value that separates soft tissue from bone, and what looked odd.
 
@@ -124,8 +136,7 @@ def _threshold(values: NDArray[Any]) -> tuple[float, list[str]]:
     """
     from skimage.filters import threshold_multiotsu
 
-    step = max(1, round((values.size / SAMPLED) ** (1 / 3)))
-    sample = values[::step, ::step, ::step].astype(np.float32).ravel()
+    sample = _sampled(values)
     if not np.isfinite(sample).all():
         raise VolumeError("wanted finite values, got NaN or infinite voxels; replace them first")
     low, high = np.percentile(sample, (0.1, 99.9))
@@ -135,7 +146,7 @@ def _threshold(values: NDArray[Any]) -> tuple[float, list[str]]:
             "wanted the intensities of a CT for the threshold auto, got two different values or"
             " one: leave --threshold out for a mask"
         )
-    in_hu = low < AIR and high > BONE
+    in_hu = in_hounsfield_units(values)
     if in_hu:
         low = max(low, -1000.0)
     sample = np.clip(sample, low, high)

@@ -26,7 +26,6 @@ THIN = 2.0  # mm
 GAP = 1.5  # mm, on average
 ASYMMETRIC = 5.0  # mm, 95 %
 ROUGH = 0.4  # mm, or of the largest voxel's edge if that is more
-LARGE = 250.0  # ml: half of a vault
 
 
 class Mirror(NamedTuple):
@@ -233,10 +232,6 @@ def _warnings(facts: dict[str, Any], rough: float) -> list[str]:
         (
             facts["roughness_mm"] > rough,
             lambda: f"the implant's surface is rough: {facts['roughness_mm']:g} mm",
-        ),
-        (
-            facts["volume_ml"] > LARGE,
-            lambda: f"the implant is very large: {facts['volume_ml']:g} ml",
         ),
     )
     return [said() for holds, said in checks if holds]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import track
 
-from zoo.cli._console import complain, err, print_json, print_table, report_error, say
+from zoo.cli._console import caution, complain, err, print_json, print_table, report_error, say
 from zoo.cli._shared_options import AsJson, BackendName, DeviceName, Name
 from zoo.cli._task_options import TaskOptions, with_task_options
 
@@ -97,6 +97,10 @@ def evaluate(
         print_table(summary_table(result))
         for line in remarks(result):
             say(line)
+        say(f"{data}: taken for a data set of layout {result.facts['layout']}")
+    for case in result.facts["cases"]:
+        if case["warnings"]:
+            caution(f"{case['case']}: {case['warnings']}")
     failures, scored = result.failures, len(result.facts["cases"])
     for case, error in failures.items():
         report_error(f"{case}: {error}", error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -71,6 +71,9 @@ def predict(
             help="Segmentation: also write each structure to a file in a folder called like OUT.",
         ),
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse what there are warnings about.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip cases that the journal has, as they would be.")
     ] = False,
@@ -125,6 +128,8 @@ def predict(
     several = any(job.name for job in jobs) or part[1] > 1
     if uncertainty:
         options = {**options, "uncertainty": True}
+    if strict:
+        options = {**options, "strict": True}
     model = load(name, backend=backend, device=device)
     run = Run(
         name,
@@ -226,13 +231,13 @@ def _print_result(job: Any, facts: Mapping[str, Any]) -> None:
     seconds = sum(facts["timings"].values())
     resampling = facts["grid"]
     how = "resampled to" if resampling["resampled"] else "used at"
-    spacing = " x ".join(f"{value:.3g}" for value in resampling["spacing"])
     found = f"{facts['voxels_out']:,} in the prediction"
     if facts["task"] == "completion":
         found = f"added {facts['voxels_out'] - facts['voxels_in']:,}"
     say(
-        f"{job.source}: {facts['voxels_in']:,} occupied voxels, {how} {spacing} mm; "
-        f"{found}; {seconds:.1f} s on {facts['backend']} -> {job.outputs.volume}"
+        f"{job.source}: {facts['voxels_in']:,} occupied voxels of {_in_words(facts['input'])},"
+        f" {how} {_times(resampling['spacing'])} mm; {found}; {seconds:.1f} s on"
+        f" {facts['backend']} -> {job.outputs.volume}"
     )
     if (bone := facts.get("bone")) is not None:
         say(
@@ -244,3 +249,17 @@ def _print_result(job: Any, facts: Mapping[str, Any]) -> None:
         say(f"{job.source}: {note}")
     for warning in facts["warnings"]:
         caution(f"{job.source}: {warning}")
+
+
+def _in_words(given: Mapping[str, Any]) -> str:
+    """What was found out about an input."""
+    unit = "mm" if given["unit"] != "unknown" else "mm (no unit in the header)"
+    words = [_times(given["shape"]), given["orientation"], f"{_times(given['spacing'])} {unit}"]
+    if (threshold := given["threshold"]) is not None:
+        number = threshold if isinstance(threshold, str) else f"{threshold:g}"
+        words.append(f"threshold {number}")
+    return ", ".join(words)
+
+
+def _times(numbers: Sequence[float]) -> str:
+    return " x ".join(f"{number:.4g}" for number in numbers)

@@ -124,6 +124,7 @@ def evaluate_cases(
         task.settings_class, facts | dict(settings), source=f"evaluation of {card.name}"
     )
     scoring: Scoring = task.scoring(card, chosen)
+    layout = layout or recognised(data)
     cases = find_cases(data, layout, split, kind=scoring.case_kind)
     model = load(name, backend=backend, device=device)
     done = open_folder(output, cases, chosen, scoring.score_class, resume=resume) if output else []
@@ -131,7 +132,7 @@ def evaluate_cases(
     if not scores:
         case, reason = next(iter(failures.items()))
         raise ZooError(f"{data}: every case failed; the first, {case}: {reason}") from reason
-    found = _facts(chosen, scoring, scores, failures)
+    found = {"layout": layout, **_facts(chosen, scoring, scores, failures)}
     if output:
         summary = {key: value for key, value in found.items() if key != "cases"}
         write_summary(output / SUMMARY, summary)

@@ -63,6 +63,7 @@ class Score(BaseModel):
         case: name of the case.
         seconds: time of the prediction; reading the files of the case is not included.
         peak_memory: peak memory of the process so far, in bytes; None where it is not known.
+        warnings: those of the prediction, in words; None without any.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +71,7 @@ class Score(BaseModel):
     case: str
     seconds: float
     peak_memory: int | None
+    warnings: str | None = None
 
 
 class Scoring(Protocol):
@@ -98,8 +100,9 @@ class Scoring(Protocol):
 
 
 def cost(prediction: Prediction) -> dict[str, Any]:
-    """The fields of a `Score` that say what a prediction cost: `seconds` and `peak_memory`."""
+    """The fields of any `Score`: what a prediction cost, and what there is to doubt about it."""
     return {
         "seconds": sum(prediction.report["timings"].values()),
         "peak_memory": prediction.report["peak_memory"],
+        "warnings": "; ".join(prediction.report["warnings"]) or None,
     }

@@ -20,7 +20,7 @@ from torch import nn
 from zoo import registries
 from zoo.anatomy import Threshold
 from zoo.cards import Card, Origin, sha256_of
-from zoo.errors import ConfigError, ReadError
+from zoo.errors import ConfigError, ReadError, VolumeError
 from zoo.models.plan import Plan, plan_prediction
 from zoo.models.prediction import Prediction
 from zoo.models.report import Stopwatch, peak_memory, versions
@@ -41,9 +41,14 @@ class Options(BaseModel):
     """The options of a task's predictions besides the volume and its threshold: here, none.
 
     A task with options adds fields; each becomes an option of `Model.predict` and `zoo predict`.
+
+    Attributes:
+        strict: whether a prediction with warnings is refused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strict: bool = False
 
 
 class Model:
@@ -185,6 +190,7 @@ class Model:
         report = {
             **self._facts(),
             **prediction.report,
+            "input": _found_out(source, threshold),
             "voxels_out": int(np.count_nonzero(prediction.volume.array)),
             "timings": watch.seconds,
             "peak_memory": peak_memory(),
@@ -193,7 +199,16 @@ class Model:
         }
         remarks = source.about.remarks if source.about else ()
         report.setdefault("notes", [])
-        report["warnings"] = [*remarks, *prediction.report.get("warnings", [])]
+        report["warnings"] = found = [
+            *remarks,
+            *prediction.report.get("warnings", []),
+            *self.task.doubts(self, source, threshold, prediction),
+        ]
+        if chosen.strict and found:
+            raise VolumeError(
+                f"wanted no warnings, as --strict (strict=) says, got: {'; '.join(found)};"
+                " mend the input, or leave it out"
+            )
         path = Path(volume) if isinstance(volume, str | os.PathLike) else None
         known = partial(_known_of, self.card.name, self._weights_sha256() or "", path)
         LOG.info(
@@ -331,6 +346,17 @@ def _predict_straight(
         uncertainty=prediction.uncertainty and back(prediction.uncertainty),
         report={**prediction.report, "warnings": [said, *prediction.report.get("warnings", [])]},
     )
+
+
+def _found_out(source: Volume, threshold: Threshold) -> dict[str, Any]:
+    """What was found out about an input, for a report."""
+    return {
+        "shape": list(source.shape),
+        "orientation": source.orientation,
+        "spacing": list(source.spacing),
+        "unit": source.frame.unit if source.frame else "mm",
+        "threshold": threshold,
+    }
 
 
 def _known_of(model: str, weights: str, source: Path | None, volume: Volume) -> Volume:

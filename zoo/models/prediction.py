@@ -84,8 +84,9 @@ class Prediction:
             which completion adds a voxel; None unless asked for.
         report: plain data for JSON: `model`, `backend`, `device`, `versions`, `timings` (seconds by
             stage), `voxels_in` and `voxels_out` (numbers of occupied voxels), `peak_memory` (bytes,
-            of the process so far), `peak_device_memory` (bytes, on a GPU), `grid` (whether the
-            input was resampled, and both spacings in mm), `notes` and `warnings` (in words), and
+            of the process so far), `peak_device_memory` (bytes, on a GPU), `input` (its shape,
+            orientation, spacing in mm, unit and threshold), `grid` (whether it was resampled, and
+            both spacings along RAS axes in mm), `notes` and `warnings` (in words), and
             `sha256` of `weights` and `input`; `bone`, if the threshold was found from the data;
             `structures`, what is measured of each in a segmentation.
     """
@@ -104,6 +105,8 @@ class Prediction:
             facts.append(f"implant of {voxels:,} voxels")
         if self.probabilities is not None:
             facts.append(repr(self.probabilities))
+        if warnings := self.report.get("warnings"):
+            facts.append(f"warnings: {len(warnings)}")
         return f"Prediction({', '.join(facts)})"
 
     def save(self, path: str | os.PathLike[str]) -> None:

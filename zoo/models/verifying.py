@@ -9,7 +9,7 @@ from zoo import registries
 from zoo.errors import BackendError, ZooError
 from zoo.models.loading import load
 from zoo.models.model import Model
-from zoo.models.reference_case import differing, read_reference_case
+from zoo.models.reference_case import differing, predict_reference, read_reference_case
 from zoo.sparse import select_backend, torch_device
 from zoo.volumes import Volume
 
@@ -70,7 +70,7 @@ def verify(
 def _verdict(model: Model, backend: str, given: Volume, expected: Volume) -> Verdict:
     name, total = model.card.name, int((expected.array != 0).sum())
     try:
-        found = _on(model, backend).predict(given).volume
+        found = predict_reference(_on(model, backend), given)
     except ZooError as error:
         return Verdict(name, backend, False, False, total, 0, str(error))
     except Exception as error:  # from a plugin

@@ -55,6 +55,7 @@ from zoo.volumes import (
 Shape = NDArray[Any]  # (I, J, K): bool, or float32 for coverage
 
 ATTEMPTS = 8  # cases to try before giving up on cutting a defect
+HEAD = ((90.0, 100.0, 40.0), (200.0, 240.0, 320.0))  # mm: from a vault to a skull with its neck
 EXACTLY = 1e-3  # of a spacing: coverage is wanted at the model's own
 
 
@@ -82,8 +83,8 @@ def contract_at(resolution: int, *, covered: bool) -> InputContract:
     """The contract of a model that is trained on grids of a resolution."""
     spacing = FIELD_OF_VIEW / resolution
     if covered:
-        return InputContract.around(spacing, 1 - EXACTLY, 1 + EXACTLY, kind="coverage")
-    return InputContract.around(spacing)
+        return InputContract.around(spacing, 1 - EXACTLY, 1 + EXACTLY, kind="coverage", extent=HEAD)
+    return InputContract.around(spacing, extent=HEAD)
 
 
 class Phantoms:

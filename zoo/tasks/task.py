@@ -21,6 +21,7 @@ from zoo.errors import NotRegistered
 from zoo.evaluation import Scoring, Settings
 from zoo.models import Model, Options, Prediction
 from zoo.sparse import SparseTensor
+from zoo.tasks._plausibility import EMPTY, doubts_of_extent
 from zoo.volumes import InputContract, Volume
 
 if TYPE_CHECKING:
@@ -84,6 +85,18 @@ class Task(ABC):
         Raises:
             VolumeError: the task cannot use the volume.
         """
+
+    def doubts(
+        self, model: Model, source: Volume, threshold: Threshold, prediction: Prediction
+    ) -> list[str]:
+        """What is implausible about an input or a prediction, in words, for warnings.
+
+        By default: an extent that the card does not expect, and an empty prediction.
+        """
+        return [
+            *doubts_of_extent(prediction.occupied, model.card.input),
+            *([] if prediction.volume.array.any() else [EMPTY]),
+        ]
 
     def assess(self, prediction: Prediction) -> tuple[dict[str, Any], list[str]]:
         """Measures of a prediction without ground truth, for its report, and warnings in words.

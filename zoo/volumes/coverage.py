@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.errors import VolumeError
 from zoo.volumes.contract import InputContract
 from zoo.volumes.resampling import Resampled, check_extent, coarse_count, containing, memory_order
 from zoo.volumes.volume import Volume
@@ -46,7 +47,8 @@ def resample_coverage(volume: Volume, contract: InputContract) -> Resampled:
         is.
 
     Raises:
-        VolumeError: the grid would be larger than any patient.
+        VolumeError: the grid would be larger than any patient, or what is occupied is too small to
+            be seen on it.
     """
     canonical = volume.canonical()
     mask = np.asarray(canonical.array, dtype=bool)
@@ -54,9 +56,15 @@ def resample_coverage(volume: Volume, contract: InputContract) -> Resampled:
         full = mask.view(np.uint8) * np.uint8(STEPS)
         return Resampled(volume, full, canonical.spacing, resampled=False)
     check_extent(canonical, contract)
-    return Resampled(
-        volume, coverage(mask, canonical.spacing, contract.spacing), contract.spacing, True
-    )
+    covered = coverage(mask, canonical.spacing, contract.spacing)
+    if mask.any() and not covered.any():
+        low, high = bounds(mask)
+        lengths = " x ".join(f"{n:.3g}" for n in (high - low + 1) * canonical.spacing)
+        raise VolumeError(
+            f"wanted something to see in voxels of {contract.spacing[0]:g} mm, got what measures"
+            f" {lengths} mm in all: repair the file's spacing or units"
+        )
+    return Resampled(volume, covered, contract.spacing, resampled=True)
 
 
 def coverage(mask: Bools, given: Triple, wanted: Triple) -> Steps:

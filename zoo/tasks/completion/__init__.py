@@ -12,8 +12,10 @@ from zoo.anatomy import Threshold, assess
 from zoo.cards import Card
 from zoo.evaluation import Scoring, Settings
 from zoo.models import Model, Prediction
+from zoo.tasks._plausibility import doubts_of_skull
 from zoo.tasks._reference_inputs import skull, vault
 from zoo.tasks.completion._options import CompletionOptions, CompletionSettings
+from zoo.tasks.completion._plausibility import doubts_of_implant
 from zoo.tasks.completion._prediction import predict, trial
 from zoo.tasks.task import Bools, Stage, Task, Workload
 from zoo.volumes import Volume
@@ -34,6 +36,14 @@ class Completion(Task):
         self, model: Model, source: Volume, threshold: Threshold, options: Any, stage: Stage
     ) -> Prediction:
         return predict(model, source, threshold, options, stage)
+
+    def doubts(
+        self, model: Model, source: Volume, threshold: Threshold, prediction: Prediction
+    ) -> list[str]:
+        return [
+            *doubts_of_skull(source, threshold, prediction, model.card.input),
+            *doubts_of_implant(prediction),
+        ]
 
     def assess(self, prediction: Prediction) -> tuple[dict[str, Any], list[str]]:
         if prediction.implant is None or not prediction.implant.array.any():

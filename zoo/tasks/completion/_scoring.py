@@ -8,6 +8,7 @@ from zoo.datasets import Case, CaseKind, Pair, load_pair
 from zoo.evaluation import COST, Measure, Measures, Score, cost
 from zoo.models import Model, Prediction
 from zoo.tasks.completion._options import CompletionSettings
+from zoo.tasks.completion._plausibility import doubts_of_complete
 from zoo.volumes import (
     border_dice,
     dice,
@@ -84,6 +85,8 @@ class CompletionScoring:
             defects=self.settings.defects,
         )
         prediction = model.predict(pair.defective)
+        if not case.has_defect:
+            prediction.report["warnings"] += doubts_of_complete(pair.complete)
         return prediction, completion_score(case.name, prediction, pair)
 
     def is_empty(self, score: CompletionScore) -> bool:

@@ -13,8 +13,10 @@ from zoo.cards import Card
 from zoo.errors import ConfigError
 from zoo.evaluation import Scoring, Settings
 from zoo.models import Model, Options, Prediction
+from zoo.tasks._plausibility import doubts_of_extent
 from zoo.tasks._reference_inputs import chest
 from zoo.tasks.segmentation._options import SegmentationOptions, SegmentationSettings
+from zoo.tasks.segmentation._plausibility import doubts_of_labels, doubts_of_scan
 from zoo.tasks.segmentation._prediction import predict, trial
 from zoo.tasks.task import ANY_SPACING, Bools, Stage, Task, Workload
 from zoo.volumes import Volume, identifier
@@ -65,6 +67,15 @@ class Segmentation(Task):
         self, model: Model, source: Volume, threshold: Threshold, options: Any, stage: Stage
     ) -> Prediction:
         return predict(model, source, threshold, options, stage)
+
+    def doubts(
+        self, model: Model, source: Volume, threshold: Threshold, prediction: Prediction
+    ) -> list[str]:
+        return [
+            *doubts_of_extent(prediction.occupied, model.card.input),
+            *doubts_of_scan(source),
+            *doubts_of_labels(prediction, model.card.labels),
+        ]
 
     def trial(
         self, model: Model, source: Volume, threshold: Threshold

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.anatomy import Threshold, occupied_in
 from zoo.cards import Card
 from zoo.evaluation import Scoring, Settings
 from zoo.models import Model, Prediction
+from zoo.tasks._plausibility import EMPTY, doubts_of_skull
 from zoo.tasks._reference_inputs import vault
 from zoo.tasks.super_resolution._chain import predict_in_steps
 from zoo.tasks.super_resolution._options import SuperResolutionOptions, SuperResolutionSettings
+from zoo.tasks.super_resolution._plausibility import doubts_of_step
 from zoo.tasks.super_resolution._prediction import predict, trial
 from zoo.tasks.task import Bools, Stage, Task, Workload
 from zoo.volumes import Volume
@@ -41,14 +43,24 @@ class SuperResolution(Task):
         options: SuperResolutionOptions,
         stage: Stage,
     ) -> Prediction:
+        bone: dict[str, Any] = {}
+        if isinstance(threshold, str):
+            with stage("bone"):
+                occupied, bone = occupied_in(source, threshold)
+            source, threshold = source.with_array(occupied), None
         run = predict_in_steps if options.chain else predict
-        if not isinstance(threshold, str):
-            return run(model, source, threshold, stage)
-        with stage("bone"):
-            occupied, bone = occupied_in(source, threshold)
-        prediction = run(model, source.with_array(occupied), None, stage)
-        warnings = bone.pop("warnings")
-        return replace(prediction, report={**prediction.report, "bone": bone, "warnings": warnings})
+        prediction = run(model, source, threshold, stage)
+        warnings = bone.pop("warnings", [])
+        if not options.chain:
+            warnings += doubts_of_step(model.card, source, prediction.volume)
+        facts = {"warnings": warnings, **({"bone": bone} if bone else {})}
+        return replace(prediction, report={**prediction.report, **facts})
+
+    def doubts(
+        self, model: Model, source: Volume, threshold: Threshold, prediction: Prediction
+    ) -> list[str]:
+        empty = [] if prediction.volume.array.any() else [EMPTY]
+        return [*doubts_of_skull(source, threshold, prediction, model.card.input), *empty]
 
     def trial(
         self, model: Model, source: Volume, threshold: Threshold

@@ -14,6 +14,7 @@ from zoo.datasets.phantoms import FIELD_OF_VIEW
 from zoo.networks import generated_occupancy
 from zoo.sparse import Backend
 from zoo.tasks._generative_training import GenerativeTraining, GenerativeTrainingConfig
+from zoo.tasks._skulls import HEAD
 from zoo.tasks.super_resolution._scanner import scanned
 from zoo.training import CoveredShape, Sample, Scores, Section, Shape, TrainingConfig, augment
 from zoo.volumes import (
@@ -115,7 +116,7 @@ class SuperResolutionTraining(GenerativeTraining):
     def facts(self) -> dict[str, Any]:
         spacing = FIELD_OF_VIEW / self.config.phantoms.resolution
         kind = "coverage" if self.config.refinement.scanner else "binary"
-        return {"input": InputContract.around(spacing, FINEST, COARSEST, kind=kind)}
+        return {"input": InputContract.around(spacing, FINEST, COARSEST, kind=kind, extent=HEAD)}
 
     def _slices(self, rng: np.random.Generator) -> Factors:
         """Factors of a scan with thick slices, along any axis."""

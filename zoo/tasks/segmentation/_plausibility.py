@@ -1,0 +1,27 @@
+"""What is doubtful about a scan and its labels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zoo.anatomy import in_hounsfield_units
+from zoo.models import Prediction
+from zoo.volumes import Volume
+
+
+def doubts_of_scan(scan: Volume) -> list[str]:
+    """Whether it is a CT in Hounsfield units, and not a mask."""
+    values = scan.array
+    low, high = values.min(), values.max()
+    if np.count_nonzero(values == low) + np.count_nonzero(values == high) == values.size:
+        return [f"the scan has two values, {low:g} and {high:g}: it is a mask, not a CT"]
+    if not in_hounsfield_units(values):
+        return [f"values from {low:g} to {high:g} are not Hounsfield units: is it a CT?"]
+    return []
+
+
+def doubts_of_labels(prediction: Prediction, labels: tuple[str, ...]) -> list[str]:
+    """Whether a structure was not found."""
+    counts = np.bincount(prediction.volume.array.ravel(), minlength=len(labels) + 1)
+    missing = [label for label, count in zip(labels, counts[1:], strict=True) if not count]
+    return [f"not found: {', '.join(missing)}"] if missing else []
