@@ -135,6 +135,7 @@ def test_the_score_of_a_case():
         "implant_ml": 0.01,
         "seconds": 3,
         "peak_memory": 5,
+        "warnings": None,
     }
     found = completion_score("a", answer, pair).model_dump()
     assert found.pop("roughness") > found.pop("true_roughness") > 0
@@ -237,7 +238,7 @@ def test_infinite_distances_survive_a_resumption(idle_model, phantoms, tmp_path,
         ("-o old --resume --threshold 0.5", "scored with threshold none, wanted 0.5"),
         ("-o old --resume --seed 3", "scored with seed 0, wanted 3"),
         ("-o changed --resume", "row 1: was scored with weights 123, wanted "),
-        ("-o torn --resume", "torn/cases.csv, row 1: hd95: Input should be a valid number"),
+        ("-o torn --resume", "torn/cases.csv, row 1: border_dice: Input should be a valid number"),
         ("-o foreign --resume", "contains 'other', which is not one of the 3 cases"),
         ("-o {data}", "is the folder of the data"),
         ("--resume", "--resume needs -o OUTDIR"),
@@ -255,7 +256,7 @@ def test_what_does_not_fit_is_refused(words, said, model, phantoms, tmp_path, ru
     row = f"000{ones},m,{weights},,0\n"
     write(tmp_path / "old", table + row)
     write(tmp_path / "changed", table + row.replace(weights, "123"))
-    write(tmp_path / "torn", table + row.replace("1,1,1,1,1,1,1", "1,1,1,1,1,x,1"))
+    write(tmp_path / "torn", table + row.replace("1,1,1,1,1,1,1", "1,1,1,1,x,1,1", 1))
     write(tmp_path / "foreign", table + row.replace("000", "other", 1))
     before = contents(tmp_path)
     status, printed, complaint = run(

@@ -104,5 +104,5 @@ def cost(prediction: Prediction) -> dict[str, Any]:
     return {
         "seconds": sum(prediction.report["timings"].values()),
         "peak_memory": prediction.report["peak_memory"],
-        "warnings": "; ".join(prediction.report["warnings"]) or None,
+        "warnings": "; ".join(prediction.report.get("warnings", [])) or None,
     }

@@ -366,7 +366,7 @@ def _known_of(model: str, weights: str, source: Path | None, volume: Volume) -> 
 
 
 def _options_in_words(options: type[Options]) -> str:
-    names = ", ".join(options.model_fields)
+    names = ", ".join(name for name in options.model_fields if name not in Options.model_fields)
     return f"only {names}" if names else "no options"
 
 

@@ -43,7 +43,7 @@ def doubts_of_skull(
     """Whether a skull is one: its extent, how much of it is bone, and by what threshold."""
     return [
         *doubts_of_extent(prediction.occupied, contract),
-        *(_doubts_of_share(prediction.occupied) if contract.extent else ()),
+        *_doubts_of_share(prediction.occupied),
         *(_doubts_of_threshold(source, threshold) if isinstance(threshold, float | int) else ()),
     ]
 

@@ -40,6 +40,8 @@ class Completion(Task):
     def doubts(
         self, model: Model, source: Volume, threshold: Threshold, prediction: Prediction
     ) -> list[str]:
+        if model.card.input.extent is None:
+            return []
         return [
             *doubts_of_skull(source, threshold, prediction, model.card.input),
             *doubts_of_implant(prediction),

@@ -59,6 +59,8 @@ class SuperResolution(Task):
     def doubts(
         self, model: Model, source: Volume, threshold: Threshold, prediction: Prediction
     ) -> list[str]:
+        if model.card.input.extent is None:
+            return super().doubts(model, source, threshold, prediction)
         empty = [] if prediction.volume.array.any() else [EMPTY]
         return [*doubts_of_skull(source, threshold, prediction, model.card.input), *empty]
 
