@@ -10,11 +10,12 @@ import zoo
 from zoo.cards import Card
 from zoo.cli import main
 from zoo.errors import ConfigError, VolumeError
-from zoo.evaluation import Settings, evaluate_cases
+from zoo.evaluation import Settings, evaluate_cases, summarise
 from zoo.models.loading import build_network
 from zoo.models.model import Model
 from zoo.models.prediction import Prediction
 from zoo.sparse import select_backend, torch_device
+from zoo.tasks.segmentation._options import SegmentationSettings
 from zoo.tasks.segmentation._scoring import SegmentationScoring
 from zoo.tasks.super_resolution._options import SuperResolutionSettings
 from zoo.tasks.super_resolution._scoring import (
@@ -147,6 +148,36 @@ def test_structures_are_scored_one_by_one():
     assert facts["hd95"] == pytest.approx(0.5)  # 1 mm, and none
     assert facts["voxels"] == 5 and not scoring.is_empty(score)
     assert list(scoring.measures)[:3] == ["mean_dice", "dice_left_atrium", "dice_aorta"]
+    assert (facts["hd95_left_atrium"], facts["hd95_aorta"]) == (1, 0)
+    assert facts["surface_dice_left_atrium"] == 1, "1 mm is within the tolerance"
+
+
+def test_surface_dice_is_at_the_tolerance_that_is_asked_for():
+    truth, answer = np.zeros((2, 6, 6, 6), np.uint8)
+    truth[1:3, 1:3, 1:3] = 1
+    answer[1:3, 1:3, 1:2] = 1
+    settings = SegmentationSettings(model="mine", weights=None, tolerance=0.5)
+    score = SegmentationScoring(card(), settings).compare(
+        "a", answered(zoo.Volume(answer)), zoo.Volume(truth)
+    )
+    assert score.surface_dice_left_atrium == pytest.approx((4 + 4) / (4 + 8))
+
+
+def test_a_structure_that_is_in_neither_has_no_score_and_one_that_is_missed_scores_nothing():
+    truth, answer = np.zeros((2, 6, 6, 6), np.uint8)
+    truth[1:3, 1:3, 1:3] = 1
+    scoring = SegmentationScoring(card(), Settings(model="mine", weights=None))
+    missed = scoring.compare("a", answered(zoo.Volume(answer)), zoo.Volume(truth))
+    invented = scoring.compare("b", answered(zoo.Volume(truth)), zoo.Volume(answer))
+    for score in (missed, invented):
+        assert (score.dice_left_atrium, score.surface_dice_left_atrium) == (0, 0)
+        assert score.hd95_left_atrium == score.hd95 == np.inf
+        assert score.dice_aorta is score.surface_dice_aorta is score.hd95_aorta is None
+        assert score.mean_dice == 0, "the mean is over the structures that have a score"
+    nothing = scoring.compare("c", answered(zoo.Volume(answer)), zoo.Volume(answer))
+    assert nothing.mean_dice is nothing.hd95 is None
+    summary = summarise([missed, invented, nothing], scoring.measures)
+    assert summary["dice_left_atrium"]["cases"] == 2 and summary["dice_aorta"]["cases"] == 0
 
 
 @pytest.mark.slow

@@ -12,6 +12,8 @@ from zoo.volumes.metrics import (
     pooled_percentile,
     reconstruction_error,
     roughness,
+    surface_dice,
+    surface_distances,
 )
 
 SPACING = (0.5, 2.0, 1.5)
@@ -218,3 +220,19 @@ def test_the_rim_is_no_part_of_a_surface():
     ragged[15:17, 15:45:2] = False
     smooth, cut = (roughness(each, defective, (0.4,) * 3) for each in (implant, ragged))
     assert smooth == pytest.approx(cut, abs=0.02) and smooth < 0.05
+
+
+@pytest.mark.parametrize("tolerance", [0, 0.5, 1.6, 2.5])
+def test_surface_dice_by_definition(tolerance):
+    """Every surface voxel of either against every one of the other."""
+    a, b = blobs(0, 2), blobs(1, 2)
+    one, other = (np.argwhere(each & ~ndimage.binary_erosion(each)) * SPACING for each in (a, b))
+    apart = np.linalg.norm(one[:, None] - other, axis=2)
+    near = (apart.min(1) <= tolerance).sum() + (apart.min(0) <= tolerance).sum()
+    found = surface_dice(surface_distances(a, b, SPACING), tolerance)
+    assert found == pytest.approx(near / (len(one) + len(other)))
+
+
+def test_surface_dice_of_nothing():
+    assert surface_dice(surface_distances(line(), line(), CUBES), 1) == 1
+    assert surface_dice(surface_distances(line(), line(1), CUBES), 99) == 0

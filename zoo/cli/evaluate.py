@@ -67,8 +67,11 @@ def evaluate(
     Super-resolution: complete skulls are made coarse and refined again; Dice and
     the share of wrong voxels, also that of interpolation.
 
-    Segmentation: Dice and 95th percentile Hausdorff distance, averaged over the
-    structures, and the Dice of each.
+    Segmentation: Dice, surface Dice (the share of the surfaces that is within
+    --tolerance mm of the other) and 95th percentile Hausdorff distance of every
+    structure and their means, on the scan's own grid. A structure that is neither
+    in the prediction nor in the ground truth has no score and is left out; one
+    that is in only one of them scores 0, and its distance is infinite.
 
     A case that fails is reported and the others are still scored: the exit
     status is 0 if any case was scored, and 2 if none was. --resume tries failed
@@ -124,7 +127,7 @@ def case_table(result: Result) -> list[dict[str, str]]:
     cases, measures = result.facts["cases"], result.measures
     if len(cases) > MOST_ROWS:
         first = next(iter(measures))
-        cases = sorted(cases, key=lambda case: float(case[first]))[:MOST_ROWS]
+        cases = sorted(cases, key=lambda case: _ascending(case[first]))[:MOST_ROWS]
     return [
         {"case": case["case"]}
         | {
@@ -134,6 +137,11 @@ def case_table(result: Result) -> list[dict[str, str]]:
         }
         for case in cases
     ]
+
+
+def _ascending(value: float | None) -> float:
+    """A value to sort by, after all others where there is none."""
+    return float("inf") if value is None else float(value)
 
 
 def summary_table(result: Result) -> list[dict[str, str]]:
@@ -158,6 +166,13 @@ def remarks(result: Result) -> list[str]:
         )
     if without := facts["without_prediction"]:
         lines.append(f"the prediction is empty for {without} of {count} cases")
+    for name, measure in result.measures.items():
+        unscored = count - facts["summary"].get(name, {"cases": count})["cases"]
+        if unscored and measure.high and not measure.minor:
+            lines.append(
+                f"{measure.heading}: {unscored} of {count} cases have no score, as there is nothing"
+                " to find and nothing was found; mean and median leave them out"
+            )
     left_out = count - facts["summary"].get("hd95", {"cases": count})["cases"]
     if left_out:
         lines.append(f"mean and median leave out the infinite distances of {left_out} cases")
@@ -166,7 +181,7 @@ def remarks(result: Result) -> list[str]:
 
 def _cell(measure: Measure, value: float | None) -> str:
     if value is None:
-        return "-" if measure.unit == "bytes" else "inf"
+        return "-" if measure.high or measure.unit == "bytes" else "inf"
     if measure.unit == "bytes":
         return f"{value / 1e9:.2f}"
     return f"{value:.2f}" if measure.unit in ("mm", "s") else f"{value:.4f}"

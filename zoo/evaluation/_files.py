@@ -113,7 +113,8 @@ def draw_worst(
     """
     by_name = {case.name: case for case in cases}
     name, measure = next(iter(scoring.measures.items()))
-    worst = sorted(scores, key=lambda score: float(getattr(score, name)))[:count]
+    scored = [score for score in scores if getattr(score, name) is not None]
+    worst = sorted(scored, key=lambda score: float(getattr(score, name)))[:count]
     names = {f"{_file_name(case)}.png" for case in cases}
     for old in list(folder.glob("worst-*-*.png")):
         if old.name.split("-", 2)[2] in names:

@@ -51,6 +51,7 @@ from zoo.volumes.metrics import (
     pooled_percentile,
     reconstruction_error,
     roughness,
+    surface_dice,
     surface_distances,
 )
 from zoo.volumes.occupancy import binarise
@@ -124,6 +125,7 @@ __all__ = [
     "stem",
     "straightened",
     "structure_statistics",
+    "surface_dice",
     "surface_distances",
     "surface_voxels",
     "to_bytes",

@@ -27,7 +27,7 @@ BoundingBox = tuple[slice, slice, slice]
 BORDER = 10.0  # mm
 SMOOTHED = 3.0  # mm, over which a surface is smoothed for its roughness
 FULL_WIDTH = 2.355  # standard deviations in a Gaussian's full width at half maximum
-ROUNDING = 1e-6  # mm that a border may be missed by: spacings are often stored as float32
+ROUNDING = 1e-6  # mm that a distance may be missed by: spacings are often stored as float32
 
 
 def dice(prediction: Grid, truth: Grid) -> float:
@@ -166,6 +166,26 @@ def pooled_percentile(
     if not all(map(len, distances)):
         return float("inf") if any(map(len, distances)) else 0.0
     return float(np.percentile(np.concatenate(distances), percentile))
+
+
+def surface_dice(
+    distances: tuple[NDArray[np.float64], NDArray[np.float64]], tolerance: float
+) -> float:
+    """The share of both surfaces that is within `tolerance` mm of the other: surface Dice.
+
+    The normalised surface distance, from `surface_distances`, by counts of surface voxels as MONAI
+    computes it without sub-voxels. 1 if both shapes are empty, 0 if one is. Nikolov et al., J Med
+    Internet Res 23:e26151 (2021).
+
+        >>> import numpy as np
+        >>> surface_dice((np.array([0.0, 1.0, 4.0]), np.array([2.0])), 2)
+        0.75
+
+    A tolerance below the spacing asks for surfaces that are equal to the voxel.
+    """
+    if not all(map(len, distances)):
+        return 0.0 if any(map(len, distances)) else 1.0
+    return float((np.concatenate(distances) <= tolerance + ROUNDING).mean())
 
 
 def roughness(implant: Grid, defective: Grid, spacing: Triple) -> float:

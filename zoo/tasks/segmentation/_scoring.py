@@ -1,7 +1,8 @@
-"""Scores segmentation: Dice of every structure."""
+"""Scores segmentation: Dice, surface Dice and HD95 of every structure."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,29 @@ from pydantic import create_model
 from zoo.cards import Card
 from zoo.datasets import Case, CaseKind, load_labels
 from zoo.errors import ConfigError
-from zoo.evaluation import COST, Measure, Score, Settings, cost
+from zoo.evaluation import COST, Measure, Measures, Score, Settings, cost
 from zoo.models import Model, Prediction
-from zoo.volumes import Volume, dice, hd95
+from zoo.tasks.segmentation._options import SegmentationSettings
+from zoo.volumes import (
+    Volume,
+    dice,
+    greatest_percentile,
+    identifier,
+    surface_dice,
+    surface_distances,
+)
+
+Values = dict[str, float | None]
+KINDS = ("dice", "surface_dice", "hd95")  # of scores, each of every structure
 
 
 class SegmentationScoring:
-    """Compares labels with the ground truth: Dice per structure, means of Dice and HD95."""
+    """Compares labels with the ground truth, on the scan's own grid, structure by structure.
+
+    A structure that is in neither has no score. One that is in only one of them has a Dice and a
+    surface Dice of 0 and an infinite distance. Means of a case are over the structures that have
+    scores.
+    """
 
     case_kind: CaseKind = "labels"
 
@@ -24,48 +41,76 @@ class SegmentationScoring:
         if settings.threshold is not None:
             raise ConfigError(f"{card.name} takes intensities as they are; leave --threshold out")
         self.labels = card.labels
-        self.measures = {
-            "mean_dice": Measure("mean Dice", high=True),
-            **{_key(label): Measure(label, high=True) for label in self.labels},
-            "hd95": Measure("mean HD95 mm", unit="mm"),
-            **COST,
-        }
-        shares: dict[str, Any] = {_key(label): (float, ...) for label in self.labels}
+        self.settings = SegmentationSettings(**settings.model_dump())
+        self.measures = _measures(card.labels)
+        names = [name for name in self.measures if name not in COST]
+        columns: dict[str, Any] = dict.fromkeys(names, (float | None, ...))
         self.score_class: type[Score] = create_model(
-            "SegmentationScore",
-            __base__=Score,
-            mean_dice=(float, ...),
-            **shares,
-            hd95=(float, ...),
-            voxels=(int, ...),
+            "SegmentationScore", __base__=Score, **columns, voxels=(int, ...)
         )
 
     def score(self, model: Model, case: Case) -> tuple[Prediction, Score]:
         scan, truth = load_labels(case)
-        prediction = model.predict(scan)
+        prediction = model.predict(scan, largest_component=self.settings.largest_component)
         return prediction, self.compare(case.name, prediction, truth)
 
     def compare(self, name: str, prediction: Prediction, truth: Volume) -> Score:
-        """Compare labels; a structure that is in neither volume counts as found."""
+        """Compare the labels of a prediction with those of the ground truth."""
         predicted, wanted = prediction.volume.array, truth.array
-        found, far = {}, []
-        for value, label in enumerate(self.labels, 1):
-            one, other = predicted == value, wanted == value
-            found[_key(label)] = dice(one, other)
-            far.append(hd95(one, other, truth.spacing))
-        facts = {
+        found: dict[str, Values] = {
+            identifier(label): self._values(predicted == value, wanted == value, truth.spacing)
+            for value, label in enumerate(self.labels, 1)
+        }
+        facts: dict[str, Any] = {
+            f"{kind}_{key}": values[kind] for key, values in found.items() for kind in KINDS
+        }
+        means = {kind: _mean(values[kind] for values in found.values()) for kind in KINDS}
+        facts |= {
             "case": name,
-            "mean_dice": sum(found.values()) / len(found),
-            **found,
-            "hd95": sum(far) / len(far),
+            "mean_dice": means["dice"],
+            "mean_surface_dice": means["surface_dice"],
+            "hd95": means["hd95"],
             "voxels": int(np.count_nonzero(predicted)),
             **cost(prediction),
         }
         return self.score_class.model_validate(facts)
 
+    def _values(self, one: Any, other: Any, spacing: tuple[float, float, float]) -> Values:
+        """The scores of one structure, from its masks; of each None if both are empty."""
+        if not one.any() and not other.any():
+            return dict.fromkeys(KINDS)
+        distances = surface_distances(one, other, spacing)
+        return {
+            "dice": dice(one, other),
+            "surface_dice": surface_dice(distances, self.settings.tolerance),
+            "hd95": greatest_percentile(distances, 95),
+        }
+
     def is_empty(self, score: Any) -> bool:
         return bool(score.voxels == 0)
 
 
-def _key(label: str) -> str:
-    return "dice_" + "".join(c if c.isalnum() else "_" for c in label)
+def _measures(labels: Iterable[str]) -> Measures:
+    """The means of a case and, of every structure, the columns of each kind."""
+    keys = {identifier(label): label for label in labels}
+    return {
+        "mean_dice": Measure("mean Dice", high=True),
+        **{f"dice_{key}": Measure(label, high=True) for key, label in keys.items()},
+        "mean_surface_dice": Measure("mean surface Dice", high=True),
+        **{
+            f"surface_dice_{key}": Measure(f"{label}, surface Dice", high=True, minor=True)
+            for key, label in keys.items()
+        },
+        "hd95": Measure("mean HD95 mm", unit="mm"),
+        **{
+            f"hd95_{key}": Measure(f"{label}, HD95 mm", unit="mm", minor=True)
+            for key, label in keys.items()
+        },
+        **COST,
+    }
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """The mean of those that there are; None without any."""
+    given = [value for value in values if value is not None]
+    return sum(given) / len(given) if given else None
