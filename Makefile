@@ -4,12 +4,13 @@ PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
 PLUGINS := .venv-plugins
+DOCS := .venv-docs
 # One process per core: threads of several processes would wait for each other.
 # In the order of their names, in which no file that takes minutes comes last.
 PYTEST := OMP_NUM_THREADS=1 $(TEST)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo check test clean
+.PHONY: demo check test docs clean
 
 demo: $(DEMO)/ready
 	$(DEMO)/bin/zoo phantom skull -o demo --seed 1000003
@@ -32,6 +33,10 @@ test:
 	$(PYTEST)
 	OMP_NUM_THREADS=1 $(PLUGINS)/bin/python -m pytest -n auto --dist loadfile zoo_plugins
 
+docs: $(DOCS)/ready
+	$(DOCS)/bin/sphinx-build --quiet --fail-on-warning --keep-going docs build/docs
+	@echo "written: build/docs/index.html"
+
 $(DEMO)/ready: pyproject.toml constraints.txt $(shell find zoo cards -type f -not -name '*.pyc')
 	$(PYTHON) -m venv --clear $(DEMO)
 	$(DEMO)/bin/python $(PIP) .
@@ -52,5 +57,11 @@ $(PLUGINS)/ready: pyproject.toml constraints.txt $(shell find zoo cards zoo_plug
 	$(PLUGINS)/bin/python $(PIP) pytest pytest-xdist SimpleITK . $(addprefix ./zoo_plugins/,zoo-dicom zoo-mesh zoo-spconv[cpu] zoo-vessels)
 	touch $@
 
+$(DOCS)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear $(DOCS)
+	$(DOCS)/bin/python $(PIP) --upgrade pip
+	$(DOCS)/bin/python $(PIP) --group docs -e .
+	touch $@
+
 clean:
-	rm -rf $(DEMO) $(TEST) $(PLUGINS) demo
+	rm -rf $(DEMO) $(TEST) $(PLUGINS) $(DOCS) demo build/docs docs/generated

@@ -374,6 +374,12 @@ class Protocol(Connection):
         files = repository.commits[repository.resolve(revision)]
         return say([entry(path, file) for path, file in files.items()])
 
+    @serves("POST /api/models/REPOSITORY/paths-info/REVISION")
+    def list_paths(self, name, revision):
+        wanted = parse_qs(self.body.decode())["paths"]
+        listed = json.loads(self.list_files(name, revision).content)
+        return say([entry for entry in listed if entry["path"] in wanted])
+
     @serves("(?:HEAD|GET) /REPOSITORY/resolve/REVISION/(.+)")
     def resolve(self, name, revision, path):
         repository = self.readable(name)

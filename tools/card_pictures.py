@@ -1,7 +1,7 @@
 """Draw a card's pictures: python tools/card_pictures.py NAME DATA FOLDER
 
 DATA is the data set and FOLDER what `zoo evaluate NAME --data DATA -o FOLDER` wrote: the case with
-the best, the median and the worst first measure are predicted again and drawn into docs/.
+the best, the median and the worst first measure are predicted again and drawn beside the card.
 """
 
 import csv
@@ -12,7 +12,7 @@ from zoo import load
 from zoo.datasets import find_cases
 from zoo.pictures import draw_prediction
 
-DOCS = Path(__file__).parent.parent / "docs"
+CARDS = Path(__file__).parent.parent / "cards"
 
 
 def draw(name: str, data: Path, folder: Path) -> None:
@@ -25,8 +25,8 @@ def draw(name: str, data: Path, folder: Path) -> None:
     for which, case in chosen.items():
         prediction = model.predict(cases[case].source)
         title = f"{which} case, {case}: implant Dice {scores[case]:.3f}"
-        draw_prediction(DOCS / f"{name}-{which}.png", prediction, title)
-        print(f"docs/{name}-{which}.png: case {case}")
+        draw_prediction(CARDS / f"{name}-{which}.png", prediction, title)
+        print(f"cards/{name}-{which}.png: case {case}")
 
 
 if __name__ == "__main__":

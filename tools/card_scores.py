@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from zoo.cards import result
+
 CARDS = Path(__file__).parent.parent / "cards"
 MARK = "<!-- scores -->"
 DATA = {
@@ -81,17 +83,9 @@ def model_index(name: str, scored: dict[str, tuple[dict[str, Any], Any]]) -> str
     results = []
     for kind, (summary, _) in scored.items():
         task, names = SUPER_RESOLUTION if "error_ratio" in summary else COMPLETION
-        metrics = [
-            {"type": each, "value": round(summary[each]["mean"], 4), "name": f"mean {each}"}
-            for each in (("implant_ml",) if kind == "none" else names)
-        ]
-        results.append(
-            {
-                "task": {"type": "image-to-image", "name": task},
-                "dataset": {"name": DATA[kind][1], "type": kind},
-                "metrics": metrics,
-            }
-        )
+        chosen = ("implant_ml",) if kind == "none" else names
+        means = {each: summary[each]["mean"] for each in chosen}
+        results.append(result("image-to-image", task, DATA[kind][1], kind, means))
     return yaml.safe_dump({"model-index": [{"name": name, "results": results}]}, sort_keys=False)
 
 

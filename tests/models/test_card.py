@@ -53,6 +53,16 @@ def test_bad_cards_are_refused_in_one_line(content, message):
     assert str(caught.value).startswith("here.md: ") and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("requires", [">=99", "<0.1"])
+def test_a_card_for_another_version_says_what_to_install(requires):
+    block = BLOCK | {"requires": requires, "unknown": "to this version"}
+    with pytest.raises(ConfigError, match=rf"pip install 'sparse-volume-zoo{requires}'"):
+        parse_card(text_of(block), source="here.md")
+    with pytest.raises(ConfigError, match=r"requires: .*wanted versions"):
+        parse_card(text_of(BLOCK | {"requires": "new"}), source="here.md")
+    assert parse_card(text_of(BLOCK | {"requires": ">=0.1"}), source="here.md")
+
+
 SHIPPED = [name for name in registries.cards.names() if not registries.cards.tagged(name)]
 
 

@@ -8,6 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 import yaml
+from hub_server import Refuse
 
 import zoo
 from zoo.cards import parse_card, sha256_of
@@ -277,6 +278,13 @@ def test_a_file_that_is_too_large_is_not_fetched(hub, honest, name):
     with pytest.raises(WeightsError, match=rf"{name} of lab/large: wanted .* bytes at most, got"):
         zoo.load("hf-hub:lab/large", backend="torch")
     assert not any(line.startswith("GET") and name in line for line in hub.requests)
+
+
+def test_a_mirror_that_only_knows_files_is_asked_for_each_size(hub, honest):
+    hub.fault("paths-info", Refuse(404))
+    hub.publish("lab/large", honest | {"config.json": b" " * 2**21})
+    with pytest.raises(WeightsError, match=r"config\.json of lab/large: wanted"):
+        zoo.load("hf-hub:lab/large", backend="torch")
 
 
 def test_code_in_a_repository_is_not_even_fetched(hub, honest):

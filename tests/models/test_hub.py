@@ -80,6 +80,13 @@ def test_a_model_is_pulled_verified_and_cached(good, saved):
     assert not good.requests  # a commit does not change: nothing needs to be asked
 
 
+def test_sizes_are_asked_for_at_once_and_config_json_is_downloaded_once(good):
+    load()
+    asked = [line for line in good.requests if line.endswith("/config.json")]
+    assert [line.split()[0] for line in asked] == ["HEAD", "GET"]
+    assert sum("paths-info/main" in line for line in good.requests) == 1
+
+
 def test_offline_mode_never_touches_the_network(good, monkeypatch):
     load()
     good.requests.clear()

@@ -4,11 +4,13 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
+from functools import partial
 
 import numpy as np
 import pytest
 from command_line import KEEP_ALL, hollow_box
-from hub_server import Refuse, Reset
+from hub_server import Hook, Refuse, Reset
 from safetensors import safe_open
 
 import zoo
@@ -158,6 +160,93 @@ def test_the_command(writer, tmp_path, capsys):
     assert zoo.info(said["name"]).text == zoo.info("skull-completion-64").text
     assert cli.main(["push", "skull-completion-64", "lab/skulls"]) == 0
     assert "load it as hf-hub:lab/skulls@" in capsys.readouterr().out
+
+
+def test_a_refused_card_is_not_pushed(writer, model):
+    writer.fault("validate-yaml", Refuse(400, message="license: unknown"))
+    with pytest.raises(HubError, match="lab/mine was not pushed"):
+        model.push_to_hub("lab/mine")
+    assert not contents(writer, "lab/mine")
+
+
+def test_a_hub_that_does_not_answer_is_not_waited_for_without_end(writer, model, monkeypatch):
+    monkeypatch.setattr("zoo.models.publishing.PATIENCE", 0.2)
+    writer.fault("/api/repos/create", Hook(partial(time.sleep, 1)))
+    with pytest.raises(HubError, match=r"lab/mine was not pushed: .*timed out"):
+        model.push_to_hub("lab/mine")
+
+
+@pytest.fixture
+def illustrated(model, tmp_path):
+    """A saved model whose card shows a picture in its folder, one elsewhere and one that is not."""
+    model.save(tmp_path / "made")
+    for picture in ("made/plots/loss.png", "secret.png"):
+        path = tmp_path / picture
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(picture.encode())
+    card = tmp_path / "made/README.md"
+    links = "![a](plots/loss.png) ![b](../secret.png) ![c](none.png)"
+    card.write_text(card.read_text() + links)
+    return f"local-dir:{tmp_path}/made"
+
+
+def test_pictures_of_a_card_go_along_but_not_those_of_other_folders(writer, illustrated):
+    zoo.load(illustrated).push_to_hub("lab/mine")
+    pushed = contents(writer, "lab/mine")
+    assert pushed.keys() == {*FILES, "plots/loss.png"}
+    assert pushed["plots/loss.png"] == b"made/plots/loss.png"
+    again = zoo.load("hf-hub:lab/mine")
+    again.push_to_hub("lab/other")
+    assert contents(writer, "lab/other") == pushed | {
+        "README.md": pushed["README.md"].replace(b"lab/mine", b"lab/other")
+    }
+
+
+def test_a_shipped_cards_pictures_are_linked_where_they_are_then(tmp_path):
+    zoo.load("thorax-segmentation-128", backend="torch").save(tmp_path)
+    assert (tmp_path / "docs/thorax-segmentation-128.png").is_file()
+    assert "](docs/thorax-segmentation-128.png)" in (tmp_path / "README.md").read_text()
+
+
+def test_the_reference_case_is_the_authors_as_long_as_the_weights_are(illustrated, tmp_path):
+    golden = tmp_path / "made/golden-answer.nii.gz"
+    golden.write_bytes(b"the author's")
+    loaded = zoo.load(illustrated)
+    loaded.save(tmp_path / "same")
+    assert (tmp_path / "same/golden-answer.nii.gz").read_bytes() == b"the author's"
+    loaded.network.output.bias.data += 1
+    loaded.save(tmp_path / "changed")
+    assert (tmp_path / "changed/golden-answer.nii.gz").read_bytes() != b"the author's"
+
+
+def test_a_downloaded_folder_is_the_model(writer, illustrated, tmp_path, capsys):
+    pushed = zoo.load(illustrated).push_to_hub("lab/mine")
+    assert cli.main(["download", "hf-hub:lab/mine", "--to", str(tmp_path / "here")]) == 0
+    loaded = zoo.load(f"local-dir:{tmp_path}/here")
+    assert loaded.card.weights.sha256 == pushed.sha256
+    assert zoo.Model.from_pretrained("lab/mine").card == loaded.card
+    commit = pushed.name.partition("@")[2]
+    assert zoo.Model.from_pretrained("lab/mine", commit).card == loaded.card
+
+
+def test_scores_are_on_the_pushed_card(writer, model, tmp_path, capsys):
+    model.save(tmp_path / "made")
+    name = f"local-dir:{tmp_path}/made"
+    means = {"dice": {"mean": 0.91234}, "hd95": {"mean": None}}
+    facts = {"model": "mine", "weights": zoo.info(name).weights.sha256, "summary": means}
+    (tmp_path / "summary.json").write_text(json.dumps(facts))
+    words = ["push", name, "lab/mine", "--scores"]
+    assert cli.main([*words, f"Heads={tmp_path}"]) == 0
+    assert "licence" in capsys.readouterr().err
+    metadata = zoo.info("hf-hub:lab/mine").metadata
+    assert metadata["pipeline_tag"] == "image-to-image"
+    ((result,),) = (entry["results"] for entry in metadata["model-index"])
+    assert result["dataset"] == {"name": "Heads", "type": "all"}
+    assert result["metrics"] == [{"type": "dice", "value": 0.9123, "name": "mean dice"}]
+    (tmp_path / "summary.json").write_text(json.dumps(facts | {"weights": "others"}))
+    for wrong, said in [(tmp_path, "wanted DATASET"), (f"H={tmp_path}", "wanted scores of")]:
+        assert cli.main([*words, str(wrong)]) == 2
+        assert said in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ Nothing here needs a network or its weights, so that listing models takes no tim
 """
 
 from zoo.cards.card import Card, Weights, model_config, name_from, parse_card, read_card
+from zoo.cards.client import answers_within
 from zoo.cards.finding import info, is_remote, list_models
 from zoo.cards.hub import card_at, find_weights, location_of, split_repository
 from zoo.cards.locations import (
@@ -17,18 +18,21 @@ from zoo.cards.locations import (
     Origin,
     sha256_of,
 )
+from zoo.cards.scores import SUMMARY, result, with_scores
 
 __all__ = [
     "CONFIG",
     "LARGEST_TEXT",
     "LARGEST_WEIGHTS",
     "README",
+    "SUMMARY",
     "WEIGHTS",
     "BesideCard",
     "Card",
     "Folder",
     "Origin",
     "Weights",
+    "answers_within",
     "card_at",
     "find_weights",
     "info",
@@ -39,6 +43,8 @@ __all__ = [
     "name_from",
     "parse_card",
     "read_card",
+    "result",
     "sha256_of",
     "split_repository",
+    "with_scores",
 ]

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from zoo import registries
 from zoo.errors import ConfigError
 from zoo.validation import validate
+from zoo.version import __version__
 from zoo.volumes import InputContract
 
 
@@ -23,6 +25,13 @@ def _registered(task: str) -> str:
     if task not in registries.tasks:
         raise ValueError(f"unknown task; the tasks are {', '.join(registries.tasks.names())}")
     return task
+
+
+def _specifier(requires: str) -> str:
+    try:
+        return str(SpecifierSet(requires))
+    except InvalidSpecifier as error:
+        raise ValueError("wanted versions as pip writes them, such as >=0.2") from error
 
 
 TaskName = Annotated[str, AfterValidator(_registered)]
@@ -53,6 +62,7 @@ class Card(_Frozen):
         name: the name to load the model by; what follows its last dot, if anything, is the tag,
             which says what the weights were trained on.
         default: whether the name without the tag stands for this model.
+        requires: versions of the zoo that can load it, as pip writes them: `>=0.2`.
         task: name of its task in the tasks registry.
         architecture: name of its architecture in the architectures registry.
         config: the architecture's config.
@@ -66,6 +76,7 @@ class Card(_Frozen):
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     default: bool = False
+    requires: Annotated[str, AfterValidator(_specifier)] | None = None
     task: TaskName
     architecture: str
     config: dict[str, Any] = {}
@@ -155,7 +166,21 @@ def parse_card(content: str, *, source: str) -> Card:
             f"{source}: the front matter needs a block `zoo:`, which makes a file a card"
         )
     block = front.pop("zoo")
+    _check_version(block.get("requires"), source)
     return validate(Card, {**block, "metadata": front, "text": match[2].lstrip()}, source=source)
+
+
+def _check_version(requires: Any, source: str) -> None:
+    """Raise ConfigError if a card is for another version, whose keys may be unknown here."""
+    try:
+        fits = requires is None or SpecifierSet(str(requires)).contains(__version__, True)
+    except InvalidSpecifier:
+        return  # the schema says what is wrong with it
+    if not fits:
+        raise ConfigError(
+            f"{source}: wanted version {requires} of sparse-volume-zoo, got {__version__};"
+            f" pip install 'sparse-volume-zoo{requires}'"
+        )
 
 
 def read_card(path: str | Path) -> Card:

@@ -19,6 +19,7 @@ README = "README.md"
 SUFFIX = "safetensors"
 LARGEST_TEXT = 2**20  # bytes, of a README.md or config.json
 LARGEST_WEIGHTS = 2**32  # bytes
+LARGEST_PICTURE = 2**24  # bytes
 
 
 class Location(Protocol):
@@ -45,6 +46,14 @@ class Location(Protocol):
 
     def find(self, name: str, limit: int) -> Path | None:
         """The path of a file, None if it does not exist; otherwise as `file`."""
+        ...
+
+    def picture(self, link: str) -> Path | None:
+        """The path of a picture that the card shows by that link; None if it is not there.
+
+        Raises:
+            WeightsError: it cannot be fetched, or is too large.
+        """
         ...
 
 
@@ -74,6 +83,16 @@ class Folder:
         """The path that a file has, or would have."""
         return self.path / name
 
+    def picture(self, link: str) -> Path | None:
+        path = (self.path / link).resolve()
+        there = path.is_file() and path.is_relative_to(self.pictures.resolve())
+        return bounded(path, LARGEST_PICTURE) if there else None
+
+    @property
+    def pictures(self) -> Path:
+        """The folder that no link to a picture leads out of."""
+        return self.path
+
     def __str__(self) -> str:
         return str(self.path)
 
@@ -91,6 +110,10 @@ class BesideCard(Folder):
 
     def path_of(self, name: str) -> Path:
         return self.path / f"{self.stem}.{SUFFIX if name.endswith(SUFFIX) else name}"
+
+    @property
+    def pictures(self) -> Path:
+        return self.path.parent
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,27 @@ import re
 from pathlib import Path
 
 from huggingface_hub import (
+    HfApi,
     constants,
     get_hf_file_metadata,
     hf_hub_download,
     hf_hub_url,
     try_to_load_from_cache,
 )
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.hf_api import RepoFile
 
-from zoo.cards.locations import CONFIG, README, bounded, sha256_of, too_large
+from zoo.cards.client import answers_within
+from zoo.cards.locations import (
+    CONFIG,
+    LARGEST_PICTURE,
+    README,
+    WEIGHTS,
+    bounded,
+    sha256_of,
+    too_large,
+)
 from zoo.errors import WeightsError, one_line
 
 
@@ -30,6 +41,7 @@ class Repository:
         self.repo, self.revision = repo, revision
         self.local_files_only = local_files_only
         self.renews = not (local_files_only or constants.HF_HUB_OFFLINE)
+        self._sizes: dict[str | None, dict[str, int]] = {}  # of files by revision
 
     def file(self, name: str, limit: int, *, again: bool = False) -> Path:
         try:
@@ -60,6 +72,9 @@ class Repository:
                 return None
             raise
 
+    def picture(self, link: str) -> Path | None:
+        return None if ".." in link else self.find(link, LARGEST_PICTURE)
+
     def _fetch(self, name: str, limit: int, again: bool) -> Path:
         if again or not self._is_cached(name):
             self._check_size(name, limit)
@@ -70,7 +85,7 @@ class Repository:
             force_download=again,
             local_files_only=self.local_files_only,
         )
-        self.revision = Path(path).parent.name  # the folder is named for the commit
+        self.revision = Path(path).parents[name.count("/")].name  # a folder named for the commit
         return bounded(Path(path), limit)
 
     def _is_cached(self, name: str) -> bool:
@@ -85,11 +100,29 @@ class Repository:
         if not self.renews:
             return
         try:
-            size = get_hf_file_metadata(hf_hub_url(self.repo, name, revision=self.revision)).size
+            size = self._size(name)
         except Exception:  # the download runs into it too, and knows when to retry
             return
         if size and size > limit:
             raise too_large(f"{name} of {self.repo}", size, limit)
+
+    def _size(self, name: str) -> int | None:
+        """The size of a file, by one request for all that every model has.
+
+        That does not count as a download, as a request for config.json would; but a mirror may
+        know requests for files alone.
+        """
+        known = self._sizes.setdefault(self.revision, {})
+        if name not in known:
+            wanted = sorted({name, README, CONFIG, WEIGHTS})
+            try:
+                with answers_within(constants.HF_HUB_ETAG_TIMEOUT):
+                    found = HfApi().get_paths_info(self.repo, wanted, revision=self.revision)
+            except HfHubHTTPError:
+                url = hf_hub_url(self.repo, name, revision=self.revision)
+                return get_hf_file_metadata(url).size
+            known |= {file.path: file.size for file in found if isinstance(file, RepoFile)}
+        return known.get(name)
 
     def __str__(self) -> str:
         return self.repo

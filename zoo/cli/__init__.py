@@ -3,9 +3,10 @@
 Wrong usage and bad input exit with status 2 and one line on stderr; only --debug shows a traceback.
 """
 
-from zoo.cli._main import main, run
+from zoo.cli._main import application, main, run
 
 __all__ = [
+    "application",
     "main",
     "run",
 ]

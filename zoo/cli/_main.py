@@ -120,7 +120,7 @@ def _run(words: list[str]) -> Any:
 
     own = sorted(registries.tasks.own)
     if {"--help", "-h"} & set(words):
-        return _called(_app(EXTENDED, registries.tasks.names()), words)
+        return _called(application(), words)
     try:
         return _called(_app(EXTENDED, own), words)
     except Exception as error:
@@ -128,6 +128,13 @@ def _run(words: list[str]) -> Any:
         if "No such option" not in getattr(error, "message", "") or every == own:
             raise
         return _called(_app(EXTENDED, every), words)
+
+
+def application() -> typer.Typer:
+    """The whole command line, with the options of all tasks, those of plugins as well."""
+    from zoo import registries
+
+    return _app(EXTENDED, registries.tasks.names())
 
 
 def _flush() -> None:

@@ -17,7 +17,7 @@ from zoo.pictures import draw_prediction
 from zoo.validation import validate
 from zoo.volumes import atomic_path, make_folder
 
-SCORES, SUMMARY = "cases.csv", "summary.json"
+SCORES = "cases.csv"
 
 
 def open_folder(

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from zoo import registries
-from zoo.cards import info
+from zoo.cards import SUMMARY, info
 from zoo.datasets import Case, find_cases, recognised
 from zoo.errors import ConfigError, ZooError, as_zoo_error
 from zoo.evaluation._figure import FIGURE, draw_scores
 from zoo.evaluation._files import (
     SCORES,
-    SUMMARY,
     draw_worst,
     open_folder,
     write_scores,

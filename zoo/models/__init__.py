@@ -4,7 +4,15 @@ A model's task decides what it does with a volume.
 """
 
 from zoo.models.conversion import convert, read_settings
-from zoo.models.loading import build_network, create, download, expected_tensors, load, new_card
+from zoo.models.loading import (
+    build_network,
+    create,
+    download,
+    expected_tensors,
+    from_pretrained,
+    load,
+    new_card,
+)
 from zoo.models.model import Model, Options, Progress
 from zoo.models.plan import Plan
 from zoo.models.prediction import Prediction, Probabilities
@@ -17,6 +25,7 @@ from zoo.models.weights import check_header, to_bytes
 # The class itself knows neither files nor the Hub, so saving and pushing are bound here.
 for _name, _function in {"save": save, "push_to_hub": push}.items():
     setattr(Model, _name, _function)
+Model.from_pretrained = staticmethod(from_pretrained)  # type: ignore[method-assign]
 
 __all__ = [
     "INPUT",

@@ -80,13 +80,28 @@ def load(
     return Model(network, card, chosen, target, Origin(found, metadata_of(content)))
 
 
-def download(name: str) -> dict[str, Path]:
+def from_pretrained(repo: str, revision: str | None = None) -> Model:
+    """Load a model from the Hub: `zoo.load("hf-hub:ORG/REPO@REVISION")` in the Hub's own words.
+
+    Args:
+        repo: ORG/REPO.
+        revision: branch, tag or commit; None for the default branch.
+
+    Raises:
+        ConfigError, WeightsError, BackendError: as for `load`.
+    """
+    return load(f"hf-hub:{repo}@{revision}" if revision else f"hf-hub:{repo}")
+
+
+def download(name: str, folder: Path | None = None) -> dict[str, Path]:
     """Fetch all files of a model, so that it loads without a network.
 
     Files that are shipped with the zoo, or are in a local folder, are not fetched.
 
     Args:
         name: as for `load`.
+        folder: where to save the model; None leaves the files where they are, on the Hub's part in
+            its client's cache.
 
     Returns:
         The path of every file, by its name.
@@ -95,6 +110,9 @@ def download(name: str) -> dict[str, Path]:
         NotRegistered, ConfigError, WeightsError: as for `load`.
     """
     model = load(name, backend="torch", device="cpu")
+    if folder:
+        model.save(folder)
+        return {path.name: path for path in sorted(folder.iterdir())}
     assert model.origin.location and model.card.weights
     location, files = model.origin.location, {model.card.weights.file: LARGEST_WEIGHTS}
     if is_remote(name):

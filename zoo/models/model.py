@@ -82,6 +82,10 @@ class Model:
 
     if TYPE_CHECKING:  # zoo/models/__init__.py binds what concerns files and the Hub
 
+        @staticmethod
+        def from_pretrained(repo: str, revision: str | None = None) -> Model:
+            """Load a model from the Hub; see `zoo.models.loading.from_pretrained`."""
+
         def save(self, folder: str | os.PathLike[str]) -> None:
             """Write the model's folder; see `zoo.models.publishing.save`."""
 

@@ -5,22 +5,35 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from zoo.cards import CONFIG, README, WEIGHTS, Card, Weights, model_config, split_repository
+from zoo.cards import (
+    CONFIG,
+    README,
+    WEIGHTS,
+    Card,
+    Weights,
+    answers_within,
+    model_config,
+    split_repository,
+)
 from zoo.errors import ConfigError, HubError, one_line
 from zoo.models import weights
 from zoo.models.model import Model
-from zoo.models.reference_case import make_reference_case
+from zoo.models.reference_case import INPUT, LARGEST_CASE, PREDICTION, make_reference_case
 from zoo.version import __version__
 from zoo.volumes import atomic_path, make_folder, write_volume
 
 if TYPE_CHECKING:  # takes a while to import
     from huggingface_hub import CommitOperationAdd
+
+PICTURE = re.compile(r"!\[[^\]]*\]\(((?:\.\./)*\w[\w./-]*\.(?:png|jpe?g|svg|webp))\)")
+PATIENCE = 60  # seconds without an answer from the Hub
 
 
 @dataclass(frozen=True)
@@ -70,11 +83,9 @@ def write_model(model: Model, folder: Path, repo: str | None = None) -> Card:
         WriteError: the folder cannot be created, or a file cannot be written.
     """
     make_folder(folder)
-    case = make_reference_case(model)
     content = weights.to_bytes(model.network.state_dict(), _facts(model))
-    card = _card(model.card, hashlib.sha256(content).hexdigest(), repo)
-    for name, volume in case.items():
-        write_volume(volume, folder / name)
+    card = _with_pictures(_card(model, hashlib.sha256(content).hexdigest(), repo), model, folder)
+    _write_reference_case(model, card, folder)
     with atomic_path(folder / WEIGHTS) as temporary:
         temporary.write_bytes(content)
     with atomic_path(folder / CONFIG) as temporary:
@@ -93,7 +104,7 @@ def rehearse(model: Model, repo: str) -> dict[str, int]:
     _check_repository(repo)
     with TemporaryDirectory() as folder:
         write_model(model, Path(folder), repo)
-        return {path.name: path.stat().st_size for path in sorted(Path(folder).iterdir())}
+        return {name: path.stat().st_size for name, path in _files(Path(folder)).items()}
 
 
 def push(
@@ -124,17 +135,18 @@ def push(
         card = write_model(model, Path(folder), repo)
         assert card.weights
         try:
-            api.create_repo(repo, private=private, exist_ok=True)
-            if private and not api.model_info(repo).private:
-                raise HubError(f"{repo} is public: make it private first, or push elsewhere")
-            if revision:
-                api.create_branch(repo, branch=revision, exist_ok=True)
-            done = api.create_commit(
-                repo,
-                _additions(Path(folder)),
-                revision=revision,
-                commit_message=f"{card.name}, written by sparse-volume-zoo {__version__}",
-            )
+            with answers_within(PATIENCE):
+                api.create_repo(repo, private=private, exist_ok=True)
+                if private and not api.model_info(repo).private:
+                    raise HubError(f"{repo} is public: make it private first, or push elsewhere")
+                if revision:
+                    api.create_branch(repo, branch=revision, exist_ok=True)
+                done = api.create_commit(
+                    repo,
+                    _additions(Path(folder)),
+                    revision=revision,
+                    commit_message=f"{card.name}, written by sparse-volume-zoo {__version__}",
+                )
         except HubError:
             raise
         except Exception as error:  # the client raises its own errors and those of its HTTP library
@@ -157,9 +169,45 @@ def _additions(folder: Path) -> list[CommitOperationAdd]:
     from huggingface_hub import CommitOperationAdd
 
     return [
-        CommitOperationAdd(path.name, BytesIO(path.read_bytes()))
-        for path in sorted(folder.iterdir())
+        CommitOperationAdd(name, BytesIO(path.read_bytes()))
+        for name, path in _files(folder).items()
     ]
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The files below a folder, by their paths in a repository."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path for path in paths}
+
+
+def _write_reference_case(model: Model, card: Card, folder: Path) -> None:
+    """Write the reference case that the model came with, or a new one for new weights."""
+    location = model.origin.location
+    same = model.card.weights and card.weights and model.card.weights.sha256 == card.weights.sha256
+    if location and same:
+        for name in (INPUT, PREDICTION):
+            if path := location.find(name, LARGEST_CASE):
+                _copy(path, folder / name)
+    else:
+        for name, volume in make_reference_case(model).items():
+            write_volume(volume, folder / name)
+
+
+def _with_pictures(card: Card, model: Model, folder: Path) -> Card:
+    """Copy the pictures that a card shows, and link those that were outside of its folder anew."""
+    text = card.text
+    for link in dict.fromkeys(PICTURE.findall(text)):
+        if model.origin.location and (path := model.origin.location.picture(link)):
+            name = link.removeprefix("../").replace("../", "")
+            make_folder((folder / name).parent)
+            _copy(path, folder / name)
+            text = text.replace(f"]({link})", f"]({name})")
+    return card.model_copy(update={"text": text})
+
+
+def _copy(path: Path, target: Path) -> None:
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(path.read_bytes())
 
 
 def _facts(model: Model) -> dict[str, str]:
@@ -168,13 +216,19 @@ def _facts(model: Model) -> dict[str, str]:
     return {"zoo_version": __version__, **model.origin.facts, **facts}
 
 
-def _card(card: Card, sha256: str, repo: str | None) -> Card:
+def _card(model: Model, sha256: str, repo: str | None) -> Card:
+    card = model.card
     pinned = repo or (card.weights.repo if card.weights else f"local/{card.name}")
-    tags = ["medical", "sparse-convolution", card.task]
+    hub = {
+        "library_name": "sparse-volume-zoo",
+        "pipeline_tag": model.task.pipeline_tag,
+        "tags": ["medical", "sparse-convolution", card.task],
+    }
     return card.model_copy(
         update={
             "weights": Weights(repo=pinned, file=WEIGHTS, sha256=sha256),
-            "metadata": {"library_name": "sparse-volume-zoo", "tags": tags, **card.metadata},
+            "requires": card.requires or f">={__version__.rpartition('.')[0]}",
+            "metadata": {**hub, **card.metadata},
         }
     )
 

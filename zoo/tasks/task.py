@@ -44,10 +44,12 @@ class Task(ABC):
             `zoo predict`; its description is the help.
         settings_class: each field beyond those of `Settings` is an additional option of
             `zoo evaluate`.
+        pipeline_tag: how the Hugging Face Hub calls what its models do.
     """
 
     prediction_options: ClassVar[type[Options]] = Options
     settings_class: ClassVar[type[Settings]] = Settings
+    pipeline_tag: ClassVar[str] = "image-to-image"
 
     def check_card(self, card: Card) -> None:
         """Raise ConfigError if a card lacks what the task needs; by default nothing is needed."""

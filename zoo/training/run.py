@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from zoo import registries
-from zoo.cards import README, Card, Origin, name_from
+from zoo.cards import README, Card, Origin, info, name_from
 from zoo.errors import ConfigError
 from zoo.models import Model
 from zoo.sparse import DeviceMemory, select_backend
@@ -145,8 +145,20 @@ def model_card(
         "config": config.config,
         **{key: value.model_dump() if key == "input" else value for key, value in facts.items()},
         "text": _text(config, data, finished),
+        "metadata": _lineage(info(config.initial)) if config.initial else {},
     }
     return validate(Card, block, source="the model's card")
+
+
+def _lineage(initial: Card) -> dict[str, Any]:
+    """What the Hub is to know of the model that a run began with, whose licence may bind this."""
+    repo = initial.weights.repo if initial.weights else ""
+    facts = {
+        "license": initial.license,
+        "datasets": list(initial.datasets),
+        "base_model": "" if repo.startswith("local/") else repo,
+    }
+    return {name: fact for name, fact in facts.items() if fact}
 
 
 def _text(config: TrainingConfig, data: str, finished: Finished | None) -> str:

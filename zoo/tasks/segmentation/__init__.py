@@ -40,6 +40,7 @@ class Segmentation(Task):
 
     prediction_options: ClassVar[type[Options]] = SegmentationOptions
     settings_class: ClassVar[type[Settings]] = SegmentationSettings
+    pipeline_tag = "image-segmentation"
 
     def check_card(self, card: Card) -> None:
         if not card.input.windows or not card.labels:
