@@ -1,5 +1,7 @@
 """Tiny data sets in every layout; each maker returns the names of its cases."""
 
+import json
+
 import numpy as np
 
 from zoo.datasets.layouts import DEFECTS, LAYOUTS
@@ -65,4 +67,41 @@ def segthor(folder, suffix):
     return ["Patient_01", "Patient_40"]
 
 
-MAKE = dict(zip(LAYOUTS, (skullfix, skullbreak, mug500, complete, table, segthor), strict=True))
+def nnunet(folder, suffix):
+    for name in ("a_001", "b"):
+        save(folder / "imagesTr" / f"{name}_0000.{suffix}")
+        save(folder / "labelsTr" / f"{name}.{suffix}", PIECE)
+    write_facts(folder, {"labels": {"background": 0, "vault": 1, "skull": [1, 2]}})
+    return ["a_001", "b"]
+
+
+def decathlon(folder, suffix):
+    names = ["skull_002", "skull_010"]
+    pairs = []
+    for name in reversed(names):
+        pair = {"image": f"./imagesTr/{name}.{suffix}", "label": f"./labelsTr/{name}.{suffix}"}
+        save(folder / pair["image"])
+        save(folder / pair["label"], PIECE)
+        pairs.append(pair)
+    write_facts(folder, {"labels": {"0": "background", "1": "vault"}, "training": pairs})
+    return names
+
+
+def totalsegmentator(folder, suffix):
+    for name in ("s0001", "s0002"):
+        save(folder / name / f"ct.{suffix}")
+        for part, array in {"skull": WHOLE, "vault": PIECE}.items():
+            save(folder / name / "segmentations" / f"{part}.{suffix}", array)
+    (folder / "meta.csv").write_text("image_id;age\n")
+    return ["s0001", "s0002"]
+
+
+def write_facts(folder, facts):
+    (folder / "dataset.json").write_text(json.dumps(facts))
+
+
+MAKERS = (
+    *(skullfix, skullbreak, mug500, complete, table),
+    *(segthor, nnunet, decathlon, totalsegmentator),
+)
+MAKE = dict(zip(LAYOUTS, MAKERS, strict=True))

@@ -16,7 +16,7 @@ def test_every_layout_is_recognised(layout, suffix, tmp_path):
     assert [case.name for case in cases] == names
     assert cases == find_cases(tmp_path, layout)
     for case in cases:
-        assert all(path.is_file() for path in (case.source, case.target, case.implant) if path)
+        assert all(path.exists() for path in (case.source, case.target, case.implant) if path)
 
 
 def test_files_of_a_case_belong_together(tmp_path):
@@ -42,6 +42,8 @@ def test_the_cleaned_one_of_two_complete_skulls_is_taken(tmp_path):
         ("skullbreak", "implant/random_2/001.nrrd"),
         ("csv", "files/implant/000.nrrd"),
         ("segthor", "Patient_40/GT.nrrd"),
+        ("nnunet", "imagesTr/b_0000.nrrd"),
+        ("decathlon", "labelsTr/skull_010.nrrd"),
     ],
 )
 def test_a_missing_file_is_named(layout, missing, tmp_path):
@@ -126,9 +128,8 @@ def test_a_table_has_cases_of_any_kind(tmp_path):
 @pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "csv"])
 def test_the_cases_of_a_layout_are_of_one_kind(layout, tmp_path):
     MAKE[layout](tmp_path, "nii.gz")
-    right, wrong = "shape", "labels"
-    if layout == "segthor":
-        right, wrong = wrong, right
+    (right,) = LAYOUTS[layout].kinds
+    (wrong,) = set(KINDS) - {right}
     assert find_cases(tmp_path, kind=right) == find_cases(tmp_path)
     said = rf"cases that are {KINDS[wrong]}, .*csv.* got {layout}, .*are {KINDS[right]};"
     with pytest.raises(ReadError, match=said):

@@ -146,7 +146,7 @@ def test_no_skull_of_the_validation_is_trained_on(tmp_path, skulls):
     assert [case.name for case in data.task.cases.cases] == ["c"]
     held.write_text("a\nc\n")
     with pytest.raises(
-        ConfigError, match=r"wanted some skulls to be left .*held.txt.* all 3 cases"
+        ConfigError, match=r"wanted some cases to be left .*held.txt.* all 3 of them"
     ):
         samples(tmp_path, phantoms=COARSE, dataset=dataset)
 

@@ -113,15 +113,13 @@ def test_some_of_the_structures_may_be_wanted(tmp_path):
     wanted = {"thorax": {"resolution": 32, "chests": 1, "labels": ["aorta", "heart"]}}
     made = task(tmp_path, ORGANS, config=config, **wanted)
     labels = thorax_case(0, 32).labels
-    classes = made._classes(labels)
+    classes = made.chests.numbers[labels]
     assert ((classes == 1) == (labels == 1 + LABELS.index("aorta"))).all()
     assert ((classes == 2) == (labels == 1 + LABELS.index("heart"))).all()
     with pytest.raises(ConfigError, match=r"config.classes: wanted 3, .* got 5"):
         task(tmp_path, ORGANS, **wanted)
     with pytest.raises(ConfigError, match=r"thorax.labels: wanted some of .*, got spleen"):
         task(tmp_path, ORGANS, thorax={"labels": ["spleen"]})
-    with pytest.raises(ConfigError, match="dataset: Extra inputs are not permitted"):
-        task(tmp_path, ORGANS, dataset={"folder": "/nowhere"})
     for windows in ([], [[100, -100]]):
         with pytest.raises(ConfigError, match="windows"):
             task(tmp_path, ORGANS, thorax={"windows": windows})

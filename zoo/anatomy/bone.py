@@ -151,7 +151,7 @@ def _threshold(values: NDArray[Any]) -> tuple[float, list[str]]:
         low = max(low, -1000.0)
     sample = np.clip(sample, low, high)
     try:
-        boundaries = threshold_multiotsu(sample, min(CLASSES, distinct)).tolist()  # type: ignore[no-untyped-call]
+        boundaries = threshold_multiotsu(sample, min(CLASSES, distinct)).tolist()
     except ValueError as error:
         raise VolumeError(f"no threshold of bone found: {error}; give --threshold") from error
     tissue = sample[sample > (max(boundaries[0], -200) if in_hu else boundaries[0])]

@@ -144,8 +144,8 @@ def _area(mask: Bools, spacing: Triple) -> float:
     smooth = ndimage.gaussian_filter(np.pad(mask, 2).astype(np.float32), 1.0)
     if smooth.max() <= 0.5:
         return 0.0
-    points, triangles, *_ = marching_cubes(smooth, 0.5, spacing=spacing)  # type: ignore[no-untyped-call]
-    return float(mesh_surface_area(points, triangles))  # type: ignore[no-untyped-call]
+    points, triangles, *_ = marching_cubes(smooth, 0.5, spacing=spacing)
+    return float(mesh_surface_area(points, triangles))
 
 
 def _gaps(mask: Bools, bone: Bools, spacing: Triple) -> NDArray[np.floating]:

@@ -4,6 +4,7 @@ Where a data set has no defects they are cut into its skulls; phantoms are cases
 """
 
 from zoo.datasets.cases import Case, CaseKind
+from zoo.datasets.labels import Structures, load_labels, structures_of
 from zoo.datasets.layouts import find_cases, recognised
 from zoo.datasets.pairs import (
     THINNEST_BONE,
@@ -11,7 +12,6 @@ from zoo.datasets.pairs import (
     Pair,
     head_of,
     load_complete,
-    load_labels,
     load_pair,
 )
 
@@ -21,10 +21,12 @@ __all__ = [
     "CaseKind",
     "Defects",
     "Pair",
+    "Structures",
     "find_cases",
     "head_of",
     "load_complete",
     "load_labels",
     "load_pair",
     "recognised",
+    "structures_of",
 ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from zoo.errors import ReadError
 
 CaseKind = Literal["shape", "labels"]  # source, target and implant; or a scan and its labels
+
+Values = Mapping[str, tuple[int, ...]]  # of structures in a labels file, by their names
 
 COLUMNS = ("name", "source", "target")
 
@@ -21,15 +24,18 @@ class Case:
     Attributes:
         name: such as "000" or "bilateral/000"; unique in its data set.
         source: the defective skull or the scan; None: the target minus the implant.
-        target: the complete skull or the labels.
+        target: the complete skull; or the labels: a file, or a folder with a mask for each
+            structure.
         implant: what is missing; None: the target minus the source. Where source and implant are
             both None, a defect is to be cut.
+        values: of a labels file, the values that each structure has; empty if they have no names.
     """
 
     name: str
     source: Path | None
     target: Path
     implant: Path | None
+    values: Values = field(default_factory=dict, hash=False)
 
     @property
     def has_defect(self) -> bool:

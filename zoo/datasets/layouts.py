@@ -8,20 +8,25 @@
 | complete | complete skulls side by side, whatever they are called |
 | csv | cases.csv, or a CSV file itself: name,source,target[,implant], relative to its folder |
 | segthor | Patient_NN/Patient_NN.nii.gz, a scan, and Patient_NN/GT.nii.gz, its labels |
+| nnunet | imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz; dataset.json has the labels' names |
+| decathlon | the same, where dataset.json lists the files as the Decathlon's tasks do |
+| totalsegmentator | sNNNN/ct.nii.gz, and sNNNN/segmentations/ with a mask for each structure |
 
-The cases of segthor are scans with labels, those of csv may be that or shapes, all others are
-shapes. A volume may have any suffix that a reader carries; names that begin with a dot are ignored.
+The cases of the last four are scans with labels, those of csv may be that or shapes, all others
+are shapes. A volume may have any suffix that a reader carries; names that begin with a dot are
+ignored.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from zoo.datasets import _scans
+from zoo.datasets._folders import entries, partner, refuse_second, volumes_in
 from zoo.datasets.cases import Case, read_table, select
 from zoo.errors import ReadError
 from zoo.volumes import is_volume, stem
@@ -29,8 +34,6 @@ from zoo.volumes import is_volume, stem
 COMPLETE, DEFECTIVE, IMPLANT = "complete_skull", "defective_skull", "implant"
 DEFECTS = ("bilateral", "frontoorbital", "parietotemporal", "random_1", "random_2")
 TABLE = "cases.csv"
-LABELS = "GT"
-PATIENT = re.compile(r"Patient_\d+")
 HEALTHY = re.compile(r"(?<![A-Za-z0-9])A\d{4}(?!\d)")  # 500 of them in MUG500+
 CRANIOTOMY = re.compile(r"(?<![A-Za-z0-9])B\d{4}(?!\d)")  # patients; no complete skull of them
 CLEANED = ("_clear", "_clean")  # of two files of one skull, the one to use
@@ -114,13 +117,21 @@ def recognised(folder: Path) -> str | None:
     if (folder / DEFECTIVE).is_dir():
         is_there = [(folder / DEFECTIVE / defect).is_dir() for defect in DEFECTS]
         return "skullbreak" if any(is_there) else "skullfix"
-    entries = _entries(folder) if folder.is_dir() else []
-    if any(PATIENT.fullmatch(entry.name) for entry in entries):
-        return "segthor"
-    skulls = [entry for entry in entries if is_volume(entry) or entry.is_dir()]
+    content = entries(folder) if folder.is_dir() else []
+    if layout := _recognised_scans(folder) if content else None:
+        return layout
+    skulls = [entry for entry in content if is_volume(entry) or entry.is_dir()]
     if any(HEALTHY.search(entry.name) for entry in skulls):
         return "mug500"
-    return "complete" if any(map(is_volume, entries)) else None
+    return "complete" if any(map(is_volume, content)) else None
+
+
+def _recognised_scans(folder: Path) -> str | None:
+    if _scans.patients(folder):
+        return "segthor"
+    if _scans.has_images(folder):
+        return "nnunet" if _scans.is_nnunet(folder) else "decathlon"
+    return "totalsegmentator" if _scans.is_totalsegmentator(folder) else None
 
 
 def _refuse(folder: Path) -> NoReturn:
@@ -134,19 +145,19 @@ def _refuse(folder: Path) -> NoReturn:
 
 def _skullfix(folder: Path, defect: str = "") -> list[Case]:
     """One case for each defective skull; `defect` is the folder of one kind of defect, if any."""
-    complete = _volumes(folder / COMPLETE)
+    complete = volumes_in(folder / COMPLETE)
     has_implants = (folder / IMPLANT).is_dir()
-    implants = _volumes(folder / IMPLANT / defect) if has_implants else {}
+    implants = volumes_in(folder / IMPLANT / defect) if has_implants else {}
     return [
         Case(
             name=f"{defect}/{name}" if defect else name,
             source=source,
-            target=_partner(complete, name, folder / COMPLETE / source.name),
-            implant=_partner(implants, name, folder / IMPLANT / defect / source.name)
+            target=partner(complete, name, folder / COMPLETE / source.name),
+            implant=partner(implants, name, folder / IMPLANT / defect / source.name)
             if has_implants
             else None,
         )
-        for name, source in _volumes(folder / DEFECTIVE / defect).items()
+        for name, source in volumes_in(folder / DEFECTIVE / defect).items()
     ]
 
 
@@ -171,59 +182,16 @@ def _mug500(folder: Path) -> list[Case]:
 def _cleaner(first: Path, second: Path) -> Path:
     cleaned = [path for path in (first, second) if stem(path.name).endswith(CLEANED)]
     if len(cleaned) != 1:
-        _refuse_second(first, second)
+        refuse_second(first, second)
     return cleaned[0]
 
 
 def _complete(folder: Path) -> list[Case]:
-    return [Case(name, None, path, None) for name, path in _volumes(folder).items()]
-
-
-def _segthor(folder: Path) -> list[Case]:
-    patients = [path for path in _entries(folder) if PATIENT.fullmatch(path.name)]
-    cases = []
-    for patient in patients:
-        files = _volumes(patient)
-        scan = _partner(files, patient.name, patient / f"{patient.name}.nii.gz")
-        labels = _partner(files, LABELS, patient / f"{LABELS}.nii.gz")
-        cases.append(Case(patient.name, scan, labels, None))
-    return cases
+    return [Case(name, None, path, None) for name, path in volumes_in(folder).items()]
 
 
 def _csv(folder: Path) -> list[Case]:
     return read_table(folder / TABLE if folder.is_dir() else folder)
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError as error:
-        raise ReadError(
-            f"{folder}: wanted a folder, got: {error.strerror}; check the path and the layout"
-        ) from error
-    return [folder / name for name in names if not name.startswith(".")]
-
-
-def _volumes(folder: Path) -> dict[str, Path]:
-    """The volumes of a folder by their names without suffix, in order."""
-    volumes: dict[str, Path] = {}
-    for path in filter(is_volume, _entries(folder)):
-        name = stem(path.name)
-        if name in volumes:
-            _refuse_second(volumes[name], path)
-        volumes[name] = path
-    return volumes
-
-
-def _partner(volumes: dict[str, Path], name: str, expected: Path) -> Path:
-    """The volume of that name, whatever its suffix."""
-    if name not in volumes:
-        raise ReadError(f"{expected}: no such file; every case needs one: add it")
-    return volumes[name]
-
-
-def _refuse_second(first: Path, second: Path) -> None:
-    raise ReadError(f"{second}: wanted one volume for a case, got {first} too; remove one of them")
 
 
 LAYOUTS = {
@@ -243,6 +211,15 @@ LAYOUTS = {
         _csv, ("shape", "labels"), f"{TABLE} with the columns name,source,target[,implant]"
     ),
     "segthor": Layout(
-        _segthor, ("labels",), f"Patient_01/Patient_01.nii.gz and Patient_01/{LABELS}.nii.gz"
+        _scans.segthor, ("labels",), "Patient_01/Patient_01.nii.gz and Patient_01/GT.nii.gz"
+    ),
+    "nnunet": Layout(
+        _scans.nnunet, ("labels",), "imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz, dataset.json"
+    ),
+    "decathlon": Layout(
+        _scans.decathlon, ("labels",), "imagesTr/, labelsTr/ and a dataset.json that lists pairs"
+    ),
+    "totalsegmentator": Layout(
+        _scans.totalsegmentator, ("labels",), "s0001/ct.nii.gz and s0001/segmentations/NAME.nii.gz"
     ),
 }

@@ -1,4 +1,4 @@
-"""What the files of a case hold: skulls, defects cut in where there are none, and labels."""
+"""What the files of a skull hold; defects are cut in where there are none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from zoo.datasets.cases import Case
 from zoo.datasets.phantoms.defects import cut_defect
-from zoo.errors import ReadError, VolumeError
+from zoo.errors import VolumeError
 from zoo.volumes import Volume, binarise, largest_component, read_volume
 
 Bools = NDArray[np.bool_]
@@ -95,19 +95,6 @@ def load_complete(case: Case, *, threshold: float | None = None) -> Volume:
     return target.with_array(_binary(target, case.target, threshold).view(np.uint8))
 
 
-def load_labels(case: Case) -> tuple[Volume, Volume]:
-    """Read a case that has labels: the scan, and the labels on its grid.
-
-    Raises:
-        ReadError: a file is missing or damaged.
-        VolumeError: the two are on different grids. The message names the files.
-    """
-    if case.source is None:
-        raise ReadError(f"{case.target}: wanted a scan beside these labels, got none; add it")
-    scan = read_volume(case.source)
-    return scan, _on_grid(read_volume(case.target), case.target, scan, case.source)
-
-
 def head_of(skull: Bools) -> Bools:
     """What defects are cut into: the largest connected component, bool (I, J, K) like the skull.
 
@@ -123,10 +110,10 @@ def _defect(
     defective = implant = complete
     target = volumes[case.target]
     if case.source is not None:
-        source = _on_grid(volumes[case.source], case.source, target, case.target)
+        source = on_grid(volumes[case.source], case.source, target, case.target)
         defective = _binary(source, case.source, threshold)
     if case.implant is not None:
-        given = _on_grid(volumes[case.implant], case.implant, target, case.target)
+        given = on_grid(volumes[case.implant], case.implant, target, case.target)
         implant = _binary(given, case.implant, None)
     if case.source is None:
         defective = complete & ~implant
@@ -152,7 +139,7 @@ def _binary(volume: Volume, path: Path, threshold: float | None) -> Bools:
         raise VolumeError(f"{path}: {error}") from error
 
 
-def _on_grid(volume: Volume, path: Path, target: Volume, target_path: Path) -> Volume:
+def on_grid(volume: Volume, path: Path, target: Volume, target_path: Path) -> Volume:
     """The volume, after checking that it lies on the target's grid."""
     if volume.shape != target.shape:
         raise VolumeError(

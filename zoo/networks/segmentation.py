@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from zoo import sparse
+from zoo.errors import ConfigError
 from zoo.networks.heads import head_of_kind
 from zoo.networks.layers import Convolution, TransposedConvolution, Unit
 from zoo.sparse import SparseTensor
@@ -80,6 +81,29 @@ class SparseSegmentation(nn.Module):
             x = self.decoder[level](sparse.concatenate(x, skip))
         logits: Tensor = self.head(x)
         return logits
+
+    def start_from(self, other: SparseSegmentation) -> list[str]:
+        """Take over the weights of a network with the same channels; its head, if it fits.
+
+        Args:
+            other: a network that may tell other classes apart.
+
+        Returns:
+            Nothing: no submodule keeps its BatchNorm statistics.
+
+        Raises:
+            ConfigError: it has other channels.
+        """
+        if other.config.channels != self.config.channels:
+            raise ConfigError(
+                f"initial: wanted a network with channels {self.config.channels}, got one with"
+                f" {other.config.channels}"
+            )
+        own = self.state_dict()
+        given = {name: value for name, value in other.state_dict().items() if name in own}
+        fitting = {name: value for name, value in given.items() if value.shape == own[name].shape}
+        self.load_state_dict(own | fitting)
+        return []
 
 
 def _same(channels: int) -> Unit:

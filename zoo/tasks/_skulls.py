@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.datasets import THINNEST_BONE, Case, find_cases, head_of, load_complete, load_pair
+from zoo.datasets import THINNEST_BONE, Case, head_of, load_complete, load_pair
 from zoo.datasets.phantoms import (
     FIELD_OF_VIEW,
     PLANNED_AT,
@@ -30,7 +29,8 @@ from zoo.datasets.phantoms import (
     skulls,
     solids,
 )
-from zoo.errors import ConfigError, ReadError, VolumeError
+from zoo.errors import VolumeError
+from zoo.tasks._cases import digest, split_cases
 from zoo.training import (
     VALIDATION_SEEDS,
     AugmentationConfig,
@@ -164,11 +164,7 @@ class Cases:
         """With an augmentation, skulls are coverage, and deformed before they are cut."""
         self.config, self.cache, self.augmentation = config, cache, augmentation
         self.contract = contract_at(resolution, covered=augmentation is not None)
-        self.cases = self._find(config.split)
-        self.validation_cases: Sequence[Case] = ()
-        if config.validation_split:
-            self.validation_cases = self._find(config.validation_split)
-            self.cases = _others(self.cases, self.validation_cases, config.validation_split)
+        self.cases, self.validation_cases = split_cases(config, "shape")
 
     def sample(self, rng: np.random.Generator) -> Shapes:
         """Draw one of the cases, with its own defect, a new one or none, as the config says.
@@ -207,8 +203,8 @@ class Cases:
         complete, head, *others = _values(kept)
         if others:
             return Shapes(others[0], complete, kept.spacing)
-        digest = hashlib.sha256(case.name.encode()).digest()
-        rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8], "little")))
+        seed = hashlib.sha256(case.name.encode()).digest()
+        rng = np.random.Generator(np.random.PCG64(int.from_bytes(seed[:8], "little")))
         return Shapes(
             _without(complete, self._cut(head, kept.spacing, rng)), complete, kept.spacing
         )
@@ -219,15 +215,13 @@ class Cases:
         The cache has them unless the files of the case changed. It also has what was read of the
         files, for runs at other resolutions.
         """
-        files = [path and _stamp(path) for path in (case.target, case.source, case.implant)]
-        identity = repr((case.name, files, self.config.threshold))
-        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        name = f"cases/{digest(case, self.config.threshold)}"
         kind, spacing = self.contract.kind, self.contract.spacing[0]
 
         def make() -> Grids:
-            return self._conformed(self.cache.get(f"cases/{digest}-read", lambda: self._read(case)))
+            return self._conformed(self.cache.get(f"{name}-read", lambda: self._read(case)))
 
-        return self.cache.get(f"cases/{digest}-{kind}-{spacing:g}", make)
+        return self.cache.get(f"{name}-{kind}-{spacing:g}", make)
 
     def _defect(self, case: Case, rng: np.random.Generator) -> str:
         """What the next sample has: an official defect, a new cut, or none: intact."""
@@ -246,9 +240,6 @@ class Cases:
         if self.augmentation is not None:
             return cut_coverage(head, spacing[0], rng, thinnest=THINNEST_BONE)
         return cut_defect(head, spacing, rng, thinnest=THINNEST_BONE)[1]
-
-    def _find(self, split: Path | None) -> list[Case]:
-        return find_cases(self.config.folder, self.config.layout, split, kind="shape")
 
     def _read(self, case: Case) -> Grids:
         """The complete skull and, if there is one, the defective skull, as in their files."""
@@ -303,25 +294,3 @@ def _values(kept: Grids) -> Shape:
     """Shapes (n, I, J, K) as they are computed with: bool, or coverage as float32."""
     grids: Shape = kept.grids
     return grids if grids.dtype == np.bool_ else from_bytes(grids)
-
-
-def _others(cases: list[Case], held_out: Sequence[Case], split: Path) -> list[Case]:
-    """The cases whose skulls are not held out, whatever their defect."""
-    skulls = {case.target.resolve() for case in held_out}
-    others = [case for case in cases if case.target.resolve() not in skulls]
-    if not others:
-        raise ConfigError(
-            f"dataset.validation_split: wanted some skulls to be left to train on, got {split},"
-            f" which holds out those of all {len(cases)} cases; list fewer in it"
-        )
-    return others
-
-
-def _stamp(path: Path) -> tuple[str, int, int]:
-    try:
-        facts = path.stat()
-    except OSError as error:
-        raise ReadError(
-            f"{path}: cannot be read: {error.strerror}; it existed when training began, restore it"
-        ) from error
-    return str(path.resolve()), facts.st_mtime_ns, facts.st_size

@@ -10,8 +10,11 @@ from zoo.training.config import (
     EVALUATION_SEEDS,
     VALIDATION_SEEDS,
     AugmentationConfig,
+    CasesConfig,
     DatasetConfig,
     PhantomConfig,
+    PoseConfig,
+    ScanConfig,
     Section,
     TrainingConfig,
 )
@@ -27,6 +30,7 @@ from zoo.training.samples import (
     place_pair,
     sparse_input,
 )
+from zoo.training.scans import augment_scan
 from zoo.training.task import Scores, Training, check_config, read_config, training_class
 
 __all__ = [
@@ -35,19 +39,23 @@ __all__ = [
     "VALIDATION_SEEDS",
     "AugmentationConfig",
     "Batch",
+    "CasesConfig",
     "CoveredShape",
     "CoveredTarget",
     "DatasetConfig",
     "GridCache",
     "Grids",
     "PhantomConfig",
+    "PoseConfig",
     "Sample",
+    "ScanConfig",
     "Scores",
     "Section",
     "Shape",
     "Training",
     "TrainingConfig",
     "augment",
+    "augment_scan",
     "check_config",
     "coverage_loss",
     "deep_supervision",

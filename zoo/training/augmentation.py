@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.training.config import AugmentationConfig
+from zoo.training.config import AugmentationConfig, PoseConfig
 from zoo.volumes import bounds, dilated
 
 Bools = NDArray[np.bool_]
@@ -45,7 +45,7 @@ def augment(
     return defective, complete
 
 
-def draw_matrix(config: AugmentationConfig, rng: np.random.Generator) -> Doubles:
+def draw_matrix(config: PoseConfig, rng: np.random.Generator) -> Doubles:
     """Draw a (3, 3) matrix for coordinates: flip, scale, stretch, then rotate about every axis."""
     flip = -1.0 if rng.random() < config.flip else 1.0
     matrix = np.diag([flip, 1.0, 1.0]) * rng.uniform(*config.scale)

@@ -22,11 +22,12 @@ class Grids:
     """Grids of one case.
 
     Attributes:
-        grids: (n, I, J, K), axes RAS: bool, or uint8 for coverage in steps of 1/255.
+        grids: (n, I, J, K), axes RAS: bool; uint8 for coverage in steps of 1/255 or for tissues;
+            or float16 for intensities.
         spacing: voxel size along each axis, in mm.
     """
 
-    grids: Bools | NDArray[np.uint8]
+    grids: Bools | NDArray[np.uint8] | NDArray[np.float16]
     spacing: tuple[float, float, float]
 
 
@@ -76,7 +77,11 @@ def _read(path: Path) -> Grids:
 def _packed(made: Grids) -> dict[str, Any]:
     grids = made.grids
     if grids.dtype == np.bool_:
-        return {"bits": np.packbits(grids), "shape": grids.shape, "spacing": made.spacing}
+        return {
+            "bits": np.packbits(grids.view(np.uint8)),
+            "shape": grids.shape,
+            "spacing": made.spacing,
+        }
     return {"values": grids, "spacing": made.spacing}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -20,6 +20,8 @@ from zoo.training._identity import identity
 
 EVALUATION_SEEDS = 1_000_000  # phantoms from here on are never trained on
 VALIDATION_SEEDS = 900_000
+
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class Section(BaseModel):
@@ -52,21 +54,16 @@ class PhantomConfig(Section):
     jitter: NonNegativeInt = 3
 
 
-class DatasetConfig(Section):
-    """Training pairs from volumes on disk.
+class CasesConfig(Section):
+    """Cases on disk to train on.
 
     Attributes:
         folder: folder of the data set.
         layout: name of its layout; recognised if left out.
         split: file that lists the cases to train on; all if left out.
-        validation_split: file that lists the cases to validate on; phantoms if left out. Skulls in
-            it are not trained on, whatever the defect.
-        threshold: voxels above it are bone; needed for volumes that are not binary.
+        validation_split: file that lists the cases to validate on; phantoms if left out. What is in
+            it is not trained on.
         share: share of the samples that come from here; the others are phantoms.
-        defects: `official`, those of the data set; `cut`, a new one every time; or `both`. Cases
-            without a defect get a new one in any case.
-        cut: share of new defects, of `both`.
-        intact: share of the samples that have no defect, where nothing is to be added.
     """
 
     private = frozenset({"folder", "split", "validation_split"})
@@ -75,34 +72,40 @@ class DatasetConfig(Section):
     layout: str | None = None
     split: Path | None = None
     validation_split: Path | None = None
-    threshold: float | None = None
     share: float = Field(default=1, gt=0, le=1)
+
+
+class DatasetConfig(CasesConfig):
+    """Training pairs from skulls on disk; none of a skull that is validated on.
+
+    Attributes:
+        threshold: voxels above it are bone; needed for volumes that are not binary.
+        defects: `official`, those of the data set; `cut`, a new one every time; or `both`. Cases
+            without a defect get a new one in any case.
+        cut: share of new defects, of `both`.
+        intact: share of the samples that have no defect, where nothing is to be added.
+    """
+
+    threshold: float | None = None
     defects: Literal["official", "cut", "both"] = "official"
     cut: float = Field(default=0.5, ge=0, le=1)
     intact: float = Field(default=0, ge=0, lt=1)
 
 
-class AugmentationConfig(Section):
-    """Augmentation of every sample, the same for both of its shapes; switched off by default.
+class PoseConfig(Section):
+    """Geometric augmentation of every sample, as a whole; switched off by default.
 
     Attributes:
         flip: probability of swapping left and right.
         degrees: largest rotation about each axis, in degrees.
         scale: smallest and largest scale factor, of all axes.
         stretch: largest share by which each axis is scaled by itself, up or down.
-        noise: probability that a voxel on either side of the surface is dropped or added; this only
-            applies to the defective shape.
-        deformation: standard deviation of smooth random displacements, in mm; only for coverage.
-        binary: probability that coverage becomes 0 or 1, as of volumes that are coarse themselves.
     """
 
     flip: float = Field(default=0, ge=0, le=1)
     degrees: float = Field(default=0, ge=0, le=180)
     scale: tuple[PositiveFloat, PositiveFloat] = (1, 1)
     stretch: float = Field(default=0, ge=0, le=0.5)
-    noise: float = Field(default=0, ge=0, le=0.5)
-    deformation: float = Field(default=0, ge=0, le=50)
-    binary: float = Field(default=0, ge=0, le=1)
 
     @field_validator("scale")
     @classmethod
@@ -110,6 +113,48 @@ class AugmentationConfig(Section):
         if scale[0] > scale[1]:
             raise ValueError("wanted the smallest factor, then the largest")
         return scale
+
+
+class AugmentationConfig(PoseConfig):
+    """Augmentation of every sample, the same for both of its shapes; switched off by default.
+
+    Attributes:
+        noise: probability that a voxel on either side of the surface is dropped or added; this only
+            applies to the defective shape.
+        deformation: standard deviation of smooth random displacements, in mm; only for coverage.
+        binary: probability that coverage becomes 0 or 1, as of volumes that are coarse themselves.
+    """
+
+    noise: float = Field(default=0, ge=0, le=0.5)
+    deformation: float = Field(default=0, ge=0, le=50)
+    binary: float = Field(default=0, ge=0, le=1)
+
+
+class ScanConfig(PoseConfig):
+    """Augmentation of every scan and its labels; switched off by default.
+
+    Amounts of intensity are shares of the width of the model's windows. Of each, a sample gets
+    anything from nothing to the largest.
+
+    Attributes:
+        field_of_view: the smallest share of the scan's extent to right, anterior and superior that
+            a sample shows, somewhere in the scan.
+        contrast: largest share by which intensities spread or draw together about the middle of the
+            windows.
+        brightness: largest amount by which intensities are raised or lowered.
+        noise: largest standard deviation of noise.
+        blur: largest standard deviation of a Gaussian, in voxels.
+        coarse: largest factor by which the slices along a random axis become thicker.
+        bias: largest share by which intensities vary smoothly over the scan.
+    """
+
+    field_of_view: tuple[Share, Share, Share] = (1, 1, 1)
+    contrast: float = Field(default=0, ge=0, lt=1)
+    brightness: float = Field(default=0, ge=0, le=1)
+    noise: float = Field(default=0, ge=0, le=1)
+    blur: float = Field(default=0, ge=0, le=10)
+    coarse: float = Field(default=1, ge=1, le=20)
+    bias: float = Field(default=0, ge=0, lt=1)
 
 
 class TrainingConfig(Section):

@@ -61,6 +61,7 @@ from zoo.volumes.resampling import (
     check_extent,
     laid_out_like,
     resample_intensities,
+    resample_labels,
     resample_mask,
 )
 from zoo.volumes.shear import is_sheared, laid_back, shear, straightened
@@ -119,6 +120,7 @@ __all__ = [
     "replicated",
     "resample_coverage",
     "resample_intensities",
+    "resample_labels",
     "resample_mask",
     "roughness",
     "shear",

@@ -105,14 +105,33 @@ def resample_intensities(volume: Volume, contract: InputContract) -> Resampled:
         return Resampled(volume, array, canonical.spacing, resampled=False)
     check_extent(canonical, contract)
     ratios = np.divide(contract.spacing, canonical.spacing)  # voxels of the input in one of ours
-    shape = np.ceil(np.array(canonical.shape) / ratios - ROUNDING).astype(int)
+    shape = tuple(map(coarse_count, canonical.shape, canonical.spacing, contract.spacing))
     # A Gaussian with the variance of the larger voxel that is averaged over.
     from scipy import ndimage
 
     array = ndimage.gaussian_filter(array, np.where(ratios > 1, ratios / np.sqrt(12), 0))
     array = ndimage.affine_transform(
-        array, ratios, 0.5 * ratios - 0.5, tuple(shape.tolist()), order=1, mode="nearest"
+        array, ratios, 0.5 * ratios - 0.5, shape, order=1, mode="nearest"
     )
+    return Resampled(volume, array, contract.spacing, resampled=True)
+
+
+def resample_labels(volume: Volume, contract: InputContract) -> Resampled:
+    """Bring labels to the grid that `resample_intensities` brings their scan to.
+
+    Every voxel takes the label at its centre.
+
+    Raises:
+        VolumeError: the grid would be larger than any patient.
+    """
+    canonical = volume.canonical()
+    if contract.accepts(canonical.spacing):
+        return Resampled(volume, canonical.array, canonical.spacing, resampled=False)
+    check_extent(canonical, contract)
+    array = canonical.array
+    for axis, (wanted, given) in enumerate(zip(contract.spacing, canonical.spacing, strict=True)):
+        indices = containing(coarse_count(array.shape[axis], given, wanted), wanted, given)
+        array = array.take(indices, axis, mode="clip")
     return Resampled(volume, array, contract.spacing, resampled=True)
 
 

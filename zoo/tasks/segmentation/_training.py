@@ -1,91 +1,28 @@
-"""Trains segmentation on generated scans, in which every voxel has a label."""
+"""Trains segmentation on scans with labels: generated ones, and those of a data set."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from zoo.datasets.phantoms import (
-    EXTENT,
-    LABELS,
-    chests,
-    intensities,
-    labels_of,
-    solids,
-    thorax_case,
-    tissue_map,
-)
+from zoo.datasets.phantoms import EXTENT
 from zoo.errors import ConfigError
 from zoo.sparse import Backend, SparseTensor
+from zoo.tasks.segmentation._config import SegmentationTrainingConfig
 from zoo.tasks.segmentation._prediction import label, label_grid
-from zoo.training import (
-    VALIDATION_SEEDS,
-    Batch,
-    GridCache,
-    Grids,
-    PhantomConfig,
-    Scores,
-    Section,
-    Shape,
-    TrainingConfig,
-    generator_digest,
-)
-from zoo.volumes import (
-    InputContract,
-    Windows,
-    bounds,
-    centring_shift,
-    dice,
-    normalised,
-    windowed,
-)
+from zoo.tasks.segmentation._scans import Chests, LabelledScans, Scan
+from zoo.training import Batch, GridCache, Scores, Shape, TrainingConfig, augment_scan
+from zoo.volumes import InputContract, bounds, centring_shift, dice, normalised, windowed
 
 Bools = NDArray[np.bool_]
-PLANES = 5  # bits that a tissue's number takes
-SHORTEST = 0.6  # the smallest share of a chest's height that a sample shows
-
-
-WINDOWS = ((-1100.0, -890.0), (-750.0, -140.0), (-50.0, 1000.0))  # HU: everything but lung and fat
-EXTERIOR = -400.0  # HU
-
-
-class ThoraxConfig(Section):
-    """Generated chest CTs, for segmentation.
-
-    Attributes:
-        resolution: voxels along an edge of the grid, which is 384 mm long.
-        chests: how many different chests; every sample has a contrast and noise of its own.
-        windows: intervals of Hounsfield units; a voxel in any of them is occupied.
-        exterior: voxels below this value, in Hounsfield units, that are connected to the border of
-            their axial slice are air outside the body; None if there is no such value.
-        labels: which of the generated structures to segment.
-    """
-
-    resolution: PositiveInt = 128
-    chests: PositiveInt = Field(default=200, le=VALIDATION_SEEDS)
-    windows: Windows = WINDOWS
-    exterior: float | None = EXTERIOR
-    labels: tuple[str, ...] = ("oesophagus", "heart", "trachea", "aorta")
-
-
-class SegmentationTrainingConfig(TrainingConfig):
-    """Config of a run that trains segmentation.
-
-    Attributes:
-        thorax: the generated data.
-        phantoms: the position of samples; only its `jitter` is used.
-    """
-
-    thorax: ThoraxConfig = ThoraxConfig()
-    phantoms: PhantomConfig = PhantomConfig()
 
 
 class LabelledVoxels(NamedTuple):
@@ -105,45 +42,70 @@ class LabelledVoxels(NamedTuple):
 
 
 class SegmentationTraining:
-    """Samples of chests, each with a new contrast, noise and field of view."""
+    """Samples of scans with labels: generated chests, those of a data set, or both."""
 
     config_class: ClassVar[type[TrainingConfig]] = SegmentationTrainingConfig
     data = "generated phantoms"
+    balance = 0.0  # see `SegmentationTrainingConfig.class_balance`
 
     def __init__(self, config: SegmentationTrainingConfig, cache: Path, cell: int) -> None:
-        self.config, self.settings, self.cell = config, config.thorax, cell
-        self.cache = GridCache(cache)
-        self.prefix = f"thorax-{self.settings.resolution}-{generator_digest(solids, chests)}"
-        self.spacing = EXTENT / self.settings.resolution
-        self.contract = InputContract.around(
-            self.spacing,
-            kind="intensity",
-            windows=self.settings.windows,
-            exterior=self.settings.exterior,
-        )
-        if unknown := set(self.settings.labels) - set(LABELS):
-            raise ConfigError(
-                f"thorax.labels: wanted some of {', '.join(LABELS)}, got {', '.join(unknown)}"
-            )
-        wanted, classes = len(self.settings.labels) + 1, config.config.get("classes", 2)
-        if classes != wanted:
-            raise ConfigError(
-                f"config.classes: wanted {wanted}, one for each of thorax.labels and one for"
-                f" everything else, got {classes}"
-            )
+        self.config, self.cell, kept = config, cell, GridCache(cache)
+        self.balance = config.class_balance
+        dataset = config.dataset
+        spacing = EXTENT / config.thorax.resolution
+        self.scans = None
+        if dataset is not None:
+            self.scans = LabelledScans(dataset, dataset.spacing or spacing, kept)
+            self.data = "a data set" if dataset.share == 1 else "generated chests and a data set"
+        self.labels = tuple(self.scans.structures) if self.scans else config.thorax.labels
+        self.chests = None
+        if dataset is None or dataset.share < 1 or not dataset.validation_split:
+            self.chests = Chests(config.thorax, self.labels, kept)
+        _check_classes(config, self.labels)
+
+    @cached_property
+    def contract(self) -> InputContract:
+        """What the network is trained on."""
+        source = self.scans or self.chests
+        assert source is not None
+        return source.contract
 
     def sample(self, number: int) -> tuple[LabelledVoxels, LabelledVoxels]:
-        rng = np.random.Generator(np.random.PCG64([self.config.seed, number]))
-        tissues = self._tissues(int(rng.integers(self.settings.chests)))
-        part = _part(tissues.shape[2], rng)
-        scan = intensities(tissues, self.spacing, rng)[:, :, part]
-        occupied = windowed(scan, self.contract)
+        rng, extra = (
+            np.random.Generator(np.random.PCG64([self.config.seed, number, *stream]))
+            for stream in ((), (1,))
+        )
+        scan = self._source(extra).sample(rng)
+        windows = [end for window in self.contract.windows or () for end in window]
+        values, classes = augment_scan(
+            *scan, self.config.augmentation, (min(windows), max(windows)), extra
+        )
+        return self.placed(values, classes, rng)
+
+    def placed(
+        self, values: NDArray[np.float32], classes: NDArray[np.uint8], rng: np.random.Generator
+    ) -> tuple[LabelledVoxels, LabelledVoxels]:
+        """The occupied voxels of a scan, near the centre of the network's coarsest voxels.
+
+        Args:
+            values: the scan's intensities (I, J, K), axes RAS.
+            classes: the class of every voxel, of the same shape.
+            rng: draws how far from the centre.
+        """
+        occupied = windowed(values, self.contract)
         jitter = self.config.phantoms.jitter
         shift = centring_shift(*bounds(occupied), self.cell) + rng.integers(-jitter, jitter + 1, 3)
         shape = Shape.cut_out(occupied, shift)
-        values = torch.from_numpy(normalised(scan[occupied], self.contract))
-        classes = torch.from_numpy(self._classes(labels_of(tissues[:, :, part]))[occupied])
-        return LabelledVoxels(shape, values.half()), LabelledVoxels(shape, classes)
+        features = torch.from_numpy(normalised(values[occupied], self.contract)).half()
+        labels = torch.from_numpy(classes[occupied])
+        return LabelledVoxels(shape, features), LabelledVoxels(shape, labels)
+
+    def preparations(self) -> Sequence[Callable[[], object]]:
+        """Read and resample every scan that the run needs, once."""
+        if self.scans is None:
+            return ()
+        held_out = self.scans.validation_cases[: self.config.validation_cases]
+        return [partial(self.scans.scan, case) for case in (*self.scans.cases, *held_out)]
 
     def tensors(
         self, batch: Batch, backend: Backend, device: torch.device
@@ -164,52 +126,59 @@ class SegmentationTraining:
     def loss(self, network: nn.Module, x: SparseTensor, target: Tensor, *, forced: bool) -> Tensor:
         """Cross-entropy, plus one minus the mean soft Dice of the structures."""
         logits: Tensor = network(x)
-        shares = logits.float().softmax(dim=1)[:, 1:]
-        wanted = torch.nn.functional.one_hot(target, logits.shape[1])[:, 1:].to(shares.dtype)
+        classes = torch.nn.functional.one_hot(target, logits.shape[1]).float()
+        shares, wanted = logits.float().softmax(dim=1)[:, 1:], classes[:, 1:]
         both, sizes = (shares * wanted).sum(0), shares.sum(0) + wanted.sum(0)
         soft_dice = (2 * both + 1) / (sizes + 1)
-        return cross_entropy(logits.float(), target) + 1 - soft_dice.mean()
+        weights = classes.sum(0).clamp(min=1) ** -self.balance if self.balance else None
+        return cross_entropy(logits.float(), target, weights) + 1 - soft_dice.mean()
 
     def score(self, network: nn.Module, backend: Backend, device: torch.device) -> Scores:
-        """Score a network: `mean_dice` over the structures, and the Dice of each."""
+        """Score a network on the model's grid: `mean_dice`, and the Dice of each structure.
+
+        A structure that is nowhere in a scan, neither found nor labelled, does not count there.
+        """
         rows = []
-        for number in range(self.config.validation_cases):
-            case = thorax_case(VALIDATION_SEEDS + number, self.settings.resolution)
-            scan = case.hu.astype(np.float32)
-            occupied = windowed(scan, self.contract)
-            values = normalised(scan[occupied], self.contract)
+        for scan in self._validation():
+            occupied = windowed(scan.values, self.contract)
+            values = normalised(scan.values[occupied], self.contract)
             points, logits = label(network, occupied, values, backend, device)
             predicted = label_grid(points, logits, occupied.shape)
-            truth = self._classes(case.labels)
-            structures = range(1, len(self.settings.labels) + 1)
-            rows.append([dice(predicted == value, truth == value) for value in structures])
-        found = np.mean(rows, axis=0).tolist()
-        names = (f"dice_{name}" for name in self.settings.labels)
-        return {"mean_dice": float(np.mean(found)), **dict(zip(names, found, strict=True))}
+            numbers = range(1, len(self.labels) + 1)
+            rows.append([_dice(predicted == n, scan.classes == n) for n in numbers])
+        counted = np.ma.masked_invalid(rows).mean(axis=0).filled(np.nan)
+        names = (f"dice_{name}" for name in self.labels)
+        mean = float(np.nanmean(counted))
+        return {"mean_dice": mean, **dict(zip(names, counted.tolist(), strict=True))}
 
     def facts(self) -> dict[str, Any]:
-        return {"input": self.contract, "labels": self.settings.labels}
+        return {"input": self.contract, "labels": self.labels}
 
-    def _classes(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Map the generator's labels to the wanted ones, in their order."""
-        table = np.zeros(len(LABELS) + 1, np.uint8)
-        for value, name in enumerate(self.settings.labels, 1):
-            table[1 + LABELS.index(name)] = value
-        return table[labels]
+    def _source(self, rng: np.random.Generator) -> LabelledScans | Chests:
+        dataset = self.config.dataset
+        if self.scans and dataset and (dataset.share == 1 or rng.random() < dataset.share):
+            return self.scans
+        assert self.chests is not None
+        return self.chests
 
-    def _tissues(self, seed: int) -> NDArray[np.uint8]:
-        kept = self.cache.get(f"{self.prefix}/chest-{seed}", partial(self._made, seed))
-        tissues: NDArray[np.uint8] = np.packbits(kept.grids, axis=0, bitorder="little")[0]
-        return tissues
-
-    def _made(self, seed: int) -> Grids:
-        tissues = tissue_map(seed, self.settings.resolution)
-        planes = [(tissues >> bit & 1).astype(bool) for bit in range(PLANES)]
-        return Grids(np.stack(planes), (self.spacing,) * 3)
+    def _validation(self) -> Iterator[Scan]:
+        """Scans that are never trained on: the data set's validation split, or generated ones."""
+        wanted = self.config.validation_cases
+        if self.scans and self.scans.validation_cases:
+            return map(self.scans.held_out, range(min(wanted, len(self.scans.validation_cases))))
+        assert self.chests is not None
+        return map(self.chests.held_out, range(wanted))
 
 
-def _part(height: int, rng: np.random.Generator) -> slice:
-    """A random range of axial slices, as no two scans begin and end at the same positions."""
-    count = int(rng.integers(int(SHORTEST * height), height + 1))
-    start = int(rng.integers(height - count + 1))
-    return slice(start, start + count)
+def _check_classes(config: TrainingConfig, labels: Sequence[str]) -> None:
+    wanted, classes = len(labels) + 1, config.config.get("classes", 2)
+    if classes != wanted:
+        raise ConfigError(
+            f"config.classes: wanted {wanted}, one for each of the labels {', '.join(labels)} and"
+            f" one for everything else, got {classes}"
+        )
+
+
+def _dice(predicted: Bools, truth: Bools) -> float:
+    """Dice; NaN where there is nothing in either."""
+    return dice(predicted, truth) if predicted.any() or truth.any() else float("nan")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zoo.datasets.phantoms import thorax_case
 from zoo.sparse import SparseTensor
-from zoo.tasks.segmentation._training import EXTERIOR, WINDOWS
+from zoo.tasks.segmentation._config import EXTERIOR, WINDOWS
 from zoo.tasks.task import Bools, Workload
 from zoo.volumes import InputContract, windowed
 

@@ -21,13 +21,8 @@ from zoo.plugins import (
     PhantomConfig,
     Scores,
     SegmentationTraining,
-    Shape,
     TrainingConfig,
-    bounds,
-    centring_shift,
     generator_digest,
-    normalised,
-    windowed,
 )
 from zoo_vessels import anatomy, trees
 from zoo_vessels.anatomy import Tissues, head
@@ -42,7 +37,6 @@ from zoo_vessels.scans import (
 
 HEADS = 200  # different ones; every sample has a contrast, a noise and an attitude of its own
 RESOLUTION = 128
-PLANES = 4  # bits of a tissue's number
 
 
 class VesselRun(TrainingConfig):
@@ -60,7 +54,7 @@ class VesselTraining(SegmentationTraining):
     def __init__(self, config: VesselRun, cache: Path, cell: int) -> None:
         self.config, self.cell = config, cell
         self.cache = GridCache(cache)
-        self.prefix = f"vessels-{RESOLUTION}-{generator_digest(anatomy, trees)}"
+        self.prefix = f"heads-{RESOLUTION}-{generator_digest(anatomy, trees)}"
         self.contract = InputContract.around(1, finest=0.7, kind="intensity", windows=(WINDOW,))
 
     def sample(self, number: int) -> tuple[LabelledVoxels, LabelledVoxels]:
@@ -68,13 +62,7 @@ class VesselTraining(SegmentationTraining):
         seed = 2 * int(rng.integers(HEADS // 2)) + number % 2  # every batch has as much bone
         tissues = turned(self._tissues(seed), rng)
         scan = intensities(tissues, rng)
-        occupied = windowed(scan, self.contract)
-        jitter = self.config.phantoms.jitter
-        shift = centring_shift(*bounds(occupied), self.cell) + rng.integers(-jitter, jitter + 1, 3)
-        shape = Shape.cut_out(occupied, shift)
-        values = torch.from_numpy(normalised(scan[occupied], self.contract))
-        classes = torch.from_numpy(labels_of(tissues)[occupied])
-        return LabelledVoxels(shape, values.half()), LabelledVoxels(shape, classes)
+        return self.placed(scan, labels_of(tissues), rng)
 
     def score(self, network: nn.Module, backend: Backend, device: torch.device) -> Scores:
         """Means of `dice` and of `centreline_recall`, of what the centrelines pass."""
@@ -95,10 +83,13 @@ class VesselTraining(SegmentationTraining):
     def facts(self) -> dict[str, Any]:
         return {"input": self.contract, "labels": ("vessel",)}
 
-    def _made(self, seed: int) -> Grids:
-        made = head(seed, RESOLUTION)
-        planes = [(made.tissues >> bit & 1).astype(bool) for bit in range(PLANES)]
-        return Grids(np.stack(planes), made.spacing)
+    def _tissues(self, seed: int) -> Tissues:
+        def make() -> Grids:
+            made = head(seed, RESOLUTION)
+            return Grids(made.tissues[None], made.spacing)
+
+        tissues: Tissues = self.cache.get(f"{self.prefix}/head-{seed}", make).grids[0]
+        return tissues
 
 
 def turned(tissues: Tissues, rng: np.random.Generator) -> Tissues:

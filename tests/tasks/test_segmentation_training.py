@@ -1,0 +1,157 @@
+"""Segmentation trained on scans on disk: windows, structures, splits, mixtures, a whole run."""
+
+import numpy as np
+import pytest
+import yaml
+from case_folders import save
+
+import zoo
+from zoo.cli import main
+from zoo.datasets.phantoms.files import write_thorax
+from zoo.errors import ConfigError
+from zoo.tasks.segmentation._windows import find_exterior, find_windows
+from zoo.training import check_config
+from zoo.training._initial import start_from
+from zoo.training._loop import make_training
+from zoo.volumes import Volume
+
+
+@pytest.fixture(scope="module")
+def chests(tmp_path_factory):
+    """Three chests as SegTHOR has them, in intensities of another kind than Hounsfield units."""
+    folder = tmp_path_factory.mktemp("chests")
+    for number in range(3):
+        write_thorax(folder, number, 10 + number, 24)
+        name = f"Patient_{number + 1:02d}"
+        path = folder / name / f"{name}.nii.gz"
+        scan = Volume.of(path)
+        scan.with_array((0.001 * scan.array + 2).astype(np.float32)).save(path)
+    (folder / "held.txt").write_text("Patient_03\n")
+    return folder
+
+
+def config(folder, classes=5, dataset=None, **changes):
+    return {
+        "architecture": "sparse-segmentation",
+        "config": {"channels": [2, 4, 4], "classes": classes},
+        "dataset": {"folder": str(folder), "spacing": 16} | (dataset or {}),
+        "thorax": {"resolution": 24, "chests": 2},
+        "steps": 2,
+        "batch_size": 2,
+        "validate_every": 2,
+        "validation_cases": 1,
+        "statistics_batches": 2,
+    } | changes
+
+
+def training(cache, *args, **kwargs):
+    return make_training(check_config(config(*args, **kwargs), source="test"), cache, 4)
+
+
+def test_windows_hold_the_structures_and_little_else():
+    rng = np.random.default_rng(0)
+    air, fat, heart = (rng.normal(hu, 15, 4000).astype(np.float32) for hu in (-1000, -100, 40))
+    gullet = np.concatenate([air[:400], heart[:1000]])
+    anywhere = np.concatenate([air, fat, heart])
+    windows = find_windows({"heart": heart, "gullet": gullet}, anywhere)
+
+    def inside(values):
+        return np.mean([any(low <= v <= high for low, high in windows) for v in values])
+
+    assert inside(heart) > 0.96 and inside(gullet) > 0.96
+    assert inside(fat) < 0.05
+    assert -970 < find_exterior(windows, anywhere) < -150
+    assert find_exterior(((0.0, 100.0),), anywhere) is None
+    with pytest.raises(ConfigError, match="some voxels of vein in the training cases"):
+        find_windows({"vein": heart[:0]}, anywhere)
+
+
+def test_windows_are_found_in_the_training_cases_whatever_the_unit(chests, tmp_path):
+    made = training(tmp_path, chests, dataset={"validation_split": str(chests / "held.txt")})
+    assert made.data == "a data set" and len(made.scans.cases) == 2
+    assert made.facts()["labels"] == ("oesophagus", "heart", "trachea", "aorta")
+    low, high = made.contract.windows[0][0], made.contract.windows[-1][1]
+    assert 0.9 < low < 1.6 and 2 < high < 2.6
+    given = {"windows": [[1.9, 2.2]], "exterior": None}
+    contract = training(tmp_path, chests, dataset=given).contract
+    assert contract.windows == ((1.9, 2.2),) and contract.exterior is None
+
+
+def test_a_sample_has_the_classes_of_its_voxels(chests, tmp_path):
+    made = training(tmp_path, chests, 2, dataset={"labels": {"heart": ["heart", "aorta"]}})
+    scan = made.scans.scan(made.scans.cases[0])
+    truth = Volume.of(chests / "Patient_01" / "GT.nii.gz").canonical().array
+    assert ((scan.classes == 1) == np.isin(truth, (2, 4))).all()
+    voxels, classes = made.sample(0)
+    assert len(voxels.values) == len(classes.values) == len(voxels.shape.coordinates)
+    assert set(classes.values.unique().tolist()) == {0, 1}
+
+
+def test_a_validation_case_is_not_trained_on(chests, tmp_path):
+    made = training(tmp_path, chests, dataset={"validation_split": str(chests / "held.txt")})
+    assert [case.name for case in made.scans.cases] == ["Patient_01", "Patient_02"]
+    assert [case.name for case in made.scans.validation_cases] == ["Patient_03"]
+    assert made.chests is None
+
+
+def test_a_share_of_the_samples_is_generated(chests, tmp_path):
+    made = training(tmp_path, chests, dataset={"share": 0.5}, augmentation={"flip": 0.5})
+    assert made.data == "generated chests and a data set"
+    sources = {type(made._source(np.random.default_rng(seed))).__name__ for seed in range(9)}
+    assert sources == {"Chests", "LabelledScans"}
+    with pytest.raises(ConfigError, match=r"thorax.labels: wanted some of .*, got lungs"):
+        training(tmp_path, chests, 2, dataset={"share": 0.5, "labels": {"lungs": 3}})
+
+
+@pytest.mark.parametrize(
+    ("dataset", "said"),
+    [
+        ({"labels": ["heart"]}, r"config.classes: wanted 2, one for each of the labels heart"),
+        ({"exterior": "water"}, "dataset.exterior"),
+        ({"windows": [[3, 1]]}, "wanted the lowest intensity, then a higher one"),
+        ({"folder": "absent"}, "no such folder"),
+    ],
+)
+def test_what_does_not_fit_is_refused(dataset, said, chests, tmp_path):
+    with pytest.raises(zoo.ZooError, match=said):
+        training(tmp_path, chests, dataset=dataset)
+
+
+def test_labels_without_names_must_be_listed(tmp_path):
+    save(tmp_path / "ct.nii.gz")
+    save(tmp_path / "labels.nii.gz")
+    (tmp_path / "cases.csv").write_text("name,source,target\na,ct.nii.gz,labels.nii.gz\n")
+    with pytest.raises(ConfigError, match=r"dataset.labels: wanted the names .*labels.nii.gz"):
+        training(tmp_path, tmp_path, 2)
+
+
+def test_a_network_starts_from_one_of_other_classes():
+    one, other = (
+        zoo.create("sparse-segmentation", {"channels": [2, 4], "classes": n}) for n in (3, 5)
+    )
+    one.network.start_from(other.network)
+    own, given = one.network.state_dict(), other.network.state_dict()
+    same = [name for name in own if (own[name].shape == given[name].shape)]
+    assert all((own[name] == given[name]).all() for name in same)
+    assert 0 < len(own) - len(same) <= 2  # the head's
+    wide = zoo.create("sparse-segmentation", {"channels": [2, 6]})
+    with pytest.raises(ConfigError, match="wanted a network with channels"):
+        one.network.start_from(wide.network)
+    with pytest.raises(ConfigError, match="architecture SparseSegmentation"):
+        start_from(one.network, "skull-completion-64")
+
+
+@pytest.mark.slow
+def test_train_predict_and_evaluate_on_a_data_set(chests, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    held = str(chests / "held.txt")
+    options = {"class_balance": 0.5, "augmentation": {"degrees": 5, "noise": 0.02}}
+    recipe = config(chests, dataset={"validation_split": held}, **options)
+    (tmp_path / "organs.yaml").write_text(yaml.safe_dump(recipe))
+    main(["train", "organs.yaml", "-o", "run", "--workers", "0"])
+    card = zoo.load("local-dir:run/model", backend="torch").card
+    assert card.labels == ("oesophagus", "heart", "trachea", "aorta")
+    assert card.input.spacing == (16, 16, 16) and card.input.windows
+    main(["evaluate", "local-dir:run/model", "--data", str(chests), "--split", held])
+    shown = capsys.readouterr().out
+    assert "oesophagus" in shown and "trained:" in shown

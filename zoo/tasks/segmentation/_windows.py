@@ -1,0 +1,79 @@
+"""The windows that a data set asks for: the intensities that set its structures apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import ConfigError
+from zoo.volumes import Windows
+
+Floats = NDArray[np.float32]
+
+BINS = 100  # of the range of intensities
+FARTHEST = 0.05  # percent of the voxels at either end of the range, which are left out
+COVERED = 0.97  # share of a structure's voxels that lie in the windows
+BESIDE = 1  # bins on either side of a window that belong to it, too: no two patients are alike
+
+
+def find_windows(structures: Mapping[str, Floats], anywhere: Floats) -> Windows:
+    """The windows that hold nearly all of every structure and as little else as possible.
+
+    Of the bins of a histogram, a structure takes those in which it has the largest share of all
+    voxels, until it has enough of its own. So a structure that holds air and soft tissue does not
+    take what lies between the two.
+
+    Args:
+        structures: (N,), intensities of each structure's voxels, by its name.
+        anywhere: (M,), intensities of voxels from everywhere in the scans.
+
+    Returns:
+        Intervals in ascending order, to three decimals.
+
+    Raises:
+        ConfigError: there is no voxel of a structure.
+
+    Water in fat and air; the windows end with bins, of which there are a hundred:
+
+        >>> air, fat, water = (np.full(500, hu, np.float32) for hu in (-1000, -100, 0))
+        >>> find_windows({"water": water}, np.concatenate([air, fat, water]))
+        ((-20.0, 0.0),)
+    """
+    for name, values in structures.items():
+        if not len(values):
+            raise ConfigError(
+                f"dataset.labels: wanted some voxels of {name} in the training cases, got none;"
+                " correct its name or value, or leave it out"
+            )
+    pooled = np.concatenate([anywhere, *structures.values()])
+    low, high = np.percentile(pooled, (FARTHEST, 100 - FARTHEST)).tolist()
+    edges = np.linspace(low, high, BINS + 1)
+    everything = np.histogram(anywhere, edges)[0] + 1
+    taken = np.zeros(BINS, bool)
+    for values in structures.values():
+        own = np.histogram(values, edges)[0]
+        order = np.argsort(-own / everything, kind="stable")
+        enough = np.searchsorted(np.cumsum(own[order]), COVERED * own.sum()) + 1
+        taken[order[:enough]] = True
+    taken = np.convolve(taken, np.ones(2 * BESIDE + 1), mode="same") > 0
+    changes = np.diff(np.concatenate([[0], taken.astype(np.int8), [0]]))
+    starts, ends = np.flatnonzero(changes == 1), np.flatnonzero(changes == -1)
+    return tuple(
+        (round(float(edges[start]), 3), round(float(edges[end]), 3))
+        for start, end in zip(starts, ends, strict=True)
+    )
+
+
+def find_exterior(windows: Windows, anywhere: Floats) -> float | None:
+    """Otsu's threshold between air and body; None if no window reaches below it.
+
+    Args:
+        windows: the windows.
+        anywhere: (M,), intensities of voxels from everywhere in the scans.
+    """
+    from skimage import filters
+
+    air = round(float(filters.threshold_otsu(anywhere)), 3)
+    return air if min(low for low, _ in windows) < air else None
