@@ -155,3 +155,22 @@ def test_train_predict_and_evaluate_on_a_data_set(chests, tmp_path, monkeypatch,
     main(["evaluate", "local-dir:run/model", "--data", str(chests), "--split", held])
     shown = capsys.readouterr().out
     assert "oesophagus" in shown and "trained:" in shown
+
+
+def test_structures_are_scored_by_their_names(chests):
+    """As the data set orders them differently, and does not label one of them at all."""
+    from zoo.datasets import find_cases
+    from zoo.evaluation import Settings
+    from zoo.tasks.segmentation._scoring import SegmentationScoring
+
+    made = zoo.create("sparse-segmentation", {"channels": [2, 4], "classes": 3}, backend="torch")
+    contract = made.card.input.model_copy(update={"windows": ((1.5, 3.0),)})
+    card = made.card.model_copy(update={"labels": ("spleen", "heart"), "input": contract})
+    model = zoo.Model(made.network, card, made.backend, made.device)
+    settings = Settings(model="made", weights=None)
+    case = find_cases(chests)[0]
+    _, score = SegmentationScoring(card, settings).score(model, case)
+    assert score.dice_spleen is None and score.mean_dice == score.dice_heart is not None
+    other = card.model_copy(update={"labels": ("spleen", "liver")})
+    with pytest.raises(zoo.ZooError, match=r"structures spleen, liver, got oesophagus, heart"):
+        SegmentationScoring(other, settings).score(model, case)

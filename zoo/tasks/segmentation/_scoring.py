@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from pydantic import create_model
 
 from zoo.cards import Card
-from zoo.datasets import Case, CaseKind, load_labels
-from zoo.errors import ConfigError
+from zoo.datasets import Case, CaseKind, load_labels, structures_of
+from zoo.errors import ConfigError, ReadError
 from zoo.evaluation import COST, Measure, Measures, Score, Settings, cost
 from zoo.models import Model, Prediction
 from zoo.tasks.segmentation._options import SegmentationSettings
@@ -30,9 +30,10 @@ KINDS = ("dice", "surface_dice", "hd95")  # of scores, each of every structure
 class SegmentationScoring:
     """Compares labels with the ground truth, on the scan's own grid, structure by structure.
 
-    A structure that is in neither has no score. One that is in only one of them has a Dice and a
-    surface Dice of 0 and an infinite distance. Means of a case are over the structures that have
-    scores.
+    Structures are matched by name where the data set has names, or else by their order. One that
+    the data set does not label, or that is in neither, has no score. One that is in only one of
+    them has a Dice and a surface Dice of 0 and an infinite distance. Means of a case are over the
+    structures that have scores.
     """
 
     case_kind: CaseKind = "labels"
@@ -50,15 +51,34 @@ class SegmentationScoring:
         )
 
     def score(self, model: Model, case: Case) -> tuple[Prediction, Score]:
-        scan, truth = load_labels(case)
+        known = structures_of(case) or self.labels
+        labelled = [label for label in self.labels if label in known]
+        if not labelled:
+            raise ReadError(
+                f"{case.target}: wanted some of the model's structures {', '.join(self.labels)},"
+                f" got {', '.join(known)}; a table of cases has labels by their order"
+            )
+        structures = {label: (label,) if label in labelled else () for label in self.labels}
+        scan, truth = load_labels(case, structures)
         prediction = model.predict(scan, largest_component=self.settings.largest_component)
-        return prediction, self.compare(case.name, prediction, truth)
+        return prediction, self.compare(case.name, prediction, truth, labelled)
 
-    def compare(self, name: str, prediction: Prediction, truth: Volume) -> Score:
-        """Compare the labels of a prediction with those of the ground truth."""
+    def compare(
+        self, name: str, prediction: Prediction, truth: Volume, labelled: Sequence[str] = ()
+    ) -> Score:
+        """Compare the labels of a prediction with those of the ground truth.
+
+        Args:
+            name: the case's name.
+            prediction: what a model made of its scan.
+            truth: the model's labels on the scan's grid.
+            labelled: the structures that are labelled in it at all; all if left out.
+        """
         predicted, wanted = prediction.volume.array, truth.array
         found: dict[str, Values] = {
             identifier(label): self._values(predicted == value, wanted == value, truth.spacing)
+            if label in (labelled or self.labels)
+            else dict.fromkeys(KINDS)
             for value, label in enumerate(self.labels, 1)
         }
         facts: dict[str, Any] = {
