@@ -31,9 +31,7 @@ def mesh(shape: Bools, affine: NDArray[np.float64], most: int | None = MOST_TRIA
         return b""
     from skimage.measure import marching_cubes
 
-    points, triangles, *_ = marching_cubes(  # type: ignore[no-untyped-call]
-        field, SURFACE, gradient_direction="ascent"
-    )
+    points, triangles, *_ = marching_cubes(field, SURFACE, gradient_direction="ascent")
     if most is not None and len(triangles) > most:
         import fast_simplification
 
