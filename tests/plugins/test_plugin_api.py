@@ -77,10 +77,12 @@ Reader
 Scoring: case_kind measures score_class
   is_empty(self, score: Any) -> bool
   score(self, model: Model, case: Case) -> tuple[Prediction, Score]
-Task: prediction_options settings_class
+Task: pipeline_tag prediction_options settings_class
   assess(self, prediction: Prediction) -> tuple[dict[str, Any], list[str]]
   benchmark(self, name: str) -> Workload
   check_card(self, card: Card) -> None
+  doubts(self, model: Model, source: Volume, threshold: Threshold, prediction: Prediction) ->
+      list[str]
   predict(self, model: Model, source: Volume, threshold: Threshold, options: Any, stage:
       Stage) -> Prediction
   reference_input(self, card: Card) -> Volume
