@@ -54,7 +54,7 @@ $(TEST)/ready: $(TEST)/installed tools/minkowski_wheel.sh
 # The zoo and its plugins as users have them: wheels.
 $(PLUGINS)/ready: pyproject.toml constraints.txt $(shell find zoo cards zoo_plugins -type f -not -name '*.pyc')
 	$(PYTHON) -m venv --clear $(PLUGINS)
-	$(PLUGINS)/bin/python $(PIP) pytest pytest-xdist SimpleITK . $(addprefix ./zoo_plugins/,zoo-dicom zoo-mesh zoo-spconv[cpu] zoo-vessels)
+	$(PLUGINS)/bin/python $(PIP) pytest pytest-xdist SimpleITK . $(addprefix ./zoo_plugins/,zoo-dicom zoo-mesh zoo-ray zoo-spconv[cpu] zoo-vessels)
 	touch $@
 
 $(DOCS)/ready: pyproject.toml constraints.txt

@@ -68,6 +68,8 @@ Backend: bfloat16 dense has_roofline index_bytes name preferred_on
   transfer(self, features: Tensor, source: Index, target: Index, onto: Tensor | None = None) ->
       Tensor
   unite(self, a: Index, b: Index) -> Index
+Executor
+  __call__(self, work: Work[J], jobs: Sequence[J], run: Run) -> Iterator[Outcome[J]]
 LabellingHead(self, channels: int, classes: int) -> None: kind
   forward(self, x: SparseTensor) -> Tensor
 PruningHead(self, channels: int, threshold: float) -> None: kind
@@ -103,19 +105,23 @@ zoo_architectures zoo_backends zoo_cards zoo_executors zoo_heads zoo_readers zoo
 About BackendError Batch Bools COST Card Case CaseKind ConfigError Convolution
       GenerativeNetwork GenerativeTransposedConvolution GridCache Grids Index InputContract Job
       KeyIndex LabelledVoxels LabelsHead Measure Measures MissingDependency Model OccupancyHead
-      Options Outcome Pair PhantomConfig Prediction Probabilities ReadError Relation Resampled
+      Options Outcome Pair PhantomConfig Predict Prediction Probabilities ReadError Relation
+      Resampled
       Residual Run SAME Sample Score Scores Section Segmentation SegmentationConfig
       SegmentationTraining Settings Shape SparseSegmentation SparseTensor Stage TorchBackend
       TrainingConfig TransposedConvolution Unit VALIDATION_SEEDS Volume VolumeError WeightsError
-      Workload WriteError ZooError atomic_path binarise bounds centring_shift check_config
-      check_output colour_of complete_skull cost dice download find_cases generator_digest
-      head_of_kind load_complete load_labels load_pair make_folder normalised pack read_config
+      Work Workload WriteError ZooError atomic_path attempt binarise bounds centring_shift
+      check_config
+      check_output colour_of complete_skull cost dice died download find_cases generator_digest
+      head_of_kind load_complete load_labels load_pair make_folder normalised pack portable
+      read_config
       read_volume reference_input resample_intensities resample_mask select_backend sha256_of
-      skull_case solids sparse sparse_input torch_device training_class verify windowed
+      skull_case solids sparse sparse_input too_slow torch_device training_class verify windowed
       write_volume
 check_architecture(architecture, config, backends)
 check_backend(backend, device, dtype, refuses, leave_out)
 check_card(name, backends)
+check_executor(executor, run)
 check_head(head, channels)
 check_reader(read, write, suffix, dtypes)
 check_transposed_convolution(bench, points, size, tensor_stride)
@@ -125,8 +131,8 @@ check_writer(write, suffix, read, dtypes)
 
 
 PARTS = (
-    *("Architecture", "Backend", "LabellingHead", "PruningHead", "Reader", "Scoring", "Task"),
-    *("Training", "Writer"),
+    *("Architecture", "Backend", "Executor", "LabellingHead", "PruningHead", "Reader", "Scoring"),
+    *("Task", "Training", "Writer"),
 )
 
 

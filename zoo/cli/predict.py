@@ -83,6 +83,10 @@ def predict(
     executor: Annotated[
         str, typer.Option(help="What runs several cases: local, or a plugin's.")
     ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Of the executor's cluster; else, this machine."),
+    ] = None,
     workers: Annotated[
         int, typer.Option(min=0, help="Processes for several inputs; 0 is this one alone.")
     ] = 0,
@@ -110,7 +114,7 @@ def predict(
     With several inputs, every output is a folder. An input that fails is
     reported, and the others go on.
     """
-    from zoo.executors import Outputs, Run, plan_jobs, run_jobs
+    from zoo.executors import Outputs, Predict, Run, plan_jobs, run_jobs
     from zoo.models import load
     from zoo.volumes import stem
 
@@ -130,24 +134,17 @@ def predict(
         options = {**options, "uncertainty": True}
     if strict:
         options = {**options, "strict": True}
-    model = load(name, backend=backend, device=device)
-    run = Run(
-        name,
-        backend,
-        device,
-        threshold,
-        options,
-        workers or int(timeout is not None),
-        timeout,
-        retries,
-        executor,
-    )
+    work = Predict(name, backend, device, threshold, options)
+    run = Run(executor, address, workers, timeout, retries)
+    # Nodes of a cluster need not be like this one, which only wants to know the model.
+    model = load(name) if address else load(name, backend=backend, device=device)
     failures = 0
     with Console(stderr=True, quiet=quiet).status("") as status:
         outcomes = run_jobs(
-            run,
+            work,
             jobs,
             model,
+            run,
             folder=output if several else None,
             resume=resume,
             retry_failed=retry_failed,

@@ -5,19 +5,28 @@ from zoo.executors.driver import run_jobs
 from zoo.executors.inputs import inputs_of, volumes
 from zoo.executors.jobs import Job, Outputs, plan_jobs
 from zoo.executors.journal import Entry, Identity, Journal, done_in
-from zoo.executors.plan import Outcome, Run
+from zoo.executors.running import Predict
+from zoo.executors.runs import HERE, Executor, Outcome, Run, Work, attempt, died, portable, too_slow
 
 __all__ = [
+    "HERE",
     "Entry",
+    "Executor",
     "Identity",
     "Job",
     "Journal",
     "Outcome",
     "Outputs",
+    "Predict",
     "Run",
+    "Work",
+    "attempt",
+    "died",
     "done_in",
     "inputs_of",
     "plan_jobs",
+    "portable",
     "run_jobs",
+    "too_slow",
     "volumes",
 ]

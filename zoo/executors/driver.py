@@ -4,36 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from zoo import registries
-from zoo.errors import ZooError
+from zoo.errors import ConfigError, ZooError
 from zoo.executors.jobs import Job
 from zoo.executors.journal import Entry, Identity, Journal
-from zoo.executors.local import run_here
-from zoo.executors.plan import LOCAL, Outcome, Run
+from zoo.executors.memory import Memory
+from zoo.executors.running import Predict, run_job
+from zoo.executors.runs import HERE, LOCAL, Executor, Outcome, Run, attempt
 from zoo.models import Model, Progress
 
 EXISTS = "its outputs exist"
 
 
 def run_jobs(
-    run: Run,
+    work: Predict,
     jobs: Sequence[Job],
     model: Model,
+    run: Run = HERE,
     *,
     folder: Path | None = None,
     resume: bool = False,
     retry_failed: bool = False,
     part: str = "",
     progress: Progress | None = None,
-) -> Iterator[Outcome]:
+) -> Iterator[Outcome[Job]]:
     """Predict jobs; one that fails does not stop the others.
 
     Args:
-        run: what to do.
+        work: what to do.
         jobs: the jobs, from `plan_jobs`.
-        model: the model, which workers load for themselves.
+        model: the model of that work, for this process; others load it themselves.
+        run: where and how; in this process unless it asks for another.
         folder: of the outputs of several jobs, with the journal; None for a single file.
         resume: whether to skip what the journal has as done or failed, with this input, model,
             options and outputs; without a journal, a job whose outputs exist.
@@ -43,11 +47,16 @@ def run_jobs(
 
     Yields:
         What became of every job: those that are skipped first.
+
+    Raises:
+        ConfigError: the executor does not have what `run` asks for.
     """
+    if run.executor == LOCAL and run.address:
+        raise ConfigError(f"--address: {LOCAL} is this machine; name an executor with --executor")
     journal = None
     if folder is not None:
         weights = model.card.weights.sha256 if model.card.weights else None
-        options = {"threshold": run.threshold, **run.options}
+        options = {"threshold": work.threshold, **work.options}
         journal = Journal(folder, Identity(model.card.name, weights, options))
     left, reasons = [], dict[str, str]()
     for job in jobs:
@@ -64,12 +73,16 @@ def run_jobs(
             left.append(job)
         else:
             yield outcome
-    if run.executor == LOCAL and not run.workers:
-        outcomes = run_here(run, left, model, progress)
+    memory = Memory(model)
+    if run.here:
+        do = partial(run_job, model, work=work, progress=progress)
+        outcomes: Iterator[Outcome[Job]] = (attempt(do, job) for job in left)
     else:
-        outcomes = registries.executors.get(run.executor)(run, left)
+        executor: Executor = registries.executors.get(run.executor)
+        outcomes = executor(work, left, replace(run, memory=memory))
     try:
         for outcome in outcomes:
+            memory.learn(outcome)
             if journal is None:
                 yield outcome
             else:
@@ -80,7 +93,7 @@ def run_jobs(
             journal.summarise(jobs, part)
 
 
-def _kept(job: Job, entry: Entry, *, retry_failed: bool) -> Outcome | None:
+def _kept(job: Job, entry: Entry, *, retry_failed: bool) -> Outcome[Job] | None:
     """What the journal says of a case that need not be run again; None if it is tried again."""
     if entry.status == "done":
         return Outcome(job, skipped=EXISTS)
@@ -90,11 +103,10 @@ def _kept(job: Job, entry: Entry, *, retry_failed: bool) -> Outcome | None:
     return Outcome(job, error=ZooError(said), skipped=said)
 
 
-def _journalled(journal: Journal, outcome: Outcome) -> Outcome:
+def _journalled(journal: Journal, outcome: Outcome[Job]) -> Outcome[Job]:
     """The same, once it is in the journal; a failure where that cannot be written."""
-    reason = None if outcome.error is None else " ".join(str(outcome.error).split())
     try:
-        journal.write(outcome.job, outcome.facts, reason=reason)
+        journal.write(outcome)
     except ZooError as error:
         return replace(outcome, error=outcome.error or error)
     return outcome

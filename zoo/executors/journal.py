@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import platform
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from zoo.cards import sha256_of
 from zoo.errors import ReadError, one_line
 from zoo.executors.jobs import Job
+from zoo.executors.runs import Outcome
 from zoo.version import __version__
 from zoo.volumes import atomic_path, make_folder
 
@@ -122,31 +122,27 @@ class Journal:
             return "an output is missing"
         return None
 
-    def write(self, job: Job, facts: Mapping[str, Any], *, reason: str | None = None) -> Entry:
-        """Write what became of a case.
-
-        Args:
-            job: the case.
-            facts: its report, or what is known of one that failed.
-            reason: one line that says why it failed.
-        """
+    def write(self, outcome: Outcome[Job]) -> Entry:
+        """Write what became of a case; its facts are its report."""
+        job, facts = outcome.job, outcome.facts
         before = self.read(job)
+        failed_before = before.attempts if before and before.status == "failed" else 0
         digests = facts.get("sha256") or {}
         entry = Entry(
             case=job.name,
-            status="done" if reason is None else "failed",
+            status="failed" if outcome.error else "done",
             input=str(job.source),
             stamp=stamp_of(job.source),
             sha256={"input": digests.get("input"), "weights": self.identity.weights},
             model=self.identity.model,
             options=_plain(self.identity.options),
             outputs=_outputs(job),
-            attempts=1 + (before.attempts if before and before.status == "failed" else 0),
-            node=platform.node(),
+            attempts=failed_before + outcome.attempts,
+            node=facts.get("node", ""),
             seconds=round(float(facts.get("seconds", 0.0)), 2),
             peak_memory=facts.get("peak_memory"),
             warnings=list(facts.get("warnings", [])),
-            reason=reason,
+            reason=one_line(outcome.error) if outcome.error else None,
         )
         path = self.path(job)
         make_folder(path.parent)
@@ -163,8 +159,8 @@ class Journal:
             if entries:
                 with atomic_path(path) as temporary:
                     temporary.write_text(_table(entries), encoding="utf-8")
-            else:
-                path.unlink(missing_ok=True)
+            elif path.exists():
+                path.unlink()
 
 
 def done_in(folder: Path) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""Runs jobs on this machine: one after another here, or in worker processes."""
+"""Runs jobs in worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -7,48 +7,35 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context
 from time import monotonic
 from typing import Any
 
-from zoo.errors import ZooError, as_zoo_error
-from zoo.executors.jobs import Job
-from zoo.executors.plan import Outcome, Run
-from zoo.executors.running import run_job
-from zoo.models import Model, Progress, load
+from zoo.executors.runs import J, Outcome, Run, Work, attempt, died, portable, too_slow
+from zoo.sparse import free_memory
 
 GRACE = 5.0  # seconds that a worker has to end by itself
+THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def run_here(
-    run: Run, jobs: Sequence[Job], model: Model, progress: Progress | None = None
-) -> Iterator[Outcome]:
-    """Predict job after job in this process; a job that fails does not stop the others."""
-    for job in jobs:
-        try:
-            yield Outcome(job, run_job(model, job, run.threshold, run.options, progress))
-        except Exception as error:  # from a plugin, or because memory ran out
-            yield Outcome(job, error=as_zoo_error(error, str(job.source)))
+def run_in_workers(work: Work[J], jobs: Sequence[J], run: Run) -> Iterator[Outcome[J]]:
+    """Do jobs in processes of their own, each of which loads what they share once.
 
-
-def run_in_workers(run: Run, jobs: Sequence[Job]) -> Iterator[Outcome]:
-    """Predict in processes of their own, each of which loads the model once.
-
-    One that dies, or takes longer than the time-out, is replaced, and its case tried again with no
+    One that dies, or takes longer than the time-out, is replaced, and its job tried again with no
     other beside it, as often as `run.retries`; then it has failed.
     """
-    pool = _Pool(run)
+    pool = _Pool(work, run)
     try:
-        waiting, alone = deque((job, 0) for job in jobs), deque[tuple[Job, int]]()
+        waiting, alone = deque(jobs), deque[tuple[J, int]]()
         while waiting or alone or pool.busy:
-            while waiting and pool.has_room:
-                pool.start(*waiting.popleft())
+            while waiting and pool.has_room_for(waiting[0]):
+                pool.start(waiting.popleft())
             if alone and not pool.busy and not waiting:
                 pool.start(*alone.popleft())
-            for outcome, tried in pool.finished():
-                if outcome.lost and tried < run.retries:
-                    alone.append((outcome.job, tried + 1))
+            for outcome in pool.finished():
+                if outcome.lost and outcome.attempts <= run.retries:
+                    alone.append((outcome.job, outcome.attempts + 1))
                 else:
                     yield outcome
     finally:
@@ -61,8 +48,9 @@ class _Worker:
 
     process: Any
     pipe: connection.Connection
-    job: Job | None = None
-    tried: int = 0
+    job: Any = None
+    attempts: int = 1
+    memory: int = 0  # bytes that the job is expected to need
     ready: bool = False
     started: float = math.inf  # when its clock began: once it has loaded the model
 
@@ -70,32 +58,42 @@ class _Worker:
 class _Pool:
     """Worker processes, made as they are needed."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, work: Work[Any], run: Run) -> None:
+        self.work, self.run = work, run
+        self.size, self.memory = max(run.workers, 1), free_memory()
         self.context = get_context("spawn")
         self.workers: list[_Worker] = []
 
     @property
     def busy(self) -> bool:
-        return any(worker.job for worker in self.workers)
+        return bool(self._working())
 
-    @property
-    def has_room(self) -> bool:
-        return sum(worker.job is not None for worker in self.workers) < self.run.workers
+    def _working(self) -> list[_Worker]:
+        return [worker for worker in self.workers if worker.job is not None]
 
-    def start(self, job: Job, tried: int) -> None:
+    def has_room_for(self, job: Any) -> bool:
+        """Whether a worker is free and, unless it would be the only job, memory for it as well."""
+        working = self._working()
+        if not working:
+            return True
+        needed = sum(worker.memory for worker in working) + self._needed(job)
+        return len(working) < self.size and needed <= self.memory
+
+    def _needed(self, job: Any) -> int:
+        return self.run.memory(job) if self.run.memory else 0
+
+    def start(self, job: Any, attempts: int = 1) -> None:
         """Give a job to an idle worker, or to a new one."""
         worker = next((each for each in self.workers if each.job is None), None) or self._new()
-        worker.job, worker.tried = job, tried
+        worker.job, worker.attempts, worker.memory = job, attempts, self._needed(job)
         if worker.ready:
             worker.started = monotonic()
         with suppress(OSError):  # one that died meanwhile is found by its end
             worker.pipe.send(job)
 
-    def finished(self) -> Iterator[tuple[Outcome, int]]:
-        """Wait until a job ends, however it does; yields what has ended, and how often it failed
-        before."""
-        working = [worker for worker in self.workers if worker.job]
+    def finished(self) -> Iterator[Outcome[Any]]:
+        """Wait until a job ends, however it does; yields what became of those that have."""
+        working = self._working()
         timeout, patience = self.run.timeout, None
         if timeout is not None:
             first = min(worker.started for worker in working)
@@ -103,23 +101,18 @@ class _Pool:
         ends: list[Any] = [worker.pipe for worker in working]
         ready = connection.wait([*ends, *(w.process.sentinel for w in working)], patience)
         for worker in working:
-            job, tried = worker.job, worker.tried
-            assert job is not None
             if worker.pipe in ready and self._is_greeting(worker):
                 continue
             if worker.pipe in ready or worker.process.sentinel in ready:
-                outcome = self._outcome(worker, job)
+                outcome = self._answer(worker)
             elif timeout is not None and monotonic() >= worker.started + timeout:
                 self._remove(worker)
-                outcome = Outcome(
-                    job,
-                    error=ZooError(f"{job.source}: took longer than {timeout:g} s"),
-                    lost=True,
-                )
+                outcome = Outcome(worker.job, error=too_slow(timeout), lost=True)
             else:
                 continue
+            outcome = replace(outcome, job=worker.job, attempts=worker.attempts)
             worker.job = None
-            yield outcome, tried
+            yield outcome
 
     def _is_greeting(self, worker: _Worker) -> bool:
         """Whether all that a worker says is that it is ready."""
@@ -132,25 +125,22 @@ class _Pool:
         worker.ready, worker.started = True, monotonic()
         return True
 
-    def _outcome(self, worker: _Worker, job: Job) -> Outcome:
+    def _answer(self, worker: _Worker) -> Outcome[Any]:
+        """What a worker says of its job or, where it says nothing any more, how it died."""
         try:
-            facts, error = worker.pipe.recv()
+            answer: Outcome[Any] = worker.pipe.recv()
         except (EOFError, OSError):
             worker.process.join(GRACE)
             code = worker.process.exitcode
             self._remove(worker)
             how = f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
-            return Outcome(
-                job,
-                error=ZooError(f"{job.source}: its process died ({how}), perhaps of memory"),
-                lost=True,
-            )
-        return Outcome(job, facts, None if error is None else ZooError(error))
+            return Outcome(worker.job, error=died(how), lost=True)
+        return answer
 
     def _new(self) -> _Worker:
         here, there = self.context.Pipe()
-        cores = max((os.cpu_count() or 1) // self.run.workers, 1)
-        process = self.context.Process(target=_work, args=(there, self.run, cores), daemon=True)
+        cores = max((os.cpu_count() or 1) // self.size, 1)
+        process = self.context.Process(target=_work, args=(there, self.work, cores), daemon=True)
         before = {name: os.environ.get(name) for name in THREADS}
         os.environ.update(dict.fromkeys(THREADS, str(cores)))  # read when the child imports them
         try:
@@ -181,11 +171,8 @@ class _Pool:
             self._remove(worker)
 
 
-THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def _work(pipe: connection.Connection, run: Run, cores: int) -> None:
-    """What a worker does: load the model, then one job after another until there are no more."""
+def _work(pipe: connection.Connection, work: Work[Any], cores: int) -> None:
+    """What a worker does: load, then one job after another until there are no more."""
     import logging
     import signal
 
@@ -194,23 +181,9 @@ def _work(pipe: connection.Connection, run: Run, cores: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends its workers
     logging.disable(logging.CRITICAL)
     torch.set_num_threads(cores)
-    model: Model | None = None
-    with suppress(Exception):  # what is wrong with it is said of every case
-        model = load(run.model, backend=run.backend, device=run.device)
+    with suppress(Exception):  # what is wrong with it is said of every job
+        work.load()
     pipe.send("ready")
-    while True:
-        try:
-            job = pipe.recv()
-        except EOFError:
-            return
-        if job is None:
-            return
-        facts: dict[str, Any] = {}
-        said: str | None = None
-        try:
-            if model is None:
-                model = load(run.model, backend=run.backend, device=run.device)
-            facts = run_job(model, job, run.threshold, run.options)
-        except Exception as error:
-            said = str(as_zoo_error(error, str(job.source)))
-        pipe.send((facts, said))
+    with suppress(EOFError):
+        while (job := pipe.recv()) is not None:
+            pipe.send(portable(attempt(work, job)))

@@ -5,27 +5,65 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from time import perf_counter
-from types import MappingProxyType
 from typing import Any
 
 from zoo.anatomy import Threshold
 from zoo.errors import VolumeError, WriteError
 from zoo.executors.jobs import Job, Outputs
-from zoo.models import Model, Prediction, Progress
+from zoo.models import Model, Prediction, Progress, forget_peak_memory, load
 from zoo.volumes import Volume, atomic_path, identifier, make_folder, mask_of, stem
+
+
+@dataclass(frozen=True)
+class Predict:
+    """The work of a prediction.
+
+    Attributes:
+        model: name of the model, as for `zoo.load`.
+        backend, device: as for `zoo.load`.
+        threshold: as for `Model.predict`.
+        options: the options of the model's task, as for `Model.predict`.
+    """
+
+    model: str
+    backend: str = "auto"
+    device: str = "auto"
+    threshold: Threshold = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> None:
+        """Load the model, which then stays in this process."""
+        _loaded(self.model, self.backend, self.device)
+
+    def __call__(self, job: Job) -> dict[str, Any]:
+        """Predict on the input of one job and write its outputs; returns the report.
+
+        The peak of memory in it is that of this job, where the system can tell.
+        """
+        forget_peak_memory()
+        return run_job(_loaded(self.model, self.backend, self.device), job, self)
+
+
+@lru_cache(maxsize=1)
+def _loaded(model: str, backend: str, device: str) -> Model:
+    return load(model, backend=backend, device=device)
 
 
 def run_job(
     model: Model,
     job: Job,
-    threshold: Threshold = None,
-    options: Mapping[str, Any] = MappingProxyType({}),
+    work: Predict,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Predict on one input and write its outputs; returns the report.
+    """Predict on one input with a model that is loaded, and write its outputs.
+
+    Returns:
+        The report, with the seconds of all of it.
 
     Raises:
         ZooError: it failed; what was not written yet is not written.
@@ -34,7 +72,7 @@ def run_job(
     for folder in job.folders:
         make_folder(folder)
     job.check()
-    prediction = _predict(model, job.source, threshold, options, progress)
+    prediction = _predict(model, job.source, work, progress)
     outputs = job.outputs
     if progress:
         progress("write")
@@ -115,12 +153,11 @@ def _statistics_as(path: Path, structures: dict[str, dict[str, Any]]) -> str:
 def _predict(
     model: Model,
     source: Path,
-    threshold: Threshold,
-    options: Mapping[str, Any],
+    work: Predict,
     progress: Progress | None,
 ) -> Prediction:
     try:
-        return model.predict(source, threshold=threshold, progress=progress, **options)
+        return model.predict(source, threshold=work.threshold, progress=progress, **work.options)
     except VolumeError as error:  # a reader names the file, a check of the values does not
         named = str(source) in str(error)
         raise error if named else VolumeError(f"{source}: {error}") from error

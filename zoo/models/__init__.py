@@ -18,7 +18,7 @@ from zoo.models.plan import Plan
 from zoo.models.prediction import Prediction, Probabilities
 from zoo.models.publishing import Published, push, rehearse, save
 from zoo.models.reference_case import INPUT, PREDICTION, reference_input
-from zoo.models.report import peak_memory, versions
+from zoo.models.report import forget_peak_memory, peak_memory, versions
 from zoo.models.verifying import Verdict, verify
 from zoo.models.weights import check_header, to_bytes
 
@@ -44,6 +44,7 @@ __all__ = [
     "create",
     "download",
     "expected_tensors",
+    "forget_peak_memory",
     "load",
     "new_card",
     "peak_memory",

@@ -21,7 +21,7 @@ from zoo import registries
 from zoo.anatomy import Threshold
 from zoo.cards import Card, Origin, sha256_of
 from zoo.errors import ConfigError, ReadError, VolumeError
-from zoo.models.plan import Plan, plan_prediction
+from zoo.models.plan import Plan, bytes_per_voxel, plan_prediction
 from zoo.models.prediction import Prediction
 from zoo.models.report import Stopwatch, peak_memory, versions
 from zoo.sparse import Backend, DeviceMemory
@@ -266,10 +266,17 @@ class Model:
             ReadError, VolumeError, BackendError: as for `predict`.
         """
         grid, run = self.task.trial(self, Volume.of(volume), threshold)
-        channels = getattr(self.config, "channels", (16,))
-        finest = channels if isinstance(channels, int) else channels[0]
         with DeviceMemory(self.device):
-            return plan_prediction(run, grid, finest, self.backend, self.device)
+            return plan_prediction(run, grid, self._finest_channels(), self.backend, self.device)
+
+    @property
+    def bytes_per_voxel(self) -> int:
+        """Bytes that a prediction is expected to need per occupied voxel, whatever the volume."""
+        return bytes_per_voxel(self._finest_channels(), self.backend)
+
+    def _finest_channels(self) -> int:
+        channels: int | tuple[int, ...] = getattr(self.config, "channels", (16,))
+        return channels if isinstance(channels, int) else channels[0]
 
     def _options(self, given: dict[str, Any]) -> Options:
         known = self.task.prediction_options

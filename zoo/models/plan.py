@@ -15,6 +15,7 @@ from zoo.volumes import Bools, bounds, pooled
 
 Run = Callable[[Bools], object]
 
+GENERATED = 3  # voxels of a generative level for each that is occupied, about
 SAMPLE = 50_000  # occupied voxels of the trial run, at most
 
 
@@ -52,13 +53,24 @@ def plan_prediction(
         generated, overhead = int(np.prod(high - low + 1)), 0
     else:
         overhead = backend.index_bytes
-    needed = 4 * channels * (COPIES * generated + voxels) + overhead * generated
+    needed = _features(channels, voxels, generated) + overhead * generated
     seconds = _trial(run, grid, voxels)
     process, free = psutil.Process().memory_info().rss, free_memory()
     if device.type == "cpu":
         return Plan(voxels, grid.shape, seconds, process + needed, free)
     on_device = torch.cuda.memory_allocated(device) + needed
     return Plan(voxels, grid.shape, seconds, process, free, on_device, free_memory(device))
+
+
+def bytes_per_voxel(channels: int, backend: Backend) -> int:
+    """Bytes that a network is expected to need per occupied voxel of a volume not yet seen."""
+    overhead = 0 if backend.dense else backend.index_bytes
+    return _features(channels, 1, GENERATED) + overhead * GENERATED
+
+
+def _features(channels: int, voxels: int, generated: int) -> int:
+    """Bytes of the features of a level, in float32, and of those that are generated for it."""
+    return 4 * channels * (COPIES * generated + voxels)
 
 
 def _trial(run: Run, grid: Bools, voxels: int) -> float:

@@ -23,7 +23,18 @@ from zoo.errors import (
     ZooError,
 )
 from zoo.evaluation import COST, Measure, Measures, Score, Scoring, Settings, cost
-from zoo.executors import Job, Outcome, Run
+from zoo.executors import (
+    Executor,
+    Job,
+    Outcome,
+    Predict,
+    Run,
+    Work,
+    attempt,
+    died,
+    portable,
+    too_slow,
+)
 from zoo.models import Model, Options, Prediction, Probabilities, download, reference_input, verify
 from zoo.networks import (
     Convolution,
@@ -108,6 +119,7 @@ __all__ = [
     "CaseKind",
     "ConfigError",
     "Convolution",
+    "Executor",
     "GenerativeNetwork",
     "GenerativeTransposedConvolution",
     "GridCache",
@@ -128,6 +140,7 @@ __all__ = [
     "Outcome",
     "Pair",
     "PhantomConfig",
+    "Predict",
     "Prediction",
     "Probabilities",
     "PruningHead",
@@ -159,11 +172,13 @@ __all__ = [
     "Volume",
     "VolumeError",
     "WeightsError",
+    "Work",
     "Workload",
     "WriteError",
     "Writer",
     "ZooError",
     "atomic_path",
+    "attempt",
     "binarise",
     "bounds",
     "centring_shift",
@@ -173,6 +188,7 @@ __all__ = [
     "complete_skull",
     "cost",
     "dice",
+    "died",
     "download",
     "find_cases",
     "generator_digest",
@@ -183,6 +199,7 @@ __all__ = [
     "make_folder",
     "normalised",
     "pack",
+    "portable",
     "read_config",
     "read_volume",
     "reference_input",
@@ -194,6 +211,7 @@ __all__ = [
     "solids",
     "sparse",
     "sparse_input",
+    "too_slow",
     "torch_device",
     "training_class",
     "verify",

@@ -12,6 +12,7 @@ zoo's own parts pass the same checks.
 from zoo.testing.backends import CASES, Bench, check_backend, check_transposed_convolution
 from zoo.testing.cards import check_card
 from zoo.testing.commands import command
+from zoo.testing.executors import check_executor
 from zoo.testing.formats import check_reader, check_writer
 from zoo.testing.networks import check_architecture, check_head
 
@@ -21,6 +22,7 @@ __all__ = [
     "check_architecture",
     "check_backend",
     "check_card",
+    "check_executor",
     "check_head",
     "check_reader",
     "check_transposed_convolution",

@@ -65,7 +65,7 @@ from zoo.volumes.resampling import (
     resample_mask,
 )
 from zoo.volumes.shear import is_sheared, laid_back, shear, straightened
-from zoo.volumes.sources import volume_of
+from zoo.volumes.sources import size_in_header, volume_of
 from zoo.volumes.volume import About, Volume
 from zoo.volumes.voxels import bounds, centring_shift, corner_shift, dilated, pooled, replicated
 
@@ -124,6 +124,7 @@ __all__ = [
     "resample_mask",
     "roughness",
     "shear",
+    "size_in_header",
     "stem",
     "straightened",
     "structure_statistics",

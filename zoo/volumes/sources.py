@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from zoo.errors import VolumeError
 from zoo.volumes.files import read_volume
+from zoo.volumes.formats import nifti
 from zoo.volumes.formats.nifti import from_nibabel
 from zoo.volumes.volume import Volume
 
@@ -58,3 +61,17 @@ def _array_of_tensor(tensor: Any, torch: Any) -> NDArray[Any]:
             " convert it with .to_dense() or .float()"
         ) from error
     return array
+
+
+def size_in_header(path: Path) -> tuple[int, float]:
+    """The number of voxels of a volume, and what they fill, mm^3, without reading them.
+
+    For formats other than NIfTI, and damaged files, the bytes of the file stand for voxels of 1
+    mm^3.
+    """
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        with suppress(Exception):  # a parser raises anything; whoever reads the volume says what
+            return nifti.size_in_header(path)
+    files = path.rglob("*") if path.is_dir() else [path]
+    size = sum(each.stat().st_size for each in files if each.is_file())
+    return size, float(size)

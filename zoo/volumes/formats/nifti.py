@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedIOBase
@@ -47,6 +48,15 @@ def read(path: Path) -> Volume:
         while stream.read(CHUNK):
             pass  # gzip compares its checksum only at the end
     return volume
+
+
+def size_in_header(path: Path) -> tuple[int, float]:
+    """The number of voxels in a .nii or .nii.gz file, and what they fill, mm^3; reads no voxel."""
+    with _opened(path, "rb") as stream:
+        header = _image_type(stream).header_class.from_fileobj(stream, check=False)
+    scale = MILLIMETRES[UNIT_OF_CODE.get(int(header["xyzt_units"]) % 8, "unknown")]
+    voxels = math.prod(header.get_data_shape())
+    return voxels, voxels * abs(math.prod(scale * header["pixdim"][1:4].astype(float)))
 
 
 def write(volume: Volume, path: Path) -> None:
