@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.benchmark._measure import Spec
-from zoo.benchmark._suite import Row, machine, plot, run_measurement
+from zoo.benchmark._suite import Row, filled, machine, plot, run_measurement
 from zoo.benchmark.command import table
 from zoo.cli import main
 
@@ -65,6 +65,7 @@ def test_command_prints_ratios(tmp_path, capsys):
         (["--channels", "1,2"], "--channels: channels"),
         (["--backends", "tohrc"], "torch"),
         (["--volume", "nothing.nii.gz"], "no such file"),
+        (["--occupancies", "0.5,2"], "shares above 0 and up to 1"),
         (["--plot", "no/such/folder.png"], "mkdir"),
     ],
 )
@@ -85,6 +86,26 @@ def test_a_chest_is_measured_in_a_u_net(capsys):
     assert {work for work, _ in rows} == {"index", "forward", "train"}
     assert 0 < rows["forward", "torch"]["voxels"] < 16**3
     assert main(["bench", "--task", "magic"]) == 2
+
+
+def test_shapes_fill_what_they_are_asked_to():
+    for share in (0.1, 0.6, 1.0):
+        grid = filled(16, share)
+        assert grid.shape == (16,) * 3 and grid.mean() == pytest.approx(share, abs=1e-3)
+    assert np.array_equal(filled(16, 0.1) & filled(16, 0.6), filled(16, 0.1))
+
+
+@pytest.mark.slow
+def test_backends_are_compared_by_occupancy(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    words = "--task segmentation --channels 2,4 --resolutions 16 --backends cpu,dense"
+    figure = tmp_path / "figure.png"
+    command = ["bench", *words.split(), "--occupancies", "0.5", "--plot", str(figure), "--json"]
+    assert main(command) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["backend"] for row in rows if row["work"] == "forward"] == ["cpu", "dense"]
+    assert all(row["occupancy"] == pytest.approx(0.5, abs=0.1) for row in rows)
+    assert figure.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow

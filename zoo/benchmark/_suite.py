@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -16,13 +17,14 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from zoo import registries
 from zoo.benchmark._measure import Spec
 from zoo.errors import MissingDependency
 from zoo.models import versions
-from zoo.volumes import atomic_path, pooled, read_volume
+from zoo.volumes import atomic_path, occupied_share, pooled, read_volume
 
 CONVOLUTIONS = {"cpu": ((1, 2), (8, 8), (32, 32)), "cuda": ((2, 2), (8, 8), (32, 32))}
 TIMEOUT = 900.0  # seconds for one measurement
@@ -39,6 +41,7 @@ class Row(BaseModel):
             the zoo and makes one forward pass, the first time ever and the second time.
         resolution: voxels along the longest edge of the grid.
         voxels: number of occupied voxels.
+        occupancy: their share of the bounding box.
         channels: channels, comma-separated.
         backend: name of the backend.
         seconds: the median time.
@@ -54,6 +57,7 @@ class Row(BaseModel):
     work: str
     resolution: int
     voxels: int | None = None
+    occupancy: float | None = None
     channels: str
     backend: str
     seconds: float | None = None
@@ -92,16 +96,23 @@ def run_suite(
     device: str = "cpu",
     task: str = "completion",
     volume: Path | None,
+    occupancies: list[float],
     train: bool,
     threads: int,
     timeout: float = TIMEOUT,
 ) -> Iterator[Row]:
-    """Measure a task's workload on one backend after another, each in a process of its own."""
+    """Measure a task's workload on one backend after another, each in a process of its own.
+
+    With `occupancies` the network runs on random shapes that fill these shares of a cube.
+    """
     with TemporaryDirectory() as folder:
-        for resolution in resolutions:
-            path, grid = Path(folder, f"{resolution}.npy"), _grid(task, resolution, volume)
+        shares: list[float | None] = [*occupancies] or [None]
+        for resolution, share in product(resolutions, shares):
+            grid = _grid(task, resolution, volume) if share is None else filled(resolution, share)
+            path = Path(folder, f"{resolution}-{share}.npy")
             np.save(path, grid)
-            with_parts = registries.tasks.get(task).benchmark(task).with_parts
+            workload = registries.tasks.get(task).benchmark(task)
+            with_parts = workload.with_parts and share is None
             starts = with_parts and resolution == resolutions[0]
             for work, width in _works(channels, train, device, with_parts, starts):
                 peers = [*backends, "spconv"] if work == "convolution" else backends
@@ -115,7 +126,8 @@ def run_suite(
                     threads=threads,
                     roofline=kind(device) != "cpu",
                 )
-                yield from _compare(spec, max(grid.shape), peers, timeout)
+                for row in _compare(spec, max(grid.shape), peers, timeout):
+                    yield row.model_copy(update={"occupancy": occupied_share(grid)})
 
 
 def _works(
@@ -197,6 +209,16 @@ def _grid(task: str, resolution: int, volume: Path | None) -> np.ndarray:
     return pooled(grid, max(1, max(grid.shape) // resolution))
 
 
+def filled(resolution: int, share: float) -> NDArray[np.bool_]:
+    """Random shapes that fill a share of a cube, bool (R, R, R): where smooth noise is greatest."""
+    from scipy import ndimage
+
+    noise = np.random.default_rng(0).normal(size=(resolution,) * 3)
+    smooth = ndimage.gaussian_filter(noise, resolution / 16)
+    found: NDArray[np.bool_] = smooth >= np.quantile(smooth, 1 - share)
+    return found
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -205,8 +227,11 @@ def _processor() -> str:
         return platform.processor()
 
 
-def plot(rows: list[Row], path: Path) -> None:
-    """Plot time and memory of the network's forward pass against resolution, a line per backend.
+def plot(rows: list[Row], path: Path, *, by_occupancy: bool = False) -> None:
+    """Plot time and memory of the network's forward pass, a line per backend.
+
+    Against resolution, or against the share of the bounding box that is occupied: where the lines
+    of two backends cross, the other one is faster.
 
     Raises:
         MissingDependency: matplotlib is not installed.
@@ -221,16 +246,21 @@ def plot(rows: list[Row], path: Path) -> None:
     figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.subplots(1, 2)
     forward = [row for row in rows if row.work == "forward" and row.seconds and row.peak_memory]
+    along = "occupancy" if by_occupancy else "resolution"
     for backend, channels in dict.fromkeys((row.backend, row.channels) for row in forward):
         line = [row for row in forward if (row.backend, row.channels) == (backend, channels)]
-        resolutions = [row.resolution for row in line]
+        places = [getattr(row, along) for row in line]
         label = f"{backend} ({channels})"
-        axes[0].plot(resolutions, [row.seconds for row in line], "o-", label=label)
-        axes[1].plot(resolutions, [(row.peak_memory or 0) / 1e9 for row in line], "o-", label=label)
+        axes[0].plot(places, [row.seconds for row in line], "o-", label=label)
+        axes[1].plot(places, [(row.peak_memory or 0) / 1e9 for row in line], "o-", label=label)
     for axis, title in zip(axes, ("seconds", "peak memory, GB"), strict=True):
-        axis.set(xscale="log", yscale="log", xlabel="voxels along an edge", title=title)
-        axis.set_xticks(sorted({row.resolution for row in forward}))
-        axis.xaxis.set_major_formatter("{x:.0f}")
+        axis.set(yscale="log", title=title)
+        if by_occupancy:
+            axis.set(xlabel="share of the bounding box that is occupied")
+        else:
+            axis.set(xscale="log", xlabel="voxels along an edge")
+            axis.set_xticks(sorted({row.resolution for row in forward}))
+            axis.xaxis.set_major_formatter("{x:.0f}")
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.yaxis.set_major_formatter("{x:g}")
         axis.minorticks_off()

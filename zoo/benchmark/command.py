@@ -27,6 +27,7 @@ def bench(
     task: str,
     device: str,
     volume: Path | None,
+    occupancies: str,
     train: bool,
     timeout: float,
     picture: Path | None,
@@ -42,6 +43,8 @@ def bench(
         task: name of the task whose workload is run.
         device: as for `zoo.load`.
         volume: a binary volume to use instead of a phantom.
+        occupancies: shares of a cube, comma-separated, that are filled instead of a phantom; then
+            the figure is against them.
         train: also measure training steps; they are always measured on a GPU.
         timeout: time limit per measurement, in seconds.
         picture: PNG file for the figure; not drawn if None.
@@ -76,6 +79,9 @@ def bench(
         registries.backends.get(peer)
     if volume is not None and not volume.is_file():
         raise ReadError(f"{volume}: no such file; check the path")
+    shares = _shares(occupancies) if occupancies else []
+    if shares and volume is not None:
+        raise ConfigError("--volume and --occupancies exclude each other; leave one out")
     for path in filter(None, (picture, output)):
         check_output(path)
     rows: list[Row] = []
@@ -87,6 +93,7 @@ def bench(
             device=device,
             task=task,
             volume=volume,
+            occupancies=shares,
             train=train or where != "cpu",
             threads=torch.get_num_threads(),
             timeout=timeout,
@@ -102,7 +109,7 @@ def bench(
         with atomic_path(output) as temporary:
             temporary.write_text(json.dumps(result, indent=1) + "\n")
     if picture is not None:
-        plot(rows, picture)
+        plot(rows, picture, by_occupancy=bool(shares))
     return result
 
 
@@ -114,6 +121,7 @@ def table(result: dict[str, Any]) -> list[dict[str, str]]:
         {
             "work": row["work"],
             "grid": str(row["resolution"]),
+            "full": f"{100 * row['occupancy']:.0f} %",
             "channels": row["channels"],
             "backend": row["backend"],
             "seconds": f"{row['seconds']:.{5 if on_gpu else 3}f}" if row["seconds"] else "-",
@@ -130,6 +138,16 @@ def table(result: dict[str, Any]) -> list[dict[str, str]]:
 def _share(row: dict[str, Any]) -> str:
     """The share of the time that moving the bytes and doing the operations alone would take."""
     return f"{100 * row['floor'] / row['seconds']:.0f}" if row["floor"] else "-"
+
+
+def _shares(text: str) -> list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--occupancies takes shares such as 0.1,0.5,1, got {text!r}") from error
+    if not all(0 < value <= 1 for value in values):
+        raise ConfigError(f"--occupancies takes shares above 0 and up to 1, got {text!r}")
+    return values
 
 
 def _integers(text: str, option: str) -> list[int]:

@@ -29,6 +29,12 @@ def bench(
     volume: Annotated[
         Path | None, typer.Option(help="Use this binary volume instead of a phantom.")
     ] = None,
+    occupancies: Annotated[
+        str,
+        typer.Option(
+            help="Fill these shares of a cube instead, such as 0.1,0.5,1: which backend is faster?"
+        ),
+    ] = "",
     train: Annotated[bool, typer.Option("--train", help="Also measure training steps.")] = False,
     timeout: Annotated[float, typer.Option(help="Time limit per measurement, in seconds.")] = 900,
     picture: Annotated[
@@ -57,6 +63,7 @@ def bench(
         task=task,
         device=device,
         volume=volume,
+        occupancies=occupancies,
         train=train,
         timeout=timeout,
         picture=picture,

@@ -67,7 +67,15 @@ from zoo.volumes.resampling import (
 from zoo.volumes.shear import is_sheared, laid_back, shear, straightened
 from zoo.volumes.sources import size_in_header, volume_of
 from zoo.volumes.volume import About, Volume
-from zoo.volumes.voxels import bounds, centring_shift, corner_shift, dilated, pooled, replicated
+from zoo.volumes.voxels import (
+    bounds,
+    centring_shift,
+    corner_shift,
+    dilated,
+    occupied_share,
+    pooled,
+    replicated,
+)
 
 __all__ = [
     "COLOURS",
@@ -112,6 +120,7 @@ __all__ = [
     "make_folder",
     "mask_of",
     "normalised",
+    "occupied_share",
     "pooled",
     "pooled_percentile",
     "read_volume",

@@ -41,6 +41,17 @@ def bounds(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
+def occupied_share(grid: np.ndarray) -> float:
+    """The share of a grid's bounding box that is not zero; there must be one voxel that is not.
+
+    >>> import numpy as np
+    >>> occupied_share(np.array([[[0, 1, 0, 1, 1]]]))
+    0.75
+    """
+    low, high = bounds(grid)
+    return int(np.count_nonzero(grid)) / int(np.prod(high - low + 1))
+
+
 def pooled(grid: np.ndarray, factor: int | tuple[int, int, int]) -> np.ndarray:
     """Any-pooling: a voxel of the coarser bool grid is set if any voxel of its block is.
 
