@@ -49,6 +49,7 @@ Architecture(self, config: Any) -> None: config config_class task
 Backend: bfloat16 dense has_roofline index_bytes name preferred_on
   check_device(self, device: torch.device) -> None
   coarsen(self, index: Index) -> Index
+  compiling(self, compilation: Callable[[], Scope]) -> Scope
   contains(self, index: Index, other: Index) -> Tensor
   convolve(self, features: Tensor, kernel: Tensor, relation: Relation, source: Index, target:
       Index) -> Tensor

@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -245,6 +247,7 @@ def test_a_second_process_compiles_nothing_and_another_versions_cache_is_no_obst
 
 MEETING = """
 import subprocess, sys
+import numba
 import numpy as np
 import zoo.sparse.backends.bitmap.cpu.runtime as runtime
 
@@ -287,3 +290,21 @@ def test_importing_the_zoo_does_not_import_numba():
     code = "import sys, zoo, zoo.sparse, zoo.registries; print('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_compilation_is_told_apart():
+    """Once for a function and the types of its arguments, with what it calls."""
+    heard = []
+
+    @contextmanager
+    def compilation():
+        heard.append("begins")
+        yield
+        heard.append("ends")
+
+    inner = numba.njit(lambda x: x + 1)
+    outer = numba.njit(lambda x: inner(x) + inner(x))
+    with CpuBackend().compiling(compilation):
+        assert (outer(1), outer(2), outer(1.5)) == (4, 6, 5.0)
+    outer(np.int8(1))
+    assert heard == ["begins", "ends"] * 2

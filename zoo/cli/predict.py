@@ -225,7 +225,7 @@ def _naming(source: Path, error: ZooError) -> str:
 
 
 def _print_result(job: Any, facts: Mapping[str, Any]) -> None:
-    seconds = sum(facts["timings"].values())
+    parts = ", ".join(f"{name} {part:.1f}" for name, part in facts["timings"].items())
     resampling = facts["grid"]
     how = "resampled to" if resampling["resampled"] else "used at"
     found = f"{facts['voxels_out']:,} in the prediction"
@@ -233,8 +233,8 @@ def _print_result(job: Any, facts: Mapping[str, Any]) -> None:
         found = f"added {facts['voxels_out'] - facts['voxels_in']:,}"
     say(
         f"{job.source}: {facts['voxels_in']:,} occupied voxels of {_in_words(facts['input'])},"
-        f" {how} {_times(resampling['spacing'])} mm; {found}; {seconds:.1f} s on"
-        f" {facts['backend']} -> {job.outputs.volume}"
+        f" {how} {_times(resampling['spacing'])} mm; {found};"
+        f" {facts['seconds']:.1f} s on {facts['backend']} ({parts}) -> {job.outputs.volume}"
     )
     if (bone := facts.get("bone")) is not None:
         say(

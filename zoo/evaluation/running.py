@@ -126,6 +126,7 @@ def evaluate_cases(
     layout = layout or recognised(data)
     cases = find_cases(data, layout, split, kind=scoring.case_kind)
     model = load(name, backend=backend, device=device)
+    model.shows_progress = False  # there is one of all cases
     done = open_folder(output, cases, chosen, scoring.score_class, resume=resume) if output else []
     scores, failures = _run(model, cases, done, scoring, chosen, output, track)
     if not scores:

@@ -15,7 +15,7 @@ from typing import Any
 from zoo.anatomy import Threshold
 from zoo.errors import VolumeError, WriteError
 from zoo.executors.jobs import Job, Outputs
-from zoo.models import Model, Prediction, Progress, forget_peak_memory, load
+from zoo.models import Model, Prediction, Progress, forget_peak_memory, load, silent
 from zoo.volumes import Volume, atomic_path, identifier, make_folder, mask_of, stem
 
 
@@ -95,6 +95,10 @@ def run_job(
         from zoo.pictures import draw_prediction  # takes a while to import
 
         draw_prediction(outputs.preview, prediction, title)
+    prediction.save(outputs.volume)
+    timings = prediction.report["timings"]
+    prediction.report["seconds"] = perf_counter() - started
+    timings["write"] = prediction.report["seconds"] - sum(timings.values())
     if outputs.report:
         facts, warnings = model.task.assess(prediction)
         prediction.report.update({**facts, "assessment": warnings} if facts else {})
@@ -105,8 +109,7 @@ def run_job(
                 write_page(temporary, prediction, title, model.card)
             else:
                 temporary.write_text(json.dumps(prediction.report, indent=2) + "\n")
-    prediction.save(outputs.volume)
-    return {**prediction.report, "seconds": perf_counter() - started}
+    return prediction.report
 
 
 def _save_mask(prediction: Prediction, mask: Volume, path: Path) -> None:
@@ -157,6 +160,7 @@ def _predict(
     progress: Progress | None,
 ) -> Prediction:
     try:
+        progress = progress or silent
         return model.predict(source, threshold=work.threshold, progress=progress, **work.options)
     except VolumeError as error:  # a reader names the file, a check of the values does not
         named = str(source) in str(error)

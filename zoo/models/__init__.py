@@ -13,9 +13,10 @@ from zoo.models.loading import (
     load,
     new_card,
 )
-from zoo.models.model import Model, Options, Progress
+from zoo.models.model import Model, Options
 from zoo.models.plan import Plan
 from zoo.models.prediction import Prediction, Probabilities
+from zoo.models.progress import Progress, silent
 from zoo.models.publishing import Published, push, rehearse, save
 from zoo.models.reference_case import INPUT, PREDICTION, reference_input
 from zoo.models.report import forget_peak_memory, peak_memory, versions
@@ -53,6 +54,7 @@ __all__ = [
     "reference_input",
     "rehearse",
     "save",
+    "silent",
     "to_bytes",
     "verify",
     "versions",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from zoo.cards import Card, Origin, sha256_of
 from zoo.errors import ConfigError, ReadError, VolumeError
 from zoo.models.plan import Plan, bytes_per_voxel, plan_prediction
 from zoo.models.prediction import Prediction
+from zoo.models.progress import Progress, bar
 from zoo.models.report import Stopwatch, peak_memory, versions
 from zoo.sparse import Backend, DeviceMemory
 from zoo.validation import validate
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 Triple = tuple[float, float, float]
-Progress = Callable[[str], None]
 NEW = Origin()
 
 
@@ -61,7 +62,10 @@ class Model:
         device: the device that it computes on.
         task: the `zoo.plugins.Task` that decides what it does with a volume.
         origin: where it came from.
+        shows_progress: whether `predict` shows a bar in a terminal or a notebook.
     """
+
+    shows_progress = True
 
     def __init__(
         self,
@@ -158,7 +162,8 @@ class Model:
                 data, without headrest and neck.
             spacing: mm along the axes of an array or tensor, which are RAS.
             affine: (4, 4), from the indices of an array or tensor to RAS+ millimetres.
-            progress: called with the name of every stage as it begins.
+            progress: called with the name of every stage as it begins; by default a bar shows it
+                in a terminal and a notebook, unless `shows_progress` of the model is False.
             options: additional options of the model's task: the fields of its
                 `prediction_options`.
 
@@ -185,10 +190,18 @@ class Model:
             )
             return list(each)
         chosen = self._options(options)
-        watch = Stopwatch(progress)
+        given = _placed(volume, spacing, affine)
+        shown = bar() if progress is None and self.shows_progress else nullcontext(progress)
+        with shown as announce:
+            return self._predict(given, threshold, chosen, Stopwatch(announce))
+
+    def _predict(
+        self, given: Any, threshold: Threshold, chosen: Options, watch: Stopwatch
+    ) -> Prediction:
+        """Predict on one volume, with checked options."""
         with watch.stage("read"):
-            source, sha256 = _read(_placed(volume, spacing, affine))
-        with DeviceMemory(self.device) as memory:
+            source, sha256 = _read(given)
+        with DeviceMemory(self.device) as memory, self.backend.compiling(watch.compilation):
             predict = _predict_straight if is_sheared(source) else self.task.predict
             prediction = predict(self, source, threshold, chosen, watch.stage)
         report = {
@@ -213,7 +226,7 @@ class Model:
                 f"wanted no warnings, as --strict (strict=) says, got: {'; '.join(found)};"
                 " mend the input, or leave it out"
             )
-        path = Path(volume) if isinstance(volume, str | os.PathLike) else None
+        path = Path(given) if isinstance(given, str | os.PathLike) else None
         known = partial(_known_of, self.card.name, self._weights_sha256() or "", path)
         LOG.info(
             "%s: %d occupied voxels in, %d out, %.1f s",

@@ -12,6 +12,8 @@ from time import perf_counter
 
 from zoo.version import __version__
 
+COMPILING = "compiling kernels (once per machine)"
+
 
 class Stopwatch:
     """Measures the seconds of named stages, one after another."""
@@ -19,15 +21,31 @@ class Stopwatch:
     def __init__(self, announce: Callable[[str], None] | None = None) -> None:
         self.seconds: dict[str, float] = {}
         self._announce = announce
+        self._compiling = 0.0
+        self._stage = ""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Announce a stage, and measure how long its block takes."""
-        if self._announce is not None:
-            self._announce(name)
+        """Announce a stage, and measure how long its block takes but for compiling kernels."""
+        self._say(name)
+        self._stage = name
+        started, compiled = perf_counter(), self._compiling
+        yield
+        self.seconds[name] = perf_counter() - started - (self._compiling - compiled)
+
+    @contextmanager
+    def compilation(self) -> Iterator[None]:
+        """Announce that kernels are compiled, and measure how long; then it is the stage again."""
+        self._say(COMPILING)
         started = perf_counter()
         yield
-        self.seconds[name] = perf_counter() - started
+        self._compiling += perf_counter() - started
+        self.seconds["compile"] = self._compiling
+        self._say(self._stage)
+
+    def _say(self, name: str) -> None:
+        if self._announce is not None:
+            self._announce(name)
 
 
 def forget_peak_memory() -> None:

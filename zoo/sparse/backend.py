@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from zoo.sparse.convolution_relation import Relation, transposed
 from zoo.sparse.tensor import Index, batch_coordinates, pack
 
 Triple = tuple[int, int, int]
+Scope = AbstractContextManager[None]
 
 
 class Backend(ABC):
@@ -45,6 +47,13 @@ class Backend(ABC):
 
     def check_device(self, device: torch.device) -> None:  # noqa: B027
         """Raise BackendError if this backend cannot compute on that device."""
+
+    def compiling(self, compilation: Callable[[], Scope]) -> Scope:
+        """A context in which each compilation of kernels runs within what `compilation` returns.
+
+        By default it does nothing, as there is nothing to compile.
+        """
+        return nullcontext()
 
     @abstractmethod
     def index(self, coordinates: Tensor, *, batch_size: int, stride: int) -> tuple[Index, Tensor]:

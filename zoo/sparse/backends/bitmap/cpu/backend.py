@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.errors import BackendError
-from zoo.sparse.backend import Backend, Triple
-from zoo.sparse.backends.bitmap.cpu import convolution, rows
+from zoo.sparse.backend import Backend, Scope, Triple
+from zoo.sparse.backends.bitmap.cpu import convolution, rows, runtime
 from zoo.sparse.backends.bitmap.cpu import index as indices
 from zoo.sparse.backends.bitmap.cpu.index import BitmapIndex
 from zoo.sparse.convolution_relation import Relation
@@ -28,6 +28,9 @@ class CpuBackend(Backend):
     def check_device(self, device: torch.device) -> None:
         if device.type != "cpu":
             raise BackendError(f"backend cpu computes on the CPU; got device {device}: use -d cpu")
+
+    def compiling(self, compilation: Callable[[], Scope]) -> Scope:
+        return runtime.compiling(compilation)
 
     def index(self, coordinates: Tensor, *, batch_size: int, stride: int) -> tuple[Index, Tensor]:
         index = indices.from_coordinates(self, coordinates, batch_size, stride)

@@ -8,9 +8,9 @@ callers at once, and setting their thread count changes PyTorch's.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cache, partial
 from hashlib import sha256
 from itertools import pairwise
@@ -19,6 +19,7 @@ from typing import Any
 
 import numba
 import torch
+from numba.core import event
 
 Span = tuple[int, int]
 
@@ -39,6 +40,30 @@ def jit(function: Callable[..., Any]) -> Any:
         kept.load = partial(_load, kept, kept.load)
         kept.save = partial(_save, kept)
     return compiled
+
+
+@contextmanager
+def compiling(compilation: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    """Run each compilation, by whichever thread, within what `compilation` returns."""
+    with event.install_listener("numba:compile", _Listener(compilation)):
+        yield
+
+
+class _Listener(event.Listener):
+    """Hears of compilations, and of those of what they call, which are a part of them."""
+
+    def __init__(self, compilation: Callable[[], AbstractContextManager[None]]) -> None:
+        self.compilation, self.depth, self.opened = compilation, 0, ExitStack()
+
+    def on_start(self, event: Any) -> None:
+        if not self.depth:
+            self.opened.enter_context(self.compilation())
+        self.depth += 1
+
+    def on_end(self, event: Any) -> None:
+        self.depth -= 1
+        if not self.depth:
+            self.opened.close()
 
 
 def _load(kept: Any, load: Callable[..., Any], key: Any) -> Any:

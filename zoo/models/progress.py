@@ -1,0 +1,24 @@
+"""How a prediction goes on, for whoever waits for it in Python: a bar, as other tools have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Progress = Callable[[str], None]  # gets the name of every stage as it begins
+
+
+def silent(stage: str) -> None:
+    """Shows nothing."""
+
+
+@contextmanager
+def bar() -> Iterator[Progress]:
+    """A bar that names the stage, in a terminal or a notebook, and is gone at the end.
+
+    TQDM_DISABLE=1 switches it off, as all bars of tqdm.
+    """
+    from tqdm.auto import tqdm
+
+    with tqdm(disable=None, leave=False, bar_format="{desc} [{elapsed}]") as shown:
+        yield shown.set_description_str
