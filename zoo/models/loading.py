@@ -45,9 +45,14 @@ def load(
         >>> zoo.load("skull-completion-64.phantom", backend="torch", device="cpu")
         Model(skull-completion-64.phantom, completion, 3.2 mm, apache-2.0, torch on cpu)
 
+    Then `model.predict("skull.nii.gz")` gives a `zoo.Prediction`. `zoo.list_models()` lists the
+    names, and `zoo.info(name)` is what is stated about one of them: what it was trained on, what it
+    is for, and the licence of its weights. A card's weights are taken from the package, the cache
+    of the Hugging Face Hub, or the Hub, in this order.
+
     Args:
         name: a card's name, with its tag or without it for the default one,
-            `hf-hub:ORG/REPO[@REVISION]` or `local-dir:PATH`.
+            `hf-hub:ORG/REPO[@REVISION]`, or `local-dir:PATH` with a folder that `Model.save` wrote.
         backend: name of a backend; `auto` takes the fastest one that works on the device.
         device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a GPU if there is one.
         weights: a safetensors file; if given, no other is tried. Its sha256 must be the card's.
