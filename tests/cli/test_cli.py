@@ -275,11 +275,16 @@ def test_list_and_info_import_no_network():
 
 def test_list_and_info_show_tag_licence_and_data(run):
     lines = run("list").splitlines()
-    assert max(map(len, lines)) <= 80 and lines[-1].startswith("* is loaded by its name without")
+    assert max(map(len, lines)) <= 80
+    assert lines[-2].startswith("* is loaded by its name without")
+    assert lines[-1].startswith("+ is a demonstration")
+    assert any(line.startswith("thorax-segmentation-128+ ") for line in lines)
+    assert "demonstration" not in run("list", "skull-*")
     (line,) = (line for line in lines if line.startswith("skull-completion-64.skullfix*"))
     assert re.search(r"completion +cc-by-nc-sa-4.0 +SkullFix +zoo", line)
     rows = {row["name"]: row for row in json.loads(run("list", "skull-completion-64*", "--json"))}
     alone, phantom, tagged = rows.values()
+    assert json.loads(run("list", "thorax*", "--json"))[0]["status"] == "demonstration"
     assert alone["card"] == tagged["name"] and alone["tag"] == "skullfix" and tagged["default"]
     assert phantom["license"] == "apache-2.0" and not phantom["default"]
     said = json.loads(run("info", "skull-completion-64", "--json"))

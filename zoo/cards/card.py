@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -62,6 +62,7 @@ class Card(_Frozen):
         name: the name to load the model by; what follows its last dot, if anything, is the tag,
             which says what the weights were trained on.
         default: whether the name without the tag stands for this model.
+        status: `demonstration`, if it shows the method and is not good at its task on real data.
         requires: versions of the zoo that can load it, as pip writes them: `>=0.2`.
         task: name of its task in the tasks registry.
         architecture: name of its architecture in the architectures registry.
@@ -76,6 +77,7 @@ class Card(_Frozen):
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     default: bool = False
+    status: Literal["demonstration"] | None = None
     requires: Annotated[str, AfterValidator(_specifier)] | None = None
     task: TaskName
     architecture: str

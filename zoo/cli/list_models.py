@@ -36,6 +36,8 @@ def list_models(
     print_table([_shown(row) for row in cards], whole=("name", "origin"))
     if any(row["default"] for row in cards):
         say("* is loaded by its name without the tag, the part after the last dot")
+    if any(row["status"] == "demonstration" for row in cards):
+        say("+ is a demonstration, not good at its task on real scans: see zoo info NAME")
 
 
 def _row(name: str) -> dict[str, Any]:
@@ -43,14 +45,15 @@ def _row(name: str) -> dict[str, Any]:
     from zoo.cards import info
 
     row: dict[str, Any] = {"name": name, "card": name, "default": False}
-    row |= dict.fromkeys(("task", "architecture", "tag", "license", "datasets"), "-")
+    row |= dict.fromkeys(("task", "architecture", "status", "tag", "license", "datasets"), "-")
     try:
         card = info(name)
     except ZooError as error:
         complain(str(error))
     else:
         row |= {"card": card.name, "default": card.default, "task": card.task}
-        row |= {"architecture": card.architecture, "tag": card.tag or "-"}
+        row |= {"architecture": card.architecture, "status": card.status or "-"}
+        row |= {"tag": card.tag or "-"}
         row |= {"license": card.license or "-", "datasets": ", ".join(card.datasets) or "-"}
     return row | {"origin": registries.cards.origin(name)}
 
@@ -58,4 +61,5 @@ def _row(name: str) -> dict[str, Any]:
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     """What fits into a terminal of 80 columns."""
     shown = {key: row[key] for key in ("name", "task", "license", "datasets", "origin")}
-    return shown | {"name": f"{row['name']}*" if row["default"] else row["name"]}
+    marks = "*" * row["default"] + "+" * (row["status"] == "demonstration")
+    return shown | {"name": row["name"] + marks}
