@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import VolumeError
-from zoo.volumes import Volume, brightness
+from zoo.volumes import (
+    BoundingBox,
+    Volume,
+    around,
+    box_around,
+    brightness,
+    dilated,
+    interpolated,
+)
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -42,18 +50,55 @@ class Probabilities:
         return brightness(self.resampled.source.canonical().array), self.labels
 
     def volume(self, label: str) -> Volume:
-        """The probability of a label on the input's grid: float32 in [0, 1], 0 where unoccupied.
+        """The probability of a label on the input's grid: float32 in [0, 1].
+
+        It is interpolated linearly between the centres of the network's voxels; that of an
+        unoccupied voxel is 0.
 
         Raises:
             VolumeError: there is no such label.
         """
         if label not in self.labels:
             raise VolumeError(f"wanted one of the labels {', '.join(self.labels)}, got {label!r}")
+        found = np.zeros(self.resampled.source.canonical().shape, np.float32)
+        box = self._box(np.ones(len(self.points), bool))
+        found[box] = self._interpolated(self._shares()[:, 1 + self.labels.index(label)], box)
+        return self.resampled.on_source(found)
+
+    def most_likely(self) -> Volume:
+        """The label with the highest probability on the input's grid: uint8, 0 where it is none."""
+        found = np.zeros(self.resampled.source.canonical().shape, np.uint8)
+        shares = self._shares()
+        wins = shares[:, 1:].max(axis=1) > shares[:, 0]
+        if wins.any():
+            box = self._box(wins)
+            part, best = found[box], 1 - self._interpolated(1 - shares[:, 0], box)
+            for number in range(1, shares.shape[1]):
+                values = self._interpolated(shares[:, number], box)
+                part[values > best] = number
+                np.maximum(best, values, out=best)
+        return self.resampled.on_source(found)
+
+    def _shares(self) -> NDArray[np.float32]:
+        """The probabilities (N, classes)."""
         values = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
-        values /= values.sum(axis=1, keepdims=True)
+        shares: NDArray[np.float32] = values / values.sum(axis=1, keepdims=True)
+        return shares
+
+    def _box(self, some: NDArray[np.bool_]) -> BoundingBox:
+        """Slices of the input's grid, axes RAS, in which some of the points have a part."""
+        zone = np.zeros(self.resampled.array.shape, bool)
+        zone[tuple(self.points[some].T)] = True
+        canonical = self.resampled.source.canonical()
+        return box_around(dilated(zone), self.resampled.spacing, canonical.spacing, canonical.shape)
+
+    def _interpolated(self, values: NDArray[np.float32], box: BoundingBox) -> NDArray[np.float32]:
+        """Values (N,) of the points at the centres of a box's voxels; 0 where there is no point."""
+        spacing, fine = self.resampled.spacing, self.resampled.source.canonical().spacing
         grid = np.zeros(self.resampled.array.shape, np.float32)
-        grid[tuple(self.points.T)] = values[:, 1 + self.labels.index(label)]
-        return self.resampled.source.with_array(self.resampled.back(grid))
+        grid[tuple(self.points.T)] = values
+        part = around(box, spacing, fine, grid.shape)
+        return interpolated(grid[part], spacing, fine, box, [along.start for along in part])
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from zoo.volumes.contract import InputContract, Windows
 from zoo.volumes.coverage import (
     HALF,
     STEPS,
+    BoundingBox,
     around,
     box_around,
     coverage,
@@ -85,6 +86,7 @@ __all__ = [
     "STEPS",
     "About",
     "Bools",
+    "BoundingBox",
     "InputContract",
     "Resampled",
     "Volume",

@@ -56,6 +56,11 @@ class Resampled:
         restored: NDArray[Scalar] = self.source.restore(laid_out_like(array, canonical.array))
         return restored
 
+    def on_source(self, array: NDArray[Any]) -> Volume:
+        """Values on the source's own voxels, axes RAS, as a volume on its grid."""
+        ordered = laid_out_like(array, self.source.canonical().array)
+        return self.source.with_array(self.source.restore(ordered))
+
 
 def resample_mask(volume: Volume, contract: InputContract) -> Resampled:
     """Bring a mask to RAS axes and, unless its spacing is acceptable, to the contract's spacing.

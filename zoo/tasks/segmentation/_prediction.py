@@ -44,15 +44,12 @@ def predict(
         values = normalised(resampled.array[occupied], contract)
         points, logits = label(model.network, occupied, values, model.backend, model.device)
     with stage("restore"):
-        grid = label_grid(points, logits, occupied.shape)
-        volume, given = (
-            source.with_array(np.ascontiguousarray(resampled.back(each)))
-            for each in (grid, occupied.view(np.uint8))
-        )
+        probabilities = Probabilities(resampled, points, logits, model.card.labels)
+        volume = probabilities.most_likely()
+        given = source.with_array(np.ascontiguousarray(resampled.back(occupied.view(np.uint8))))
         if options.largest_component:
             volume = volume.with_array(largest_components(volume.array))
         structures = structure_statistics(volume, source, model.card.labels)
-    probabilities = Probabilities(resampled, points, logits, model.card.labels)
     report = {
         "voxels_in": int(np.count_nonzero(occupied)),
         "grid": resampled.facts(),
