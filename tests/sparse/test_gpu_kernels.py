@@ -104,6 +104,8 @@ def test_a_compiler_that_fails_is_one_line_and_auto_goes_on(monkeypatch):
 
 def test_auto_takes_the_best_that_works(monkeypatch):
     assert select_backend("auto", torch.device("cpu")).name == "cpu"
+    assert select_backend("auto", torch.device("cpu"), 0.9, 64).name == "dense"
+    assert select_backend("auto", torch.device("cpu"), 0.9, 8).name == "cpu"
     cuda = torch.device("cuda")
     monkeypatch.setattr(GpuBackend, "check_device", lambda self, device: None)
     assert _fastest(cuda).name == "gpu"

@@ -123,3 +123,22 @@ def test_labels_whose_files_would_be_one_are_refused():
     network = build_network(twice)
     with pytest.raises(ConfigError, match="differ in their letters and digits"):
         Model(network, twice, select_backend("torch", CPU), CPU)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("channels", "wanted"), [((32, 2), "dense"), ((16, 2), "cpu")])
+def test_auto_takes_the_faster_backend_and_says_so(channels, wanted):
+    """Dense where a box is full and the network wide; the labels are the same."""
+    torch.manual_seed(0)
+    design = ("sparse-segmentation", {"channels": channels, "classes": 3})
+    model = zoo.create(*design, device="cpu")
+    sparse = Model(model.network, model.card, select_backend("cpu", CPU), CPU)
+    hu = np.full((14, 14, 14), -1000, np.int16)
+    hu[2:12, 2:12, 2:12] = np.random.default_rng(0).integers(-150, 600, (10, 10, 10))
+    found = model.predict(hu)
+    assert found.report["backend"] == wanted
+    assert any("faster" in note for note in found.report["notes"]) == (wanted == "dense")
+    assert np.array_equal(found.volume.array, sparse.predict(hu).volume.array)
+    hu[4:12, 4:12, 4:12] = -1000
+    assert model.predict(hu).report["backend"] == "cpu", "less than the share"
+    assert sparse.predict(hu).report["backend"] == "cpu"

@@ -53,7 +53,8 @@ def load(
     Args:
         name: a card's name, with its tag or without it for the default one,
             `hf-hub:ORG/REPO[@REVISION]`, or `local-dir:PATH` with a folder that `Model.save` wrote.
-        backend: name of a backend; `auto` takes the fastest one that works on the device.
+        backend: name of a backend; `auto` takes the fastest one that works on the device, and for a
+            segmentation may take another for a volume that it is faster on.
         device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a GPU if there is one.
         weights: a safetensors file; if given, no other is tried. Its sha256 must be the card's.
         local_files_only: never use the network.
@@ -82,7 +83,8 @@ def load(
     check_header(content, wanted, f"the weights of {card.name}")
     network = build_network(card)
     fill(network, content, f"the weights of {card.name}")
-    return Model(network, card, chosen, target, Origin(found, metadata_of(content)))
+    origin = Origin(found, metadata_of(content))
+    return Model(network, card, chosen, target, origin, automatic=backend == "auto")
 
 
 def from_pretrained(repo: str, revision: str | None = None) -> Model:
@@ -159,7 +161,8 @@ def create(
     checked = validate(design.config_class, settings, source=f"config of {architecture}")
     card = new_card(architecture, design.task, checked)
     target = torch_device(device)
-    return Model(design(checked), card, select_backend(backend, target), target)
+    chosen = select_backend(backend, target)
+    return Model(design(checked), card, chosen, target, automatic=backend == "auto")
 
 
 def new_card(architecture: str, task: str, config: BaseModel) -> Card:

@@ -26,9 +26,18 @@ from zoo.models.plan import Plan, bytes_per_voxel, plan_prediction
 from zoo.models.prediction import Prediction
 from zoo.models.progress import Progress, bar
 from zoo.models.report import Stopwatch, peak_memory, versions
-from zoo.sparse import Backend, DeviceMemory
+from zoo.sparse import Backend, DeviceMemory, select_backend
 from zoo.validation import validate
-from zoo.volumes import About, Volume, is_sheared, laid_back, shear, straightened
+from zoo.volumes import (
+    About,
+    Bools,
+    Volume,
+    is_sheared,
+    laid_back,
+    occupied_share,
+    shear,
+    straightened,
+)
 
 if TYPE_CHECKING:
     from zoo.models.publishing import Published
@@ -63,6 +72,7 @@ class Model:
         task: the `zoo.plugins.Task` that decides what it does with a volume.
         origin: where it came from.
         shows_progress: whether `predict` shows a bar in a terminal or a notebook.
+        automatic: whether another backend may be taken for a volume that it is faster on.
     """
 
     shows_progress = True
@@ -74,6 +84,8 @@ class Model:
         backend: Backend,
         device: torch.device,
         origin: Origin = NEW,
+        *,
+        automatic: bool = False,
     ) -> None:
         backend.check_device(device)
         self.network = network.to(device).eval()
@@ -81,6 +93,7 @@ class Model:
         self.backend = backend
         self.device = device
         self.origin = origin
+        self.automatic = automatic
         self.task = registries.tasks.get(card.task)
         self.task.check_card(card)
 
@@ -281,6 +294,14 @@ class Model:
         grid, run = self.task.trial(self, Volume.of(volume), threshold)
         with DeviceMemory(self.device):
             return plan_prediction(run, grid, self._finest_channels(), self.backend, self.device)
+
+    def backend_for(self, grid: Bools) -> Backend:
+        """The backend that labels bool (I, J, K) `grid`: for `auto`, the one that is faster."""
+        if not self.automatic:
+            return self.backend
+        share = occupied_share(grid)
+        found = select_backend("auto", self.device, share, self._finest_channels())
+        return self.backend if found.name == self.backend.name else found
 
     @property
     def bytes_per_voxel(self) -> int:

@@ -13,6 +13,8 @@ from zoo.sparse.operations import convolution
 from zoo.sparse.tensor import SparseTensor
 
 ANYWHERE = "torch"  # the backend that computes on every device
+FULL = "dense"  # the backend that is faster on a CPU where there is much to compute:
+FULL_SHARE, FULL_CHANNELS = 0.6, 32  # by `zoo bench --occupancies`, see benchmarks/README.md
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,24 @@ def torch_device(name: str) -> torch.device:
     return device
 
 
-def select_backend(name: str, device: torch.device) -> Backend:
+def select_backend(
+    name: str, device: torch.device, share: float = 0.0, channels: int = 1
+) -> Backend:
     """A backend by name, or, for `auto`, the fastest of the zoo's own that works on the device.
+
+    Args:
+        name: of the backend, or `auto`.
+        device: where it computes.
+        share: of the bounding box that is occupied, as far as it is known.
+        channels: of the network at tensor stride 1.
 
     Raises:
         NotRegistered: no such backend.
         BackendError: it does not compute on the device.
     """
     if name == "auto":
-        return _fastest(device)
+        full = share > FULL_SHARE and channels >= FULL_CHANNELS and device.type == "cpu"
+        return select_backend(FULL, device) if full else _fastest(device)
     backend: Backend = registries.backends.get(name)()
     backend.check_device(device)
     return backend

@@ -32,6 +32,8 @@ from zoo.volumes import (
     windowed,
 )
 
+FASTER = "computed by backend {}, the faster one where so much of the bounding box is occupied"
+
 
 def predict(
     model: Model, source: Volume, threshold: Threshold, options: SegmentationOptions, stage: Stage
@@ -40,9 +42,10 @@ def predict(
     contract = model.card.input
     with stage("conform"):
         resampled, occupied = _conform(source, contract, threshold)
+    backend = model.backend_for(occupied)
     with stage("network"):
         values = normalised(resampled.array[occupied], contract)
-        points, logits = label(model.network, occupied, values, model.backend, model.device)
+        points, logits = label(model.network, occupied, values, backend, model.device)
     with stage("restore"):
         probabilities = Probabilities(resampled, points, logits, model.card.labels)
         volume = probabilities.most_likely()
@@ -54,6 +57,8 @@ def predict(
         "voxels_in": int(np.count_nonzero(occupied)),
         "grid": resampled.facts(),
         "structures": structures,
+        "backend": backend.name,
+        "notes": [] if backend is model.backend else [FASTER.format(backend.name)],
     }
     about = About(labels=model.card.labels)
     return Prediction(replace(volume, about=about), None, given, report, probabilities)
@@ -64,7 +69,8 @@ def trial(
 ) -> tuple[Bools, Callable[[Bools], object]]:
     """Prepare a trial run; see `Task.trial`."""
     _, occupied = _conform(source, model.card.input, threshold)
-    run = partial(label, model.network, values=None, backend=model.backend, device=model.device)
+    backend = model.backend_for(occupied)
+    run = partial(label, model.network, values=None, backend=backend, device=model.device)
     return occupied, run
 
 
