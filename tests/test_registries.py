@@ -140,3 +140,8 @@ def test_importing_zoo_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_zoos_own_plugins_are_named_where_they_are_missing():
+    with pytest.raises(NotRegistered, match=r"pip install \./zoo_plugins/zoo-spconv\)"):
+        registries.backends.get("spconv")

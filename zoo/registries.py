@@ -32,6 +32,17 @@ FROM_1 = (
 )
 
 
+PLUGINS = {  # the zoo's own plugins, by what they add
+    "backend": {"spconv": "zoo-spconv"},
+    "executor": {"ray": "zoo-ray"},
+}
+
+
+def in_checkout(plugin: str) -> str:
+    """How one of the zoo's own plugins is installed that is not on an index, for a hint."""
+    return f"(in a checkout of the zoo: pip install ./zoo_plugins/{plugin})"
+
+
 class Registry(catalogue.Registry):  # type: ignore[misc]
     """A catalogue registry that refuses duplicates and isolates broken plugins.
 
@@ -131,7 +142,9 @@ class Registry(catalogue.Registry):  # type: ignore[misc]
     def _unknown(self, name: str) -> str:
         names = self.names()
         nearest = get_close_matches(name, names, n=3, cutoff=0.5) or names
-        return f"unknown {self.noun} {name!r}; the nearest are: {', '.join(nearest) or 'none'}"
+        said = f"unknown {self.noun} {name!r}; the nearest are: {', '.join(nearest) or 'none'}"
+        plugin = PLUGINS.get(self.noun, {}).get(name)
+        return f"{said}; pip install {plugin} adds it {in_checkout(plugin)}" if plugin else said
 
 
 class CardRegistry(Registry):

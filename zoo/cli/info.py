@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from rich.markdown import Markdown
-
 from zoo.cli._console import out, print_facts, print_json
 from zoo.cli._shared_options import AsJson, Name
 
@@ -23,6 +21,8 @@ def info(name: Name, as_json: AsJson = False) -> None:
     print_facts(facts | {key: value for key, value in stated.items() if value} | origin)
     print()
     if out.is_terminal:
+        from rich.markdown import Markdown  # takes a while to import
+
         out.print(Markdown(card.text))
     else:
         print(card.text)

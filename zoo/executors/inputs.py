@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from zoo.errors import ReadError
+from zoo.registries import in_checkout
 from zoo.volumes import DICOM, DICOM_PLUGIN, is_volume, reads_folders, stem
 
 LISTS = (".txt", ".csv")  # files that name inputs
@@ -88,7 +89,7 @@ def _below(folder: Path) -> list[Input]:
     if not found:
         raise ReadError(
             f"{folder}: no volume in this folder; wanted .nii.gz or .nrrd files,"
-            f" or pip install {DICOM_PLUGIN} for a DICOM series"
+            f" or pip install {DICOM_PLUGIN} for a DICOM series {in_checkout(DICOM_PLUGIN)}"
         )
     made = []
     for path in found:

@@ -170,6 +170,7 @@ def _check_input(path: Path) -> None:
         raise ReadError(
             f"{path}: wanted a file, got a folder; for a DICOM series,"
             f" pip install {DICOM_PLUGIN}, or convert it with dcm2niix first"
+            f" {registries.in_checkout(DICOM_PLUGIN)}"
         )
     if not os.path.exists(path):
         raise ReadError(f"{path}: no such file; check the path")
@@ -200,7 +201,9 @@ def _known_suffix(path: Path, registry: Registry, error: type[ZooError]) -> str:
     listed = ", ".join(f".{name}" for name in _suffixes(registry))
     last = path.suffix.lower()[1:]
     plugin = PLUGINS[registry.noun].get(last)
-    mend = f"pip install {plugin} adds .{last}" if plugin else "rename or convert it"
+    mend = "rename or convert it"
+    if plugin:
+        mend = f"pip install {plugin} adds .{last} {registries.in_checkout(plugin)}"
     raise error(f"{path}: wanted a file name that ends in one of {listed}; {mend}")
 
 
