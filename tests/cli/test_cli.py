@@ -1,6 +1,7 @@
 """The command line on good input: what is written, what is printed, what is skipped."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from textwrap import dedent
 
 import numpy as np
 import pytest
-from command_line import KEEP_ALL, contents, hollow_box, save_model, start
+from command_line import KEEP_ALL, ROOT, contents, hollow_box, save_model, start
 
 import zoo
 from zoo import registries
@@ -349,3 +350,19 @@ def test_a_broken_card_of_a_plugin_leaves_the_others_listed(tmp_path, monkeypatc
     assert main(["doctor"]) == 0
     assert "plug_cards 3.1 is not usable" in capsys.readouterr().out
     assert main(["info", "broken-model"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        ("zoo pre", ["predict"]),
+        ("zoo predict --reg", ["--region"]),
+        ("zoo info skull-superres-512.", ["skull-superres-512.phantom"]),
+    ],
+)
+def test_a_shell_completes_commands_options_of_tasks_and_models(typed, wanted):
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    asked = {**os.environ, **words, "_ZOO_COMPLETE": "complete_bash", "PYTHONPATH": str(ROOT)}
+    code = "from zoo.cli import run; run()"
+    done = subprocess.run([sys.executable, "-c", code], env=asked, capture_output=True, text=True)
+    assert done.stdout.split() == wanted

@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "doctor": doctor.doctor,
     "bench": bench.bench,
 }
+COMPLETED = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")  # where a shell puts what it wants completed
 EXTENDED = {"predict": predict.extended, "evaluate": evaluate.extended}  # with tasks' options
 
 
@@ -114,7 +115,8 @@ def _with_repeated_inputs(words: list[str]) -> list[str]:
 
 def _run(words: list[str]) -> Any:
     """Run the command; plugins' tasks are only loaded for --help, or an option that is unknown."""
-    if not EXTENDED.keys() & set(words):
+    completed = [os.environ.get(name, "") for name in COMPLETED]
+    if not EXTENDED.keys() & {*words, *" ".join(completed).split()}:
         return _called(_app({}), words)
     from zoo import registries
 

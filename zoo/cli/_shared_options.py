@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-Name = Annotated[str, typer.Argument(help="Name of a model, hf-hub:ORG/REPO or local-dir:PATH.")]
+
+def _models(incomplete: str) -> list[str]:
+    """The models whose names a shell may complete to."""
+    from zoo.cards import list_models
+
+    return list_models(f"{incomplete}*")
+
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="Name of a model, hf-hub:ORG/REPO or local-dir:PATH.", autocompletion=_models
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 BackendName = Annotated[str, typer.Option("--backend", help="Name of a backend, or auto.")]
 DeviceName = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda, cuda:1, ... or auto.")]
