@@ -3,10 +3,20 @@
 Each message is one line that says what was wanted, what was got and how to fix it.
 """
 
+import re
+
+LONGEST = 400  # characters of another library's message that are shown
+
 
 def one_line(error: BaseException) -> str:
-    """The message of an error on one line; its type if it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """The message of an error on one line, its type if it has none.
+
+    Control characters, which a terminal would obey, are written as escapes; what is too long to be
+    read is cut.
+    """
+    said = " ".join(str(error).split()) or type(error).__name__
+    said = re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], said)
+    return said if len(said) <= LONGEST else f"{said[:LONGEST]}..."
 
 
 class ZooError(Exception):

@@ -1,14 +1,37 @@
-"""Validates plain data against a pydantic model, with errors on one line."""
+"""Plain data: YAML that is no more than that, and its validation, with errors on one line."""
 
 from __future__ import annotations
 
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, one_line
 
 M = TypeVar("M", bound=BaseModel)
+DEEPEST = 32  # levels of YAML
+
+
+def plain_yaml(text: str) -> Any:
+    """Read YAML without tags and aliases, nine lines of which can expand to a billion values.
+
+    Raises:
+        yaml.YAMLError: it is not YAML, or not plain, or its values nest too deeply.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C where that was built
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError("wanted values, got an alias")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise yaml.YAMLError(f"wanted at most {DEEPEST} levels of values in one another")
+    try:
+        return yaml.load(text, loader)
+    except (ValueError, TypeError) as error:  # of values, such as a date with a 13th month
+        raise yaml.YAMLError(one_line(error)) from error
 
 
 def validate(model: type[M], content: Any, *, source: str) -> M:

@@ -11,8 +11,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from zoo import registries
-from zoo.errors import ConfigError
-from zoo.validation import validate
+from zoo.errors import ConfigError, one_line
+from zoo.validation import plain_yaml, validate
 from zoo.version import __version__
 from zoo.volumes import InputContract
 
@@ -35,7 +35,6 @@ def _specifier(requires: str) -> str:
 
 
 TaskName = Annotated[str, AfterValidator(_registered)]
-DEEPEST = 32  # levels of YAML
 REPOSITORY = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 
 
@@ -127,20 +126,6 @@ def _rounded(values: Any) -> Any:
     return round(values, 10) if isinstance(values, float) else values
 
 
-def _front_matter(text: str) -> Any:
-    """Plain YAML: without aliases, nine lines of which can expand to a billion values."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C where that was built
-    depth = 0
-    for event in yaml.parse(text, Loader=loader):
-        if isinstance(event, yaml.AliasEvent):
-            raise yaml.YAMLError("wanted values, got an alias")
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise yaml.YAMLError(f"wanted at most {DEEPEST} levels of values in one another")
-    return yaml.load(text, loader)
-
-
 def parse_card(content: str, *, source: str) -> Card:
     """Parse the text of a card.
 
@@ -158,11 +143,9 @@ def parse_card(content: str, *, source: str) -> Card:
     if not match:
         raise ConfigError(f"{source}: a card begins with YAML front matter between two lines ---")
     try:
-        front = _front_matter(match[1])
+        front = plain_yaml(match[1])
     except yaml.YAMLError as error:
-        raise ConfigError(
-            f"{source}: front matter is not YAML: {' '.join(str(error).split())}"
-        ) from error
+        raise ConfigError(f"{source}: front matter is not YAML: {one_line(error)}") from error
     if not isinstance(front, dict) or not isinstance(front.get("zoo"), dict):
         raise ConfigError(
             f"{source}: the front matter needs a block `zoo:`, which makes a file a card"

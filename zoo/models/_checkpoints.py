@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.errors import ReadError, WeightsError
+from zoo.errors import ReadError, WeightsError, one_line
 
 NESTED = ("state_dict", "model_state_dict", "model", "network", "net", "weights")
 WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel, and of torch.compile
@@ -27,7 +27,7 @@ def read_checkpoint(path: Path) -> Any:
         with warnings.catch_warnings(action="ignore"):  # about formats that are refused anyway
             return torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # damaged bytes can make it raise anything
-        message = " ".join(str(error).split())
+        message = one_line(error)
         if found := re.search(r"\bGLOBAL ([\w.]+)", message):
             raise ReadError(
                 f"{path}: wanted plain tensors, got a pickle that calls {found[1]}; none of it was"

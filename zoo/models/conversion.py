@@ -22,7 +22,7 @@ from torch import Tensor
 
 from zoo import registries
 from zoo.cards import CONFIG, README, WEIGHTS, Card, name_from, sha256_of
-from zoo.errors import ConfigError, WeightsError, WriteError
+from zoo.errors import ConfigError, WeightsError, WriteError, one_line
 from zoo.models._checkpoints import bare_names, find_state_dict, read_checkpoint, some
 from zoo.models.loading import create
 from zoo.models.model import Model
@@ -192,13 +192,13 @@ def read_settings(text: str) -> dict[str, Any]:
     """
     try:
         settings = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(
             f'config: wanted JSON such as {{"channels": [8, 16]}}, or the path of a JSON file,'
-            f" got {text}: {error}"
+            f" got {text}: {one_line(error)}"
         ) from error
     if not isinstance(settings, dict):
-        raise ConfigError(f"config: wanted a JSON object in {text}, got {settings!r}")
+        raise ConfigError(f"config: wanted a JSON object in {text}, got {type(settings).__name__}")
     return settings
 
 

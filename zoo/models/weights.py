@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from zoo.errors import WeightsError
+from zoo.errors import WeightsError, one_line
 
 LONGEST_HEADER = 2**20  # bytes; about 10,000 in the zoo's own models
 TYPES = {
@@ -68,7 +68,7 @@ def check_header(content: bytes, wanted: Tensors, source: str) -> None:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsError(
             f"{source}: wanted safetensors with a header of {LONGEST_HEADER} bytes at most, got"
-            f" something else ({' '.join(str(error).split())[:80]}); save the weights again"
+            f" something else ({one_line(error)[:80]}); save the weights again"
         ) from error
     fitting = {name: (TYPES[value.dtype], tuple(value.shape)) for name, value in wanted.items()}
     faults = [
@@ -93,8 +93,7 @@ def fill(network: nn.Module, content: bytes, source: str) -> None:
     try:
         network.load_state_dict(safetensors.torch.load(content))
     except (SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"{source}: not readable as safetensors: {reason}") from error
+        raise WeightsError(f"{source}: not readable as safetensors: {one_line(error)}") from error
 
 
 def _header(content: bytes) -> tuple[dict[str, Any], bytes]:

@@ -14,7 +14,7 @@ from zoo.errors import ConfigError, one_line
 from zoo.sparse import Backend, SparseTensor
 from zoo.training.config import TrainingConfig
 from zoo.training.samples import Batch
-from zoo.validation import validate
+from zoo.validation import plain_yaml, validate
 
 Scores = dict[str, float]  # means over validation cases; the first decides, higher is better
 
@@ -106,7 +106,7 @@ def read_config(path: str | Path) -> TrainingConfig:
         NotRegistered: there is no such architecture.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text())
+        content = plain_yaml(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"no training config at {path}: pass the path of a YAML file") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,12 +45,11 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
         raise
     except Exception as error:  # damaged bytes can make a parser raise anything
         said = one_line(error)
-        shown = _escaped(said)
         # A traceback would print the parser's error as it is, with what it quotes of the file.
         raise ReadError(
-            f"{path}: wanted a complete {what}, got: {shown};"
+            f"{path}: wanted a complete {what}, got: {said};"
             " check its name or copy it again from its source"
-        ) from (error if shown == said else None)
+        ) from (error if said in " ".join(str(error).split()) else None)
 
 
 def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
@@ -180,11 +178,6 @@ def _check_input(path: Path) -> None:
         raise ReadError(f"{path}: no permission to read it; change its mode or owner")
     if not is_folder and os.path.getsize(path) == 0:
         raise ReadError(f"{path}: the file is empty; copy it again from its source")
-
-
-def _escaped(text: str) -> str:
-    """Control characters written as escapes: a terminal would obey them."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)
 
 
 def _suffix(path: Path, registry: Registry) -> str | None:

@@ -1,35 +1,111 @@
-"""MetaImage: .mha, and .mhd with its data beside it (SimpleITK, the extra `itk`)."""
+"""MetaImage: .mha, and .mhd with its data beside it; written by SimpleITK (the extra `itk`).
+
+ITK's own reader is not used: of damaged files it corrupts the memory of its process.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any, BinaryIO
 
 import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
 
 from zoo.errors import MissingDependency, VolumeError
+from zoo.volumes.formats._bounds import DEFLATED, check_size, data_file, product
 from zoo.volumes.formats._dtypes import storable
 from zoo.volumes.shear import is_sheared, shear
 from zoo.volumes.volume import Volume, check_grid
 
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK's world is left, posterior, superior
+LONGEST_HEADER = 1 << 16  # bytes
+TYPES = {
+    **{"MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2"},
+    **{"MET_INT": "i4", "MET_UINT": "u4", "MET_LONG": "i4", "MET_ULONG": "u4"},
+    **{"MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4", "MET_DOUBLE": "f8"},
+}
+ALIASES = {  # older words for a key
+    **dict.fromkeys(("Position", "Origin"), "Offset"),
+    **dict.fromkeys(("Orientation", "Rotation"), "TransformMatrix"),
+    **{"ElementByteOrderMSB": "BinaryDataByteOrderMSB", "ElementSize": "ElementSpacing"},
+}
+DATA = "ElementDataFile"  # the last line of a header
+LOCAL = "LOCAL"
+
+Header = dict[str, str]
 
 
 def read(path: Path) -> Volume:
     """Read a .mha file, or a .mhd file and the data file that it names."""
-    itk = _itk()
-    image = itk.ReadImage(str(path), imageIO="MetaImageIO")
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise VolumeError(
-            f"wanted one number per voxel, got {image.GetNumberOfComponentsPerPixel()};"
-            " select one channel first"
-        )
-    array = itk.GetArrayFromImage(image).T  # k j i -> i j k
-    check_grid(array.shape, array.dtype)
+    with path.open("rb") as file:
+        header = _read_header(file)
+        if header[DATA].upper() == LOCAL:
+            array = _read_data(header, file)
+        else:
+            with data_file(path, header[DATA]).open("rb") as data:
+                array = _read_data(header, data)
+    rank = array.ndim
+    matrix = _numbers(header, "TransformMatrix", np.eye(rank)).reshape(rank, rank)
     affine = np.eye(4)
-    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    affine[:3, 3] = image.GetOrigin()
+    affine[:3, :3] = matrix[:3, :3].T * _numbers(header, "ElementSpacing", np.ones(rank))[:3]
+    affine[:3, 3] = _numbers(header, "Offset", np.zeros(rank))[:3]
     return Volume(array, TO_RAS @ affine)
+
+
+def _read_header(file: BinaryIO) -> Header:
+    """What the lines before the voxels say, up to the one that says where these are."""
+    header: Header = {}
+    while DATA not in header:
+        key, is_line, value = file.readline(LONGEST_HEADER).decode("latin-1").partition("=")
+        if not is_line or file.tell() > LONGEST_HEADER:
+            raise ValueError(f"a header without {DATA}")
+        key = key.strip()
+        header[ALIASES.get(key, key)] = value.strip()
+    return header
+
+
+def _read_data(header: Header, stream: BinaryIO) -> NDArray[Any]:
+    """The voxels, i fastest."""
+    shape = tuple(int(length) for length in header["DimSize"].split())
+    order = ">" if _is_set(header, "BinaryDataByteOrderMSB") else "<"
+    dtype = np.dtype(order + TYPES[header["ElementType"]])
+    check_grid(shape, dtype)
+    if (channels := int(header.get("ElementNumberOfChannels", 1))) != 1:
+        raise VolumeError(f"wanted one number per voxel, got {channels}; select one channel first")
+    if not _is_set(header, "BinaryData", default=True):
+        raise VolumeError("wanted binary voxels, got numbers as text; convert the file")
+    content, wanted = stream.read(), product(shape) * dtype.itemsize
+    packed = _is_set(header, "CompressedData")
+    check_size(product(shape), dtype.itemsize, len(content), DEFLATED if packed else 1)
+    if packed:
+        content = isal_zlib.decompressobj().decompress(content, wanted)
+    else:
+        content = content[_start(header, len(content) - wanted) :][:wanted]
+    if len(content) != wanted:
+        raise ValueError(f"Expected {wanted} bytes of voxels, got {len(content)}")
+    return np.frombuffer(content, dtype).reshape(shape, order="F")
+
+
+def _start(header: Header, spare: int) -> int:
+    """How many bytes come before the voxels, of so many to spare; -1 says that they come last."""
+    start = int(header.get("HeaderSize", 0))
+    return spare if start == -1 else max(start, 0)
+
+
+def _is_set(header: Header, key: str, *, default: bool = False) -> bool:
+    return header.get(key, str(default))[:1] in "TtYy1"
+
+
+def _numbers(header: Header, key: str, default: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The numbers under a key, as many as there are by default."""
+    if key not in header:
+        return default
+    numbers = np.array(header[key].split(), np.float64)
+    if numbers.size != default.size:
+        raise ValueError(f"{numbers.size} numbers of {key}, wanted {default.size}")
+    return numbers
 
 
 def write(volume: Volume, path: Path) -> None:

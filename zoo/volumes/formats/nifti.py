@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from zoo.errors import VolumeError
 from zoo.version import __version__
+from zoo.volumes.formats._bounds import DEFLATED, check_memory, check_size, product
 from zoo.volumes.formats._dtypes import narrowed, storable
 from zoo.volumes.labels import colour_of
 from zoo.volumes.volume import Frame, Volume, check_grid
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 UNIT_OF_CODE = {1: "meter", 2: "mm", 3: "micron"}
 MILLIMETRES = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
 SILENCE = logging.Logger("zoo", logging.CRITICAL + 1)  # our own, so nibabel's stays as it is
+UNSCALED = ((None, None), (1.0, 0.0))  # slope and intercept
 TABLE, COMMENT = 0, 6  # codes of extensions: of any kind, text
 DESCRIPTION = 79  # bytes, and one that ends it
 CHUNK = 1 << 18  # bytes
@@ -41,7 +43,9 @@ def read(path: Path) -> Volume:
     """Read a .nii or .nii.gz file."""
     with _opened(path, "rb") as stream:
         image_type = _image_type(stream)
-        _check_spacing(image_type.header_class.from_fileobj(stream, check=False))
+        header = image_type.header_class.from_fileobj(stream, check=False)
+        _check_spacing(header)
+        _check_size(header, path)
         stream.seek(0)
         files = image_type.make_file_map({"image": stream})
         volume = from_nibabel(image_type.from_file_map(files, mmap=False))
@@ -202,6 +206,17 @@ def _check_spacing(header: Nifti1Header) -> None:
             f"wanted voxels of some size, got {lengths.tolist()} mm and no sform;"
             " repair the header's pixdim"
         )
+
+
+def _check_size(header: Nifti1Header, path: Path) -> None:
+    """Refuse more voxels than the file can hold; those of a scaled one become float64."""
+    header.check_fix()
+    shape, dtype = header.get_data_shape(), header.get_data_dtype()
+    check_grid(shape, dtype)
+    ratio = DEFLATED if path.suffix.lower() == ".gz" else 1
+    check_size(product(shape), dtype.itemsize, path.stat().st_size, ratio)
+    if header.get_slope_inter() not in UNSCALED:
+        check_memory(product(shape) * np.dtype(np.float64).itemsize)
 
 
 def _frame(header: Nifti1Header) -> Frame:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import math
+import bz2
+import os
 import unicodedata
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
 from zoo.errors import MissingDependency, VolumeError
+from zoo.volumes.formats._bounds import DEFLATED, check_size, data_file, product
 from zoo.volumes.formats._dtypes import storable
 from zoo.volumes.labels import colour_of
 from zoo.volumes.volume import Volume
@@ -27,21 +33,47 @@ ABBREVIATIONS = {"lps": LPS, "las": "left-anterior-superior", "ras": "right-ante
 MILLIMETRES = {"": 1.0, "mm": 1.0, "cm": 10.0, "m": 1e3, "um": 1e-3, "µm": 1e-3}
 COMPRESSION = 1
 GZIP = 31  # window bits that stand for a gzip header
+TEXT = ("ASCII", "ascii", "text", "txt")
 TYPES = {  # of NRRD, in NumPy's words
     **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
     **dict.fromkeys(("uchar", "unsigned char", "uint8", "uint8_t"), "u1"),
-    **dict.fromkeys(("short", "short int", "signed short", "int16", "int16_t"), "i2"),
-    **dict.fromkeys(("ushort", "unsigned short", "uint16", "uint16_t"), "u2"),
+    **dict.fromkeys(
+        ("short", "short int", "signed short", "signed short int", "int16", "int16_t"), "i2"
+    ),
+    **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), "u2"),
     **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
     **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
+    **dict.fromkeys(
+        ("longlong", "long long", "long long int", "signed long long", "signed long long int"), "i8"
+    ),
+    **dict.fromkeys(("int64", "int64_t"), "i8"),
+    **dict.fromkeys(("ulonglong", "unsigned long long", "unsigned long long int"), "u8"),
+    **dict.fromkeys(("uint64", "uint64_t"), "u8"),
     "float": "f4",
     "double": "f8",
 }
+Header = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How voxels are packed: what unpacks them, and what a byte can become, at most."""
+
+    decompressor: Callable[[], Any]
+    ratio: int
+
+
+GZIPPED = Packing(partial(isal_zlib.decompressobj, wbits=GZIP), DEFLATED)
+BZIPPED = Packing(bz2.BZ2Decompressor, 1 << 15)
+PACKINGS = {"gzip": GZIPPED, "gz": GZIPPED, "bzip2": BZIPPED, "bz2": BZIPPED}
 
 
 def read(path: Path) -> Volume:
     """Read a .nrrd file, or a .nhdr file and the data file that it names."""
-    array, header = _read_gzip(path) or _pynrrd().read(str(path), index_order="F")
+    with path.open("rb") as file:
+        header = _pynrrd().read_header(file)
+        with _opened_data(header, file, path) as stream:
+            array = _read_data(header, stream)
     directions = _directions(header, array.ndim)
     spatial = np.isfinite(directions).all(axis=1)
     lengths = np.array(array.shape)
@@ -109,29 +141,45 @@ def _ascii(text: str) -> str:
     return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
-def _read_gzip(path: Path) -> tuple[NDArray[Any], dict[str, Any]] | None:
-    """Array and header of a file as most are, gzipped in one piece; None for any other.
+def _opened_data(header: Header, file: BinaryIO, path: Path) -> AbstractContextManager[BinaryIO]:
+    """The stream that the voxels are in, at their beginning: the file's own, or another's."""
+    name = header.pop("data file", header.pop("datafile", None))
+    if name is None:
+        return nullcontext(file)
+    return data_file(path, str(name)).open("rb")
 
-    pynrrd takes several times as long, as it decompresses with zlib and copies the result. It says
-    what is wrong with a damaged file.
-    """
-    with open(path, "rb") as file:
-        header = _pynrrd().read_header(file)
-        kind = TYPES.get(str(header.get("type")))
-        plain = not {"data file", "datafile", "line skip", "byte skip"} & header.keys()
-        if header.get("encoding") not in ("gzip", "gz") or kind is None or not plain:
-            return None
-        content = file.read()
-    order = "<" if header.get("endian", "little") == "little" else ">"
-    dtype, sizes = np.dtype(order + kind), tuple(map(int, header["sizes"]))
-    wanted = math.prod(sizes) * dtype.itemsize
-    try:
-        data = isal_zlib.decompressobj(wbits=GZIP).decompress(content, wanted + 1)
-    except Exception:  # of any kind: pynrrd says what is wrong
-        return None
+
+def _read_data(header: Header, stream: BinaryIO) -> NDArray[Any]:
+    """The voxels, in the shape that the header says."""
+    stored = os.fstat(stream.fileno()).st_size
+    encoding, dtype = header.get("encoding"), _dtype(header)
+    sizes = tuple(int(length) for length in header["sizes"])
+    packing = PACKINGS.get(str(encoding))
+    ratio = packing.ratio if packing else dtype.itemsize if encoding in TEXT else 1
+    check_size(product(sizes), dtype.itemsize, stored, ratio)
+    lines, skipped = (_skipped(header, what) for what in ("line", "byte"))
+    if lines > stored:
+        raise ValueError(f"{lines} lines to skip in a file of {stored} bytes")
+    if packing is None:
+        return cast(NDArray[Any], _pynrrd().read_data(header, stream, index_order="F"))
+    # pynrrd would unpack whatever there is, and takes several times as long for it.
+    for _ in range(lines):
+        stream.readline()
+    wanted = skipped + product(sizes) * dtype.itemsize
+    data = packing.decompressor().decompress(stream.read(), wanted + 1)
     if len(data) != wanted:
-        return None
-    return np.frombuffer(data, dtype).reshape(sizes, order="F"), dict(header)
+        raise ValueError(f"Expected {wanted} bytes of voxels, got {len(data)}")
+    return np.frombuffer(data, dtype, offset=skipped).reshape(sizes, order="F")
+
+
+def _skipped(header: Header, what: str) -> int:
+    """How many lines or bytes come before the voxels; -1: as many as there are besides these."""
+    return max(int(header.get(f"{what} skip") or header.get(f"{what}skip") or 0), 0)
+
+
+def _dtype(header: Header) -> np.dtype[Any]:
+    order = ">" if header.get("endian") == "big" else "<"
+    return np.dtype(order + TYPES[header["type"]])
 
 
 def _pynrrd() -> ModuleType:

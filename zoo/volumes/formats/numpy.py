@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO, Any
+from zipfile import ZipFile
 
 import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
 
+from zoo.volumes.formats._bounds import DEFLATED, check_size, product
 from zoo.volumes.volume import Volume
 
 
 def read(path: Path) -> Volume:
     """Read a .npy file (identity affine), or a .npz file with `array` and perhaps `affine`."""
-    with path.open("rb") as stream:
-        if path.suffix.lower() == ".npy":
-            return Volume(np.lib.format.read_array(stream, allow_pickle=False))
-        with np.lib.npyio.NpzFile(stream, allow_pickle=False) as entries:
-            if "array" not in entries:
-                raise ValueError(f"no entry named 'array' among {entries.files}")
-            affine = entries["affine"] if "affine" in entries else np.eye(4)
-            return Volume(entries["array"], affine)
+    stored = path.stat().st_size
+    if path.suffix.lower() == ".npy":
+        with path.open("rb") as stream:
+            return Volume(_read_array(stream, stored))
+    with ZipFile(path) as archive:
+        entries = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        if "array" not in entries:
+            raise ValueError(f"no entry named 'array' among {list(entries)}")
+        with archive.open(entries["array"]) as stream:
+            array = _read_array(stream, stored * DEFLATED)
+        if "affine" not in entries:
+            return Volume(array)
+        with archive.open(entries["affine"]) as stream:
+            return Volume(array, _read_array(stream, stored * DEFLATED))
+
+
+def _read_array(stream: IO[bytes], most: int) -> NDArray[Any]:
+    """An array of at most so many bytes."""
+    version = npy.read_magic(stream)
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read_header(stream)
+    check_size(product(shape), dtype.itemsize, most)
+    stream.seek(0)
+    return npy.read_array(stream, allow_pickle=False)
 
 
 def write(volume: Volume, path: Path) -> None:
