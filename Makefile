@@ -5,12 +5,14 @@ DEMO := .venv-demo
 TEST := .venv-test
 PLUGINS := .venv-plugins
 DOCS := .venv-docs
+FUZZ := .venv-fuzz
+SECONDS ?= 600
 # One process per core: threads of several processes would wait for each other.
 # In the order of their names, in which no file that takes minutes comes last.
 PYTEST := OMP_NUM_THREADS=1 $(TEST)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo check test docs clean
+.PHONY: demo check test docs fuzz clean
 
 demo: $(DEMO)/ready
 	$(DEMO)/bin/zoo phantom skull -o demo --seed 1000003
@@ -36,6 +38,10 @@ test:
 docs: $(DOCS)/ready
 	$(DOCS)/bin/sphinx-build --quiet --fail-on-warning --keep-going docs build/docs
 	@echo "written: build/docs/index.html"
+
+# Damaged input of every kind, for so many seconds; see docs/faults.md.
+fuzz: $(FUZZ)/ready
+	OMP_NUM_THREADS=1 $(FUZZ)/bin/python tests/fuzz/campaign.py $(SECONDS)
 
 $(DEMO)/ready: pyproject.toml constraints.txt $(shell find zoo cards -type f -not -name '*.pyc')
 	$(PYTHON) -m venv --clear $(DEMO)
@@ -63,5 +69,10 @@ $(DOCS)/ready: pyproject.toml constraints.txt
 	$(DOCS)/bin/python $(PIP) --group docs -e .
 	touch $@
 
+$(FUZZ)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear $(FUZZ)
+	$(FUZZ)/bin/python $(PIP) -e '.[dev]' -e zoo_plugins/zoo-dicom
+	touch $@
+
 clean:
-	rm -rf $(DEMO) $(TEST) $(PLUGINS) $(DOCS) demo build/docs docs/generated
+	rm -rf $(DEMO) $(TEST) $(PLUGINS) $(DOCS) $(FUZZ) demo build/docs docs/generated

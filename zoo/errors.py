@@ -15,12 +15,22 @@ def one_line(error: BaseException) -> str:
     read is cut.
     """
     said = " ".join(str(error).split()) or type(error).__name__
-    said = re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], said)
+    said = _escaped(said)
     return said if len(said) <= LONGEST else f"{said[:LONGEST]}..."
 
 
+def _escaped(text: str) -> str:
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)
+
+
 class ZooError(Exception):
-    """Base class of the zoo's errors; the command line prints the message and exits with 2."""
+    """Base class of the zoo's errors; the command line prints the message and exits with 2.
+
+    The message is one line whatever it quotes: control characters are written as escapes.
+    """
+
+    def __str__(self) -> str:
+        return _escaped(super().__str__())
 
 
 class VolumeError(ZooError, ValueError):

@@ -11,6 +11,7 @@ from zoo.errors import ConfigError, one_line
 
 M = TypeVar("M", bound=BaseModel)
 DEEPEST = 32  # levels of YAML
+MOST_FAULTS = 8  # that one error names
 
 
 def plain_yaml(text: str) -> Any:
@@ -44,19 +45,19 @@ def validate(model: type[M], content: Any, *, source: str) -> M:
 
     Raises:
         ConfigError: the data does not fit; the message, on one line, names the source, the path of
-            every key that does not fit, and what is wrong with it.
+            every key that does not fit (of the first few), and what is wrong with it.
     """
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'all of it'}: {fault['msg']}"
-            f" (got {_short(fault['input'])})"
+        faults = [
+            f"{_short('.'.join(map(str, fault['loc']))) or 'all of it'}: {fault['msg']}"
+            f" (got {_short(repr(fault['input']))})"
             for fault in error.errors()
-        )
-        raise ConfigError(f"{source}: {faults}") from error
+        ]
+        more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
+        raise ConfigError(f"{source}: {'; '.join(faults[:MOST_FAULTS])}{more}") from error
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
+def _short(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -121,6 +121,19 @@ def test_broken_headers_leave_no_lines_of_the_library(model, given, tmp_path):
     assert process.returncode == 2
 
 
+@pytest.mark.slow
+def test_broken_extensions_leave_no_warnings_of_the_library(model, given, tmp_path):
+    """Found by tests/fuzz: nibabel warns of them, on lines of its own."""
+    made = nib.Nifti1Image(BOX, np.eye(4))
+    made.header.extensions.append(nib.nifti1.Nifti1Extension(6, b"x" * 24))
+    content = bytearray(made.to_bytes())
+    content[352] = 30  # bytes; no multiple of 16
+    given.with_name("in.nii").write_bytes(content)
+    words = ["-i", tmp_path / "in.nii", "-o", tmp_path / "out.nii"]
+    process = start("predict", model, *words, "--backend", "torch")
+    assert process.communicate(timeout=60)[1] == ""
+
+
 def test_folders_that_hold_or_take_nothing(model, given, tmp_path, refused):
     (tmp_path / "empty").mkdir()
     assert "no volume in this folder" in refused("predict", model, "-i", "empty", "-o", "out")

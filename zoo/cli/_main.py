@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, NoReturn
@@ -63,7 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.disable(logging.NOTSET if debug else logging.CRITICAL)  # what libraries log
     report_error.tracebacks = debug
     try:
-        status = _run(_with_repeated_inputs([word for word in words if word != "--debug"]))
+        with warnings.catch_warnings(action="default" if debug else "ignore"):  # and what they warn
+            status = _run(_with_repeated_inputs([word for word in words if word != "--debug"]))
         _flush()
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED

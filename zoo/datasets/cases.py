@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,14 +56,19 @@ def read_table(path: Path) -> list[Case]:
     """
     lines = _lines(path)
     rows = csv.DictReader(lines, skipinitialspace=True)
-    if missing := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
+    try:
+        columns, numbered = rows.fieldnames or (), [(rows.line_num, row) for row in rows]
+    except csv.Error as error:
+        raise ReadError(f"{path}: wanted a table, got: {error}; save it as CSV") from error
+    if missing := [column for column in COLUMNS if column not in columns]:
+        got = lines[0].strip()[:80] if lines else "an empty file"
         raise ReadError(
             f"{path}: wanted the columns {','.join(COLUMNS)}[,implant] in its first line,"
-            f" got {lines[0].strip() if lines else 'an empty file'!r}; add {', '.join(missing)}"
+            f" got {got!r}; add {', '.join(missing)}"
         )
     cases: dict[str, Case] = {}
-    for row in rows:
-        line = f"{path}, line {rows.line_num}"
+    for number, row in numbered:
+        line = f"{path}, line {number}"
         case = _case(row, line, path.parent)
         if case.name in cases:
             raise ReadError(f"{line}: wanted one line for each name, got {case.name} again")
@@ -78,7 +84,7 @@ def _case(row: dict[str, str | None], line: str, folder: Path) -> Case:
         part: folder / values[part] for part in ("source", "target", "implant") if values[part]
     }
     for part, file in files.items():
-        if not file.is_file():
+        if not os.path.isfile(file):  # a Path would raise, of a name that is too long
             raise ReadError(f"{file}: no such file; it is the {part} in {line}: correct its path")
     return Case(values["name"], files.get("source"), files["target"], files.get("implant"))
 
@@ -95,8 +101,8 @@ def select(cases: list[Case], split: Path) -> list[Case]:
     known = {name for case in cases for name in _names(case)}
     if unknown := sorted(names - known):
         raise ReadError(
-            f"{split}: wanted names of cases, such as {cases[0].name}, got {', '.join(unknown)},"
-            " which no case has; correct or remove them"
+            f"{split}: wanted names of cases, such as {cases[0].name}, got"
+            f" {', '.join(unknown)[:200]}, which no case has; correct or remove them"
         )
     return [case for case in cases if names & _names(case)]
 

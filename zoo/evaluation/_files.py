@@ -80,7 +80,7 @@ def _checked(row: dict[str, str], settings: Settings, source: str) -> dict[str, 
 
 
 def _in_words(value: object) -> str:
-    return "none" if value is None else str(value)
+    return "none" if value is None else str(value)[:80]
 
 
 def write_scores(path: Path, scores: Sequence[Score], settings: Settings) -> None:

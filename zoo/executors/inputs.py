@@ -13,6 +13,7 @@ from zoo.registries import in_checkout
 from zoo.volumes import DICOM, DICOM_PLUGIN, is_volume, reads_folders, stem
 
 LISTS = (".txt", ".csv")  # files that name inputs
+LONGEST_PATH = 4096  # characters; what is longer takes a pattern minutes to match
 COLUMNS = ("input", "path", "image")  # of a table: the first of these, or its first column
 
 
@@ -53,11 +54,13 @@ def volumes(given: list[Path]) -> list[Path]:
 
 
 def _inputs(path: Path) -> list[Input]:
-    if path.is_dir():
+    if os.path.isdir(path):  # where a Path would raise, of names that are too long
         return _below(path)
-    if path.suffix.lower() in LISTS and path.is_file():
+    if path.suffix.lower() in LISTS and os.path.isfile(path):
         return [found for listed in _listed(path) for found in _inputs(listed)]
-    if not path.exists() and glob.has_magic(str(path)):
+    if len(str(path)) > LONGEST_PATH:
+        raise ReadError(f"{str(path)[:80]}...: wanted a path, got {len(str(path))} characters")
+    if not os.path.exists(path) and glob.has_magic(str(path)):
         matched = sorted(map(Path, glob.glob(str(path), recursive=True)))
         if not matched:
             raise ReadError(f"{path}: nothing matches this pattern; check it, and quote it")
@@ -106,17 +109,15 @@ def _files(root: str, folders: list[str], names: list[str]) -> list[Path]:
 
 def _listed(path: Path) -> list[Path]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        rows = list(csv.reader(lines)) if path.suffix.lower() == ".csv" else []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ReadError(f"{path}: wanted a list of paths, got: {error}; save it as text") from error
     if path.suffix.lower() == ".csv":
-        rows = list(csv.reader(text.splitlines()))
         header = [name.strip().lower() for name in rows[0]] if rows else []
         column = next((header.index(name) for name in COLUMNS if name in header), None)
         rows = rows[1:] if column is not None else rows
         lines = [row[column or 0] for row in rows if len(row) > (column or 0)]
-    else:
-        lines = text.splitlines()
     found = [path.parent / line.strip() for line in lines if line.strip()]
     if not found:
         raise ReadError(f"{path}: wanted the path of a volume in every line, got none")

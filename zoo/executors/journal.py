@@ -219,7 +219,7 @@ def _table(entries: list[Entry]) -> str:
     rows = csv.writer(written)
     rows.writerow(COLUMNS)
     for entry in entries:
-        values = {**entry.model_dump(), "output": entry.outputs["volume"]}
+        values = {**entry.model_dump(), "output": entry.outputs.get("volume")}
         rows.writerow([_harmless(values[name]) for name in COLUMNS])
     return written.getvalue()
 

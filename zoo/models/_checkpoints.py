@@ -27,16 +27,15 @@ def read_checkpoint(path: Path) -> Any:
         with warnings.catch_warnings(action="ignore"):  # about formats that are refused anyway
             return torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # damaged bytes can make it raise anything
-        message = one_line(error)
-        if found := re.search(r"\bGLOBAL ([\w.]+)", message):
+        if found := re.search(r"\bGLOBAL\s+([\w.]+)", str(error)):
             raise ReadError(
                 f"{path}: wanted plain tensors, got a pickle that calls {found[1]}; none of it was"
                 " run: if you trust its author, use their code to save only a state_dict()"
             ) from error
+        reason = f"{type(error).__name__}: {one_line(error).split('. ')[0]}"
         raise ReadError(
             f"{path}: wanted tensors that torch.save wrote, got a file that is damaged, truncated"
-            f" or something else ({type(error).__name__}: {message.split('. ')[0]}); copy it"
-            " again, or save only a state_dict()"
+            f" or something else ({reason}); copy it again, or save only a state_dict()"
         ) from error
 
 

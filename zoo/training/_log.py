@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from zoo.errors import ReadError, one_line
 from zoo.volumes import atomic_path
 
 PROGRESS = ("step", "loss", "learning_rate", "seconds")  # the columns before those of the scores
@@ -26,11 +27,24 @@ def append_log(path: Path, line: dict[str, float]) -> None:
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
-    """Read the lines of a log, each by column; empty if there is no log."""
+    """Read the lines of a log, each by column; empty if there is no log.
+
+    Raises:
+        ReadError: it is damaged.
+    """
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+            for row in rows:
+                int(row["step"])
+    except (csv.Error, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ReadError(
+            f"{path}: wanted a table with a number in the column step, got: {one_line(error)};"
+            " move it away, and a new one is begun"
+        ) from error
+    return rows
 
 
 def draw_curve(log: Path, picture: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -90,7 +90,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     It lies in a hidden folder beside `path`, so that files written with it (the data of a detached
     header) are moved too. Whatever goes wrong, that folder is removed and `path` stays as it was.
-    Any OSError becomes a WriteError that names `path`.
+    Any OSError becomes a WriteError that names `path`. Once the block is left, the file survives
+    a loss of power. Of several files, the one at `path` is removed first and comes last: if the
+    process is killed in between, there is none rather than a mixture of old and new.
     """
     path = Path(path)
     check_output(path)
@@ -99,9 +101,16 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         with TemporaryDirectory(prefix=".zoo-", dir=target.parent) as folder:
             temporary = Path(folder, path.name)
             yield temporary
-            for companion in set(Path(folder).iterdir()) - {temporary}:
+            companions = set(Path(folder).iterdir()) - {temporary}
+            for written in (*companions, temporary):
+                _sync(written)
+            if companions:
+                target.unlink(missing_ok=True)
+            for companion in companions:
                 os.replace(companion, target.parent / companion.name)
             os.replace(temporary, target)
+            with suppress(OSError):  # not every file system does that for folders
+                _sync(target.parent)
     except ZooError:
         raise
     except OSError as error:
@@ -109,6 +118,15 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             f"{path}: not written: {error.strerror or one_line(error)};"
             " free some space or choose another folder; what was there before is unchanged"
         ) from error
+
+
+def _sync(path: Path) -> None:
+    """Wait until what was written is on the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def check_output(path: str | os.PathLike[str]) -> None:
