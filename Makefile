@@ -39,7 +39,7 @@ docs: $(DOCS)/ready
 	$(DOCS)/bin/sphinx-build --quiet --fail-on-warning --keep-going docs build/docs
 	@echo "written: build/docs/index.html"
 
-# Damaged input of every kind, for so many seconds; see docs/faults.md.
+# Damaged input of every kind, for so many seconds; see docs/background/faults.md.
 fuzz: $(FUZZ)/ready
 	OMP_NUM_THREADS=1 $(FUZZ)/bin/python tests/fuzz/campaign.py $(SECONDS)
 

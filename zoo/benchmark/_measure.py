@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def _measure(spec: Spec) -> dict[str, Any]:
-    grid = np.load(spec.volume)
+    grid = np.load(spec.volume, allow_pickle=False)
     work = WORKS[spec.work]
     backend: Any = None if spec.backend == "spconv" else _backend(spec)
     on_cpu = spec.target.type == "cpu"

@@ -1,19 +1,21 @@
-"""MetaImage: .mha, and .mhd with its data beside it; written by SimpleITK (the extra `itk`).
+"""MetaImage: .mha, and .mhd with its data beside it.
 
-ITK's own reader is not used: of damaged files it corrupts the memory of its process.
+ITK itself is not used: damaged files make it corrupt the memory of its process, and it does not
+notice that a disk is full.
 """
 
 from __future__ import annotations
 
+import sys
+import zlib
 from pathlib import Path
-from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
 from isal import isal_zlib
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from zoo.errors import MissingDependency, VolumeError
+from zoo.errors import VolumeError
 from zoo.volumes.formats._bounds import DEFLATED, check_size, data_file, product
 from zoo.volumes.formats._dtypes import storable
 from zoo.volumes.shear import is_sheared, shear
@@ -26,6 +28,8 @@ TYPES = {
     **{"MET_INT": "i4", "MET_UINT": "u4", "MET_LONG": "i4", "MET_ULONG": "u4"},
     **{"MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4", "MET_DOUBLE": "f8"},
 }
+MET_TYPES = {code: name for name, code in TYPES.items() if "LONG" not in name or code[1] == "8"}
+COMPRESSION = 1
 ALIASES = {  # older words for a key
     **dict.fromkeys(("Position", "Origin"), "Offset"),
     **dict.fromkeys(("Orientation", "Rotation"), "TransformMatrix"),
@@ -115,22 +119,36 @@ def write(volume: Volume, path: Path) -> None:
             f"wanted axes at right angles for MetaImage, got {shear(volume):.1f} degrees less;"
             " write NIfTI instead"
         )
-    itk = _itk()
     array = np.asarray(storable(volume.array))
-    image = itk.GetImageFromArray(np.ascontiguousarray(array.T))
+    data = path.with_suffix(".zraw")
+    packed = zlib.compress(array.tobytes(order="F"), COMPRESSION)
+    header = _header_of(volume, array.dtype, len(packed))
+    if path.suffix.lower() == ".mha":
+        path.write_bytes(f"{header}{DATA} = {LOCAL}\n".encode() + packed)
+    else:
+        data.write_bytes(packed)
+        path.write_text(f"{header}{DATA} = {data.name}\n", encoding="utf-8")
+
+
+def _header_of(volume: Volume, dtype: np.dtype[Any], size: int) -> str:
+    """The lines of a header but the last, for so many compressed bytes."""
     affine = TO_RAS @ volume.affine
-    image.SetSpacing(volume.spacing)
-    image.SetOrigin(affine[:3, 3].tolist())
-    image.SetDirection((affine[:3, :3] / volume.spacing).ravel().tolist())
-    itk.WriteImage(image, str(path), useCompression=True, imageIO="MetaImageIO")
+    values: dict[str, Any] = {
+        "ObjectType": "Image",
+        "NDims": 3,
+        "BinaryData": True,
+        "BinaryDataByteOrderMSB": sys.byteorder == "big",
+        "CompressedData": True,
+        "CompressedDataSize": size,
+        "TransformMatrix": _text((affine[:3, :3] / volume.spacing).T),
+        "Offset": _text(affine[:3, 3]),
+        "CenterOfRotation": "0 0 0",
+        "ElementSpacing": _text(volume.spacing),
+        "DimSize": _text(volume.shape),
+        "ElementType": MET_TYPES[dtype.str[1:]],
+    }
+    return "".join(f"{key} = {value}\n" for key, value in values.items())
 
 
-def _itk() -> ModuleType:
-    try:
-        import SimpleITK
-    except ImportError as error:
-        raise MissingDependency(
-            "MetaImage files need SimpleITK; install it: pip install 'sparse-volume-zoo[itk]'"
-        ) from error
-    found: ModuleType = SimpleITK
-    return found
+def _text(numbers: ArrayLike) -> str:
+    return " ".join(repr(number) for number in np.ravel(numbers).tolist())
