@@ -123,4 +123,5 @@ def default(field: FieldInfo) -> str:
 
 def model_page(name: str) -> str:
     """A card as a page, with links from where it lies then."""
-    return re.sub(r"\]\((?=[^):]+\.png\))", "](../../../cards/", zoo.info(name).text)
+    text = zoo.info(name).text.replace("](../docs/", "](../../")
+    return re.sub(r"\]\((?=\w[^):]*\.png\))", "](../../../cards/", text)

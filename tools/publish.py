@@ -19,6 +19,7 @@ import zoo
 from zoo.cards import Card
 from zoo.models import save
 
+SOURCE = "https://github.com/sparse-volume-zoo/sparse-volume-zoo/tree/main"
 Files = dict[str, bytes]
 
 
@@ -33,9 +34,10 @@ def files_of(name: str) -> Files:
 
 
 def linked(text: str, card: Card) -> str:
-    """The text of a card, with links to other models' cards as links to their repositories."""
+    """The text of a card, with links to other cards and to pages as links to where these are."""
     assert card.weights
     organisation = card.weights.repo.partition("/")[0]
+    text = text.replace("](../", f"]({SOURCE}/")
     return re.sub(r"\]\(([a-z0-9.-]+)\.md\)", rf"](/{organisation}/\1)", text)
 
 
