@@ -77,6 +77,7 @@ def publish(api: HfApi, name: str) -> str:
         repo,
         [CommitOperationAdd(path, BytesIO(content)) for path, content in new.items()],
         commit_message=f"{name}, written by sparse-volume-zoo {zoo.__version__}",
+        num_threads=1,  # the client mixes up equal files that it uploads at once
     )
     if lost := missing(api, repo, files):
         raise SystemExit(f"{repo}: {', '.join(lost)} differ from what was sent; run this again")

@@ -202,6 +202,13 @@ def test_pictures_of_a_card_go_along_but_not_those_of_other_folders(writer, illu
     }
 
 
+def test_files_of_the_same_content_are_both_pushed(writer, illustrated, tmp_path):
+    case = [tmp_path / f"made/golden-{part}.nii.gz" for part in ("input", "answer")]
+    case[1].write_bytes(case[0].read_bytes())  # as of a model that adds nothing
+    zoo.load(illustrated).push_to_hub("lab/mine")
+    assert contents(writer, "lab/mine")[case[1].name] == case[0].read_bytes()
+
+
 def test_a_shipped_cards_pictures_are_linked_where_they_are_then(tmp_path, monkeypatch):
     name = "thorax-segmentation-128"
     monkeypatch.setitem(zoo.registries.cards.own, name, str(ROOT / f"cards/{name}.md"))

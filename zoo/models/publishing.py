@@ -146,6 +146,7 @@ def push(
                     _additions(Path(folder)),
                     revision=revision,
                     commit_message=f"{card.name}, written by sparse-volume-zoo {__version__}",
+                    num_threads=1,  # the client mixes up equal files that it uploads at once
                 )
         except HubError:
             raise
