@@ -225,7 +225,9 @@ def _naming(source: Path, error: ZooError) -> str:
 
 
 def _print_result(job: Any, facts: Mapping[str, Any]) -> None:
-    parts = ", ".join(f"{name} {part:.1f}" for name, part in facts["timings"].items())
+    stages = {**facts["timings"], "compile": facts["seconds_compiling"]}
+    stages["write"] = facts["seconds"] - sum(stages.values())
+    parts = ", ".join(f"{name} {part:.1f}" for name, part in stages.items() if part)
     resampling = facts["grid"]
     how = "resampled to" if resampling["resampled"] else "used at"
     found = f"{facts['voxels_out']:,} in the prediction"

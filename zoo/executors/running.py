@@ -96,9 +96,7 @@ def run_job(
 
         draw_prediction(outputs.preview, prediction, title)
     prediction.save(outputs.volume)
-    timings = prediction.report["timings"]
     prediction.report["seconds"] = perf_counter() - started
-    timings["write"] = prediction.report["seconds"] - sum(timings.values())
     if outputs.report:
         facts, warnings = model.task.assess(prediction)
         prediction.report.update({**facts, "assessment": warnings} if facts else {})

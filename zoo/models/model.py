@@ -223,6 +223,7 @@ class Model:
             "input": _found_out(source, threshold),
             "voxels_out": int(np.count_nonzero(prediction.volume.array)),
             "timings": watch.seconds,
+            "seconds_compiling": watch.compiling,
             "peak_memory": peak_memory(),
             "peak_device_memory": memory.peak,
             "sha256": {"weights": self._weights_sha256(), "input": sha256},

@@ -128,12 +128,12 @@ class Prediction:
         uncertainty: float32, the share of predictions on the input mirrored and moved a little in
             which completion adds a voxel; None unless asked for.
         report: plain data for JSON: `model`, `backend`, `device`, `versions`, `timings` (seconds by
-            stage; a command adds `seconds`, from the start to the written files, and `write`),
-            `voxels_in` and `voxels_out` (numbers of occupied voxels), `peak_memory` (bytes, of the
-            process so far), `peak_device_memory` (bytes, on a GPU), `input` (its shape,
-            orientation, spacing in mm, unit and threshold), `grid` (whether it was resampled, and
-            both spacings along RAS axes in mm), `notes` and `warnings` (in words), and
-            `sha256` of `weights` and `input`; `bone`, if the threshold was found from the data;
+            stage), `seconds_compiling` (kernels, in none of these; a command adds `seconds`, of all
+            from the start to the written files), `voxels_in` and `voxels_out` (numbers of occupied
+            voxels), `peak_memory` (bytes, of the process so far), `peak_device_memory` (bytes, on a
+            GPU), `input` (its shape, orientation, spacing in mm, unit and threshold), `grid`
+            (whether it was resampled, and both spacings along RAS axes in mm), `notes` and
+            `warnings` (in words), and `sha256` of `weights` and `input`; `bone`, if the threshold was found from the data;
             `structures`, what is measured of each in a segmentation.
     """
 
