@@ -133,8 +133,9 @@ class Prediction:
             voxels), `peak_memory` (bytes, of the process so far), `peak_device_memory` (bytes, on a
             GPU), `input` (its shape, orientation, spacing in mm, unit and threshold), `grid`
             (whether it was resampled, and both spacings along RAS axes in mm), `notes` and
-            `warnings` (in words), and `sha256` of `weights` and `input`; `bone`, if the threshold was found from the data;
-            `structures`, what is measured of each in a segmentation.
+            `warnings` (in words), and `sha256` of `weights` and `input`; `bone`, if the
+            threshold was found from the data; `structures`, what is measured of each in a
+            segmentation.
     """
 
     volume: Volume
