@@ -153,11 +153,11 @@ def _depths(camera: Camera, field: Floats, skin: Doubles) -> Doubles:
     near, far = _spans(camera, skin)
     rows, columns = np.nonzero(near < far)
     start, end = near[rows, columns], far[rows, columns]
+    onwards = camera.steps[:, 2, None, None] * camera.step * np.arange(SAMPLES)
     last = np.zeros(len(rows))  # the sample before `start`
     while len(rows):
-        depths = start[:, None] + camera.step * np.arange(SAMPLES)
-        pixels = np.stack(np.broadcast_arrays(rows[:, None], columns[:, None], depths))
-        seen = _at(field, camera.indices(pixels.reshape(3, -1))).reshape(depths.shape)
+        points = camera.indices(np.stack([rows, columns, start]))[..., None] + onwards
+        seen = _at(field, points.reshape(3, -1)).reshape(-1, SAMPLES)
         seen = np.column_stack([last, seen])
         inside = seen[:, 1:] > SURFACE
         met = inside.any(axis=1)
@@ -165,7 +165,7 @@ def _depths(camera: Camera, field: Floats, skin: Doubles) -> Doubles:
         low, high = (seen[met, first + side] for side in (0, 1))
         share = (SURFACE - low) / np.maximum(high - low, LEAST)
         depth[rows[met], columns[met]] = start[met] + camera.step * (first - 1 + share)
-        onward = ~met & (depths[:, -1] < end)
+        onward = ~met & (start + camera.step * (SAMPLES - 1) < end)
         rows, columns, end = rows[onward], columns[onward], end[onward]
         start, last = start[onward] + camera.step * SAMPLES, seen[onward, -1]
     return depth

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from zoo.pictures._surfaces import IMPLANT, Scene, coarse_enough
 from zoo.pictures._types import Bools, Floats, Picture, Triple
 from zoo.volumes import COLOURS
 
+Made = TypeVar("Made")
 PALETTE = np.array(COLOURS, np.float32)
 
 
@@ -84,14 +86,15 @@ def save_preview(
     given, complete, added = (volume[box].astype(bool) for volume in (input, prediction, implant))
     coarser, (before, after, change) = coarse_enough(spacing, given, complete, added)
     views = facing_views(after, change)
-    scenes = Scene.of(coarser, before), Scene.of(coarser, after, change)
-    enlarged = _enlarged(implant, spacing) if change.any() else None
+    makers = [partial(Scene.of, coarser, before), partial(Scene.of, coarser, after, change)]
+    if change.any():
+        makers.append(partial(_enlarged, implant, spacing))
     rows = []
-    pictures = _seen([*scenes, enlarged] if enlarged else scenes, views)
-    for view, (first, second, *third) in zip(views, pictures, strict=True):
+    for view, (first, second, *third) in zip(views, _seen(_made(makers), views), strict=True):
         alone = trimmed(third) if third else ["no implant"]
         rows.append(Row([view, "", ""], [*trimmed([first, second]), *alone]))
-    rows.append(_slices(given, [(added, IMPLANT)], added if enlarged else complete, spacing))
+    shown = added if change.any() else complete
+    rows.append(_slices(given, [(added, IMPLANT)], shown, spacing))
     headings = ("input", "prediction, implant coloured", "implant, enlarged")
     save_sheet(path, headings, rows, title)
 
@@ -156,17 +159,22 @@ def save_shapes(
 
 
 def _seen(scenes: Sequence[Scene], views: Sequence[str]) -> list[list[Picture]]:
-    """For every view a list with a picture of each scene; drawn side by side, on all cores."""
+    """For every view a list with a picture of each scene."""
+    pictures = _made([partial(scene.picture, view) for view in views for scene in scenes])
+    return [pictures[n : n + len(scenes)] for n in range(0, len(pictures), len(scenes))]
+
+
+def _made(makers: Sequence[Callable[[], Made]]) -> list[Made]:
+    """What each of these returns; made side by side, on all cores."""
     with ThreadPoolExecutor() as threads:
-        drawn = [[threads.submit(scene.picture, view) for scene in scenes] for view in views]
-        return [[picture.result() for picture in row] for row in drawn]
+        return list(threads.map(lambda make: make(), makers))
 
 
 def _slices(given: NDArray[Any], parts: Parts, shown: Bools, spacing: Triple) -> Row:
     """A row of three slices, each where it cuts most of what is to be shown."""
     indices = through(shown)
-    pictures = [slice_picture(given, parts, spacing, *named) for named in indices.items()]
-    return Row(list(indices), [*pictures])
+    makers = [partial(slice_picture, given, parts, spacing, *named) for named in indices.items()]
+    return Row(list(indices), [*_made(makers)])
 
 
 def _enlarged(implant: Bools, spacing: Triple) -> Scene:

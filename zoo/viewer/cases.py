@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -61,7 +62,8 @@ def cases_of(paths: Sequence[Path]) -> tuple[list[Case], int]:
     if missing := [path for path in paths if not path.exists()]:
         raise ReadError(f"{missing[0]}: no such file, nor a case of a folder; check the path")
     reports = [_report(path) for path in paths if path not in volumes]
-    name = ", ".join(path.name for path in volumes)
+    common = os.path.commonpath([path.absolute().parent for path in volumes])
+    name = ", ".join(os.path.relpath(path, common) for path in volumes)
     return [Case(name, partial(_by_content, volumes), reports[0] if reports else {})], 0
 
 
@@ -167,9 +169,10 @@ def kind_of(volume: Volume) -> Literal["scan", "labels", "shape"]:
     sample = volume.array[::STRIDE, ::STRIDE, ::STRIDE]
     if volume.array.dtype.kind == "f" and not np.array_equal(sample, np.rint(sample)):
         return "scan"
-    values = np.unique(sample)
-    if len(values) <= 2 and values[0] >= 0:
+    low, high = sample.min(), sample.max()
+    if low >= 0 and ((sample == low) | (sample == high)).all():
         return "shape"
+    values = np.unique(sample)
     return "labels" if len(values) <= MOST_LABELS and values[0] >= 0 else "scan"
 
 

@@ -10,7 +10,7 @@ const MOVES = {
   ArrowUp: [0, 0, 1], ArrowDown: [0, 0, -1],
 };
 const OPTIONS = {
-  backColor: [0.07, 0.08, 0.1, 1], crosshairColor: [0.45, 0.6, 0.8, 1], crosshairWidth: 0.5,
+  backColor: [0.07, 0.08, 0.1, 1], crosshairColor: [0.45, 0.6, 0.8, 1], crosshairWidth: 1, crosshairWidthUnit: "mm",
   dragAndDropEnabled: false, isNearestInterpolation: true, logLevel: "error",
   viewModeHotKey: "", clipPlaneHotKey: "", cycleClipPlaneHotKey: "",
 };
@@ -59,7 +59,7 @@ async function show(number) {
   const [right, anterior, superior] = facts.facing;
   const degrees = 180 / Math.PI;
   surface.setRenderAzimuthElevation(
-    Math.atan2(-right, anterior) * degrees,
+    Math.atan2(-right, -anterior) * degrees,
     Math.atan2(superior, Math.hypot(right, anterior)) * degrees,
   );
   apply();
