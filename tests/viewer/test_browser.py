@@ -7,8 +7,8 @@ from time import perf_counter
 
 import numpy as np
 import pytest
-from heads import write_case
 from PIL import Image
+from view_cases import write_case
 
 from zoo.viewer import Exhibit, Server, cases_of, save_page
 

@@ -5,7 +5,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from heads import skull, volume, write_case
+from view_cases import skull, volume, write_case
 
 import zoo
 from zoo.errors import ReadError, VolumeError

@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 from command_line import start
-from heads import write_case
+from view_cases import write_case
 
 from zoo.viewer import Server, cases_of
 from zoo.viewer.exhibit import Exhibit

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from heads import skull, volume
+from view_cases import skull, volume
 
 import zoo
 from zoo.viewer.shapes import LARGEST_AXIS, Shape, Shown

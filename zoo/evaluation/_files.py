@@ -86,6 +86,7 @@ def _in_words(value: object) -> str:
 def write_scores(path: Path, scores: Sequence[Score], settings: Settings) -> None:
     """Write a table of scores atomically; None becomes an empty cell, infinity becomes inf."""
     columns = [*type(scores[0]).model_fields, *type(settings).model_fields]
+    columns.append(columns.pop(columns.index("warnings")))  # sentences come last
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, columns, lineterminator="\n")
         table.writeheader()

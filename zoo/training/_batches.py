@@ -92,7 +92,8 @@ def _raised(items: Iterable[Item]) -> Iterator[Item]:
     try:
         yield from items
     except ZooError as error:
-        raise type(error)(str(error).rstrip().split(f"{type(error).__name__}: ")[-1]) from error
+        text = str(error.args[0])  # as it is, where str(error) would be one line
+        raise type(error)(text.rstrip().split(f"{type(error).__name__}: ")[-1]) from error
 
 
 def _passes(pairs: list[tuple[Any, Any]], count: int) -> list[Batch]:

@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from heads import skull
+from view_cases import skull
 
 from zoo.viewer.surfaces import mesh
 
