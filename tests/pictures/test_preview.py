@@ -10,7 +10,7 @@ from PIL import Image
 import zoo
 from zoo.errors import VolumeError, WriteError
 from zoo.models.prediction import Prediction, Probabilities
-from zoo.pictures.preview import draw_prediction, save_preview
+from zoo.pictures.preview import draw_prediction, save_preview, save_shapes
 from zoo.volumes.resampling import Resampled
 
 pytestmark = pytest.mark.slow
@@ -72,3 +72,10 @@ def test_segmentation_shows_structures_and_the_scan(
     surfaces = np.count_nonzero(drawn(pixels[100:430]))
     assert surfaces > 10_000 if found else 100 < surfaces < 10_000
     assert np.count_nonzero(drawn(pixels[500:800])) > 10_000  # the scan
+
+
+def test_a_scan_alone_has_slices(tmp_path: Path) -> None:
+    scan = np.linspace(0, 1, 6 * 7 * 8, dtype=np.float32).reshape(6, 7, 8)
+    save_shapes(tmp_path / "scan.png", [], (1.0, 1.0, 1.0), "a scan", scan)
+    with Image.open(tmp_path / "scan.png") as image:
+        assert image.convert("L").getextrema()[1] > 200

@@ -137,19 +137,21 @@ def save_shapes(
         shapes: each with its name and its colour; bool (I, J, K), axes RAS.
         spacing: mm along each axis.
         title: a line below the pictures.
-        scan: what the slices show besides, (I, J, K), brightness in [0, 1].
+        scan: what the slices show besides, (I, J, K), brightness in [0, 1]; without a shape there
+            must be one.
 
     Raises:
         WriteError: the file cannot be written.
     """
     parts = [(shape, colour) for _, shape, colour in shapes]
-    anything = np.logical_or.reduce([shape for shape, _ in parts])
-    box = bounding_box(anything)
-    coarser, grids = coarse_enough(spacing, *(shape[box] for shape, _ in parts))
-    coloured = [(grid, colour) for grid, (_, colour) in zip(grids, parts, strict=True)]
+    nothing = np.zeros_like(parts[0][0] if scan is None else scan, bool)
+    anything = np.logical_or.reduce([nothing, *(shape for shape, _ in parts)])
     views = ("front", "left", "oblique back left")
     pictures: list[Picture | str] = ["nothing found"] * len(views)
     if anything.any():
+        box = bounding_box(anything)
+        coarser, grids = coarse_enough(spacing, *(shape[box] for shape, _ in parts))
+        coloured = [(grid, colour) for grid, (_, colour) in zip(grids, parts, strict=True)]
         scene = Scene.coloured(coarser, np.zeros_like(grids[0]), coloured)
         pictures = [part for view in views for part in trimmed([scene.picture(view)])]
     rows = [Row(list(views), pictures)]
