@@ -183,7 +183,7 @@ def _work(pipe: connection.Connection, work: Work[Any], cores: int) -> None:
     torch.set_num_threads(cores)
     with suppress(Exception):  # what is wrong with it is said of every job
         work.load()
-    pipe.send("ready")
-    with suppress(EOFError):
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the driver was killed
+        pipe.send("ready")
         while (job := pipe.recv()) is not None:
             pipe.send(portable(attempt(work, job)))
