@@ -14,7 +14,7 @@ from zoo.sparse import SparseTensor
 from zoo.testing import oracle
 from zoo.testing.backends import CHECKS, Bench, rows, same
 
-CHAINS = int(os.environ.get("ZOO_CHAINS", "4"))
+CHAINS = int(os.environ.get("ZOO_CHAINS", "2"))
 COARSEST = 8  # tensor stride; what is moved by it stays in the same cells at every level
 LONGEST = 5  # operations
 
