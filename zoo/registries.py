@@ -61,6 +61,8 @@ class Registry(catalogue.Registry):  # type: ignore[misc]
         super().__init__((group,), entry_points=True)
         self.noun = noun
         self.own = dict(own)
+        self._looked_through: Any = None
+        self._points: list[EntryPoint] = []
 
     def names(self) -> list[str]:
         """List every name, sorted; imports no plugin."""
@@ -126,6 +128,13 @@ class Registry(catalogue.Registry):  # type: ignore[misc]
 
     def _registered(self) -> dict[str, Any]:
         return {keys[-1]: value for keys, value in catalogue._get_all(self.namespace).items()}
+
+    def _get_entry_points(self) -> list[EntryPoint]:
+        """Those of this group: catalogue would look through all of the environment every time."""
+        if self._looked_through is not catalogue.AVAILABLE_ENTRY_POINTS:
+            self._looked_through = catalogue.AVAILABLE_ENTRY_POINTS
+            self._points = list(super()._get_entry_points())
+        return self._points
 
     def _plugin(self, name: str) -> EntryPoint:
         points = [point for point in self._get_entry_points() if point.name == name]
