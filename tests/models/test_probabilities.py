@@ -11,7 +11,7 @@ LOGITS = np.log(np.array([[0.9, 0.1, 0], [0.3, 0.7, 0], [0.1, 0.2, 0.7]]) + 1e-1
 
 
 def probabilities(spacing, affine=None):
-    """Of two labels, from a network that saw 2 mm; the input is 8 x 2 x 2 mm, of that spacing."""
+    """Two labels, by a network on a 2 mm grid, for an input of 8 x 2 x 2 mm with this spacing."""
     shape = np.array([8, 2, 2]) / spacing
     affine = np.diag([spacing] * 3 + [1]) if affine is None else affine
     scan = Volume(np.zeros(shape.astype(int), np.float32), affine)

@@ -21,7 +21,7 @@ def test_every_structure_keeps_its_largest_component():
 
 
 def test_statistics_are_of_the_volume_in_the_patient():
-    """Of a sheared grid too, whose voxels are not as large as the product of its spacing."""
+    """On a sheared grid too, where a voxel is smaller than the product of its spacings."""
     affine = np.array([[2.0, 0, 0, 5], [0, 3, 1, 5], [0, 0, 4, 5], [0, 0, 0, 1]])
     labels = np.zeros((5, 5, 5), np.uint8)
     labels[1:3, 1:3, 1:3], labels[4, 4, 4] = 1, 3

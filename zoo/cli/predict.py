@@ -85,7 +85,9 @@ def predict(
     ] = "local",
     address: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Of the executor's cluster; else, this machine."),
+        typer.Option(
+            metavar="HOST:PORT", help="Address of the executor's cluster; this machine if left out."
+        ),
     ] = None,
     workers: Annotated[
         int, typer.Option(min=0, help="Processes for several inputs; 0 is this one alone.")

@@ -199,7 +199,7 @@ def _with_pictures(card: Card, model: Model, folder: Path) -> Card:
     text = card.text
     for link in dict.fromkeys(PICTURE.findall(text)):
         if model.origin.location and (path := model.origin.location.picture(link)):
-            name = link.removeprefix("../").replace("../", "")
+            name = link.replace("../", "")
             make_folder((folder / name).parent)
             _copy(path, folder / name)
             text = text.replace(f"]({link})", f"]({name})")

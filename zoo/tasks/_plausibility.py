@@ -9,13 +9,10 @@ import numpy as np
 
 from zoo.anatomy import PLAUSIBLE, Threshold, in_hounsfield_units
 from zoo.models import Prediction
-from zoo.volumes import InputContract, Volume, bounds
+from zoo.volumes import InputContract, Volume, bounds, occupied_share
 
 EMPTY = "the prediction is empty"
-SHARE = (
-    0.015,
-    0.5,
-)  # of its bounding box that is bone; 0.11 to 0.2 in a skull
+SHARE = (0.015, 0.5)  # of its bounding box that is bone; 0.11 to 0.2 in a skull
 NUDGE = 0.1  # of a threshold, by which it is moved to see what that changes
 UNSTABLE = 0.25  # of the occupied voxels: in a CT in Hounsfield units a tenth of them change
 
@@ -49,9 +46,7 @@ def doubts_of_skull(
 
 
 def _doubts_of_share(occupied: Volume) -> list[str]:
-    mask = occupied.array
-    low, high = bounds(mask)
-    share = np.count_nonzero(mask) / float(np.prod(high - low + 1))
+    share = occupied_share(occupied.array)
     if SHARE[0] <= share <= SHARE[1]:
         return []
     what = "soft tissue or air too" if share > SHARE[1] else "fragments alone"

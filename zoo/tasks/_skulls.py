@@ -44,8 +44,8 @@ from zoo.training import (
 from zoo.volumes import (
     InputContract,
     Volume,
-    bounds,
     from_bytes,
+    occupied_box,
     pooled,
     resample_coverage,
     resample_mask,
@@ -280,8 +280,8 @@ def _head(skull: Shape) -> Shape:
 
 def _cropped(*shapes: Shape) -> list[Shape]:
     """Shapes, cropped to the first one's bounding box."""
-    low, high = bounds(shapes[0])
-    return [shape[tuple(map(slice, low, high + 1))] for shape in shapes]
+    box = occupied_box(shapes[0])
+    return [shape[box] for shape in shapes]
 
 
 def _grids(shapes: list[Shape], spacing: tuple[float, float, float]) -> Grids:

@@ -14,7 +14,7 @@ import numpy as np
 
 from zoo.errors import ReadError, VolumeError
 from zoo.executors import Entry, done_in, inputs_of
-from zoo.volumes import Volume, is_volume, read_volume, stem
+from zoo.volumes import Volume, has_two_values, is_volume, read_volume, stem
 
 INPUT, PREDICTION, IMPLANT, TRUTH = "input", "prediction", "implant", "ground truth"
 ROLES = (INPUT, PREDICTION, IMPLANT, TRUTH)
@@ -169,8 +169,7 @@ def kind_of(volume: Volume) -> Literal["scan", "labels", "shape"]:
     sample = volume.array[::STRIDE, ::STRIDE, ::STRIDE]
     if volume.array.dtype.kind == "f" and not np.array_equal(sample, np.rint(sample)):
         return "scan"
-    low, high = sample.min(), sample.max()
-    if low >= 0 and ((sample == low) | (sample == high)).all():
+    if sample.min() >= 0 and has_two_values(sample):
         return "shape"
     values = np.unique(sample)
     return "labels" if len(values) <= MOST_LABELS and values[0] >= 0 else "scan"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.volumes.resampling import memory_order
-from zoo.volumes.voxels import bounds
+from zoo.volumes.voxels import occupied_box
 
 Bools = NDArray[np.bool_]
 
@@ -50,8 +50,7 @@ def without_specks(mask: Bools, least: float = 0) -> Bools:
         return mask
     cleaned = mask.copy(order="K")
     whole = cleaned.transpose(memory_order(cleaned))
-    low, high = bounds(whole)
-    part = whole[tuple(map(slice, low, high + 1))]
+    part = whole[occupied_box(whole)]
     labels = cc3d.connected_components(part, connectivity=26)[part]
     sizes = np.bincount(labels)
     part[part] = (sizes >= max(SPECK * sizes.max(), least))[labels]

@@ -73,6 +73,12 @@ class InputContract(BaseModel):
             **others,
         )
 
+    @property
+    def window_ends(self) -> tuple[float, float]:
+        """The lowest and the highest intensity of all windows; there must be windows."""
+        ends = [end for window in self.windows or () for end in window]
+        return min(ends), max(ends)
+
     def accepts(self, spacing: tuple[float, float, float]) -> bool:
         """Whether a grid of that spacing, mm, is used as it is."""
         limits = zip(self.finest, spacing, self.coarsest, strict=True)

@@ -53,8 +53,7 @@ def normalised(values: Floats, contract: InputContract) -> Floats:
     >>> normalised(np.array([0, 50, 100], np.float32), contract).tolist()
     [-1.0, 0.0, 1.0]
     """
-    ends = [end for window in contract.windows or () for end in window]
-    low, high = min(ends), max(ends)
+    low, high = contract.window_ends
     features: Floats = ((values - low) * (2 / (high - low)) - 1).astype(np.float32)
     return features
 

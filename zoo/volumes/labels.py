@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.volumes.volume import About, Volume
-from zoo.volumes.voxels import bounds
+from zoo.volumes.voxels import occupied_box
 
 COLOURS = (  # red, green and blue from 0 to 255
     *((140, 110, 200), (222, 92, 64), (70, 130, 200), (230, 170, 50)),
@@ -49,7 +49,7 @@ def largest_components(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     if not labels.any():
         return labels
-    box = tuple(map(slice, *(bounds(labels) + np.array([[0], [1]]))))
+    box = occupied_box(labels)
     part = np.ascontiguousarray(labels[box])
     components = cc3d.connected_components(part, connectivity=26)
     owners = np.zeros(int(components.max()) + 1, labels.dtype)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from zoo.volumes.volume import Volume
+from zoo.volumes.voxels import has_two_values
 
 LEAST = 0.3  # degrees; less is rounding
 ROUNDING = 1e-3  # of a voxel
@@ -54,7 +52,7 @@ def straightened(volume: Volume) -> Volume:
     affine[:3, 3] = volume.affine[:3, 3] + axes @ first
     matrix = np.linalg.inv(to_straight)
     values, outside = volume.array, volume.array.min()
-    mask = values.dtype == np.bool_ or _has_two_values(values)
+    mask = values.dtype == np.bool_ or has_two_values(values)
     array = ndimage.affine_transform(
         values.astype(np.uint8) if values.dtype == np.bool_ else values,
         matrix,
@@ -75,8 +73,3 @@ def laid_back(straight: Volume, volume: Volume) -> Volume:
         straight.array, to_index[:3, :3], to_index[:3, 3], volume.shape, order=0, mode="constant"
     )
     return volume.with_array(array)
-
-
-def _has_two_values(values: NDArray[Any]) -> bool:
-    low, high = values.min(), values.max()
-    return bool(((values == low) | (values == high)).all())

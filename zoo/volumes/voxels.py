@@ -41,6 +41,28 @@ def bounds(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
+def has_two_values(array: np.ndarray) -> bool:
+    """Whether an array has two values at most, as a mask has.
+
+    >>> import numpy as np
+    >>> has_two_values(np.array([0, 7, 0])), has_two_values(np.array([0, 1, 2]))
+    (True, False)
+    """
+    low, high = array.min(), array.max()
+    return bool(((array == low) | (array == high)).all())
+
+
+def occupied_box(grid: np.ndarray) -> tuple[slice, ...]:
+    """The slices of the bounding box of what is not zero; there must be one such voxel.
+
+    >>> import numpy as np
+    >>> occupied_box(np.array([[[0, 1, 0, 1, 1]]]))
+    (slice(0, 1, None), slice(0, 1, None), slice(1, 5, None))
+    """
+    low, high = bounds(grid)
+    return tuple(map(slice, low.tolist(), (high + 1).tolist()))
+
+
 def occupied_share(grid: np.ndarray) -> float:
     """The share of a grid's bounding box that is not zero; there must be one voxel that is not.
 

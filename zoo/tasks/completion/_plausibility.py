@@ -6,7 +6,7 @@ import numpy as np
 
 from zoo.anatomy import opening_of
 from zoo.models import Prediction
-from zoo.volumes import Volume, bounds
+from zoo.volumes import Volume, occupied_box
 
 PART = 0.5  # ml: less is no second implant
 LARGE = 250.0  # ml: half of a vault
@@ -21,8 +21,7 @@ def doubts_of_implant(prediction: Prediction) -> list[str]:
     mask = prediction.implant.array
     if not mask.any():
         return []
-    low, high = bounds(mask)
-    part = np.ascontiguousarray(mask[tuple(map(slice, low, high + 1))])
+    part = np.ascontiguousarray(mask[occupied_box(mask)])
     sizes = np.bincount(cc3d.connected_components(part, connectivity=26).ravel())[1:]
     ml = sizes * float(np.prod(prediction.implant.spacing)) / 1000
     parts = sorted(ml[ml >= PART], reverse=True)

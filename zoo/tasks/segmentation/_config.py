@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
+from zoo.datasets import Structures
 from zoo.training import (
     VALIDATION_SEEDS,
     CasesConfig,
@@ -19,8 +20,6 @@ from zoo.volumes import Windows
 
 WINDOWS = ((-1100.0, -890.0), (-750.0, -140.0), (-50.0, 1000.0))  # HU: everything but lung and fat
 EXTERIOR = -400.0  # HU
-
-Structures = dict[str, tuple[int | str, ...]]
 
 
 class ThoraxConfig(Section):
@@ -72,13 +71,6 @@ class ScansConfig(CasesConfig):
                 for name, parts in labels.items()
             }
         return {name: (name,) for name in labels} if isinstance(labels, list | tuple) else labels
-
-    @field_validator("exterior")
-    @classmethod
-    def _known(cls, exterior: float | str | None) -> float | str | None:
-        if isinstance(exterior, str) and exterior != "auto":
-            raise ValueError("wanted an intensity, null or auto")
-        return exterior
 
 
 class SegmentationTrainingConfig(TrainingConfig):

@@ -6,14 +6,14 @@ import numpy as np
 
 from zoo.anatomy import in_hounsfield_units
 from zoo.models import Prediction
-from zoo.volumes import Volume
+from zoo.volumes import Volume, has_two_values
 
 
 def doubts_of_scan(scan: Volume) -> list[str]:
     """Whether it is a CT in Hounsfield units, and not a mask."""
     values = scan.array
     low, high = values.min(), values.max()
-    if np.count_nonzero(values == low) + np.count_nonzero(values == high) == values.size:
+    if low < high and has_two_values(values):
         return [f"the scan has two values, {low:g} and {high:g}: it is a mask, not a CT"]
     if not in_hounsfield_units(values):
         return [f"values from {low:g} to {high:g} are not Hounsfield units: is it a CT?"]

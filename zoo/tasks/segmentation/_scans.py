@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.datasets import Case, load_labels, structures_of
+from zoo.datasets import Case, Structures, load_labels, structures_of
 from zoo.datasets.phantoms import (
     EXTENT,
     LABELS,
@@ -22,7 +22,7 @@ from zoo.datasets.phantoms import (
 )
 from zoo.errors import ConfigError, VolumeError
 from zoo.tasks._cases import digest, split_cases
-from zoo.tasks.segmentation._config import ScansConfig, Structures, ThoraxConfig
+from zoo.tasks.segmentation._config import ScansConfig, ThoraxConfig
 from zoo.tasks.segmentation._windows import find_exterior, find_windows
 from zoo.training import VALIDATION_SEEDS, GridCache, Grids, generator_digest
 from zoo.volumes import InputContract, Windows, resample_intensities, resample_labels
@@ -152,7 +152,7 @@ def _all_structures(case: Case) -> Structures:
 
 
 def _some(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """At most so many of the values, evenly spread over them."""
+    """Evenly spaced values, ENOUGH of them at most."""
     return values[:: 1 + len(values) // ENOUGH]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -76,10 +77,8 @@ class SegmentationTraining:
             for stream in ((), (1,))
         )
         scan = self._source(extra).sample(rng)
-        windows = [end for window in self.contract.windows or () for end in window]
-        values, classes = augment_scan(
-            *scan, self.config.augmentation, (min(windows), max(windows)), extra
-        )
+        ends = self.contract.window_ends
+        values, classes = augment_scan(*scan, self.config.augmentation, ends, extra)
         return self.placed(values, classes, rng)
 
     def placed(
@@ -181,4 +180,4 @@ def _check_classes(config: TrainingConfig, labels: Sequence[str]) -> None:
 
 def _dice(predicted: Bools, truth: Bools) -> float:
     """Dice; NaN where there is nothing in either."""
-    return dice(predicted, truth) if predicted.any() or truth.any() else float("nan")
+    return dice(predicted, truth) if predicted.any() or truth.any() else math.nan

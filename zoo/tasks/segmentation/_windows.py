@@ -21,9 +21,9 @@ BESIDE = 1  # bins on either side of a window that belong to it, too: no two pat
 def find_windows(structures: Mapping[str, Floats], anywhere: Floats) -> Windows:
     """The windows that hold nearly all of every structure and as little else as possible.
 
-    Of the bins of a histogram, a structure takes those in which it has the largest share of all
-    voxels, until it has enough of its own. So a structure that holds air and soft tissue does not
-    take what lies between the two.
+    The bins of a histogram are ranked by the share of their voxels that belong to the structure,
+    and taken in that order until they hold enough of it. So the windows of a structure with air and
+    soft tissue in it leave out what lies between the two.
 
     Args:
         structures: (N,), intensities of each structure's voxels, by its name.
