@@ -80,7 +80,7 @@ Reader
 Scoring: case_kind measures score_class
   is_empty(self, score: Any) -> bool
   score(self, model: Model, case: Case) -> tuple[Prediction, Score]
-Task: pipeline_tag prediction_options settings_class
+Task: derivatives pipeline_tag prediction_options settings_class
   assess(self, prediction: Prediction) -> tuple[dict[str, Any], list[str]]
   benchmark(self, name: str) -> Workload
   check_card(self, card: Card) -> None

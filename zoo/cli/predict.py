@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +15,9 @@ from zoo.cli._console import caution, complain, remark, report_error, say
 from zoo.cli._shared_options import BackendName, DeviceName, Name, threshold_of
 from zoo.cli._task_options import TaskOptions, with_task_options
 from zoo.errors import ConfigError, ZooError
+
+if TYPE_CHECKING:
+    from zoo.executors import Derivative
 
 
 def predict(
@@ -31,7 +34,8 @@ def predict(
             "-o",
             "--output",
             metavar="PATH",
-            help="Write the prediction here; a folder if there are several inputs.",
+            help="Write the prediction here; a folder if there are several inputs. Default for"
+            " images of a BIDS dataset: its derivatives/zoo-MODEL.",
         ),
     ] = None,
     threshold: Annotated[
@@ -125,12 +129,18 @@ def predict(
         raise ConfigError(f"--plan does not take --{flag}; leave it out")
     if plan:
         return _print_plans(load(name, backend=backend, device=device), source, threshold)
-    if output is None:
-        raise ConfigError("wanted -o PATH for the prediction, or --plan (see --help)")
+    derivative = _derivative(name, source, output)
+    if derivative:
+        output = derivative.folder
+    elif output is None:
+        raise ConfigError(
+            "wanted -o PATH for the prediction, or images of a BIDS dataset, which has a place for"
+            " it, or --plan (see --help)"
+        )
     part = shard_of(shard, os.environ)
     masks = output.parent / stem(output.name) if split else None
     outputs = Outputs(output, implant, report, preview, uncertainty, statistics, masks)
-    jobs = plan_jobs(source, outputs, part)
+    jobs = plan_jobs(source, outputs, part, derivative)
     several = any(job.name for job in jobs) or part[1] > 1
     if uncertainty:
         options = {**options, "uncertainty": True}
@@ -140,6 +150,8 @@ def predict(
     run = Run(executor, address, workers, timeout, retries)
     # Nodes of a cluster need not be like this one, which only wants to know the model.
     model = load(name) if address else load(name, backend=backend, device=device)
+    if derivative:
+        derivative.describe([path for job in jobs[:1] for path in job.outputs.paths()])
     failures = 0
     with Console(stderr=True, quiet=quiet).status("") as status:
         outcomes = run_jobs(
@@ -198,6 +210,26 @@ def shard_of(given: str | None, environment: Mapping[str, str]) -> tuple[int, in
     if not slash or not number.isdecimal() or not parts.isdecimal():
         raise ConfigError(f"--shard: wanted I/N, such as 2/8, got {given!r}")
     return int(number), int(parts)
+
+
+def _derivative(name: str, source: list[Path], output: Path | None) -> Derivative | None:
+    """The BIDS derivative that the predictions are to be; None if they are files of their own.
+
+    It is one if a dataset is given by its root, or if all inputs are of one dataset and there is no
+    `output`.
+    """
+    from zoo.cards import info
+    from zoo.executors import Derivative, dataset_of_all, inputs_of
+
+    found = inputs_of(source)
+    root = dataset_of_all(found)
+    if root is None or (output is not None and root not in map(_absolute, source)):
+        return None
+    return Derivative.of(info(name), root, output)
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))
 
 
 def extended(tasks: list[str]) -> Callable[..., None]:

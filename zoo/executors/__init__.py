@@ -1,8 +1,9 @@
 """Many cases: inputs become jobs, the jobs are run on this machine, and a journal says what became
 of each."""
 
+from zoo.executors.bids import Derivative
 from zoo.executors.driver import run_jobs
-from zoo.executors.inputs import inputs_of, volumes
+from zoo.executors.inputs import dataset_of_all, inputs_of, volumes
 from zoo.executors.jobs import Job, Outputs, plan_jobs
 from zoo.executors.journal import Entry, Identity, Journal, done_in
 from zoo.executors.running import Predict
@@ -10,6 +11,7 @@ from zoo.executors.runs import HERE, Executor, Outcome, Run, Work, attempt, died
 
 __all__ = [
     "HERE",
+    "Derivative",
     "Entry",
     "Executor",
     "Identity",
@@ -21,6 +23,7 @@ __all__ = [
     "Run",
     "Work",
     "attempt",
+    "dataset_of_all",
     "died",
     "done_in",
     "inputs_of",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from zoo.errors import ReadError
+from zoo.executors.bids import DATATYPES, dataset_of, image_folders, is_dataset
 from zoo.registries import in_checkout
 from zoo.volumes import DICOM, DICOM_PLUGIN, is_volume, reads_folders, stem
 
@@ -36,10 +37,11 @@ def inputs_of(given: list[Path]) -> list[Input]:
     """The inputs that paths stand for, in a stable order.
 
     A folder stands for the volumes in it and below, in the order of their names; hidden ones are
-    left out. If a reader for folders is installed, a folder of nothing but DICOM files, or without
-    any volume, counts as one volume. A pattern such as `scans/*.nii.gz` stands for what it matches,
-    a .txt file for the path in each of its lines, and a .csv file for those in its column `input`,
-    `path` or `image`, or its first one; paths in files are relative to them.
+    left out, and of a BIDS dataset all but the images of its subjects. If a reader for folders is
+    installed, a folder of nothing but DICOM files, or without any volume, counts as one volume. A
+    pattern such as `scans/*.nii.gz` stands for what it matches, a .txt file for the path in each of
+    its lines, and a .csv file for those in its column `input`, `path` or `image`, or its first
+    one; paths in files are relative to them.
 
     Raises:
         ReadError: a folder contains no volume, or a DICOM series next to other volumes; a pattern
@@ -51,6 +53,13 @@ def inputs_of(given: list[Path]) -> list[Input]:
 def volumes(given: list[Path]) -> list[Path]:
     """The paths of the inputs."""
     return [found.path for found in inputs_of(given)]
+
+
+def dataset_of_all(inputs: list[Input]) -> Path | None:
+    """The root of the BIDS dataset that all inputs are images of; None if there is none."""
+    folders = {os.path.dirname(found.path) for found in inputs}
+    roots = {dataset_of(Path(folder)) for folder in folders}
+    return roots.pop() if len(roots) == 1 else None
 
 
 def _inputs(path: Path) -> list[Input]:
@@ -74,12 +83,19 @@ def case_name(path: Path) -> str:
 
 
 def _below(folder: Path) -> list[Input]:
+    bids = is_dataset(folder)
     found = sorted(
         path
-        for root, folders, names in os.walk(folder)
+        for top in (image_folders(folder) if bids else [folder])
+        for root, folders, names in os.walk(top)
         for path in _files(root, folders, names)
         if is_volume(path)
     )
+    if bids and not found:
+        raise ReadError(
+            f"{folder}: no image in this BIDS dataset; wanted volumes in sub-*/{DATATYPES[0]} or"
+            f" sub-*/ses-*/{DATATYPES[0]}, also {' or '.join(DATATYPES[1:])}"
+        )
     if reads_folders():
         slices = sum(path.suffix.lower() == f".{DICOM}" for path in found)
         if slices == len(found):

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import ConfigError, ReadError, WriteError
+from zoo.executors.bids import Derivative
 from zoo.executors.inputs import Input, case_name, inputs_of
-from zoo.volumes import DICOM, check_output, check_volume_output, is_volume, is_writable
+from zoo.volumes import (
+    DICOM,
+    check_output,
+    check_volume_output,
+    identifier,
+    is_volume,
+    is_writable,
+    stem,
+)
 
 SUFFIXES = {  # of outputs that are no volumes
     "report": (".json", ".html"),
     "preview": (".png",),
     "statistics": (".json", ".csv"),
 }
+EVERY = "*"  # in the path of masks, where a structure's name goes
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,8 @@ class Outputs:
         preview: for the picture, PNG.
         uncertainty: for the volume of how far the implant can be relied on.
         statistics: for what is measured of every structure, JSON or CSV.
-        split: the folder for a mask of every structure, in the format of `volume`.
+        split: the folder for a mask of every structure, in the format of `volume`; or a path with
+            `*` in place of a structure's name.
     """
 
     volume: Path
@@ -48,12 +61,28 @@ class Outputs:
         """The outputs that are wanted."""
         return list(self.named().values())
 
+    def of_structure(self, name: str) -> Path:
+        """Where the mask of a structure goes, if masks are wanted."""
+        assert self.split
+        if EVERY in self.split.name:
+            letters = "".join(letter for letter in name.title() if letter.isalnum())
+            return self.split.with_name(self.split.name.replace(EVERY, letters))
+        suffix = self.volume.name.removeprefix(stem(self.volume.name))
+        return self.split / f"{identifier(name)}{suffix}"
+
+    def exist(self) -> bool:
+        """Whether all that are wanted are there."""
+        wanted = self.paths()
+        if self.split and EVERY in self.split.name:
+            wanted.remove(self.split)
+            if not any(self.split.parent.glob(self.split.name)):
+                return False
+        return all(path.exists() for path in wanted)
+
     def below(self, source: Input) -> Outputs:
         """The files for one input in these folders; formats that are only read become .nii.gz."""
         folder, name = Path(source.name).parent, Path(os.path.abspath(source.path)).name
-        path = source.path
-        only_read = (path.is_dir() or is_volume(path)) and not is_writable(path)
-        only_read = only_read or path.suffix.lower() == f".{DICOM}"  # a segmentation if asked for
+        only_read = _is_only_read(source.path)
         volume = folder / (f"{case_name(source.path)}.nii.gz" if only_read else name)
         return Outputs(
             self.volume / volume,
@@ -65,6 +94,38 @@ class Outputs:
             self.split and self.split / source.name,
         )
 
+    def in_dataset(self, source: Input, derivative: Derivative) -> Outputs:
+        """The files for one input, called as BIDS calls them, in these folders.
+
+        Implant, if the task has one, and report are always written, beside the volume unless they
+        have folders of their own; the report is its sidecar.
+        """
+        path = source.path
+        suffix = ".nii.gz" if _is_only_read(path) else path.name.removeprefix(stem(path.name))
+        names = derivative.names
+
+        def file(folder: Path | None, output: str, suffix: str = suffix) -> Path | None:
+            name = output if output in names else "volume"
+            return folder and folder / derivative.path(path, name, suffix)
+
+        implants = self.implant or (self.volume if "implant" in names else None)
+        return Outputs(
+            self.volume / derivative.path(path, "volume", suffix),
+            file(implants, "implant"),
+            file(self.report or self.volume, "volume", ".json"),
+            file(self.preview, "volume", ".png"),
+            file(self.uncertainty, "uncertainty"),
+            file(self.statistics, "volume", ".csv"),
+            file(self.split and self.volume, "split"),
+        )
+
+
+def _is_only_read(path: Path) -> bool:
+    """Whether a prediction cannot be in the format of this input, or should not."""
+    if path.suffix.lower() == f".{DICOM}":  # a segmentation if asked for
+        return True
+    return (path.is_dir() or is_volume(path)) and not is_writable(path)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -75,16 +136,18 @@ class Job:
         outputs: the files to write.
         folders: the folders to make for them.
         name: of the case, in the journal of a run over several; empty for one that has none.
+        facts: what its report says besides what was found.
     """
 
     source: Path
     outputs: Outputs
     folders: tuple[Path, ...] = ()
     name: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def done(self) -> bool:
         """Whether all outputs exist."""
-        return all(path.exists() for path in self.outputs.paths())
+        return self.outputs.exist()
 
     def check(self) -> None:
         """Raise WriteError if an output cannot be written or is also the input or another one."""
@@ -113,13 +176,19 @@ class Job:
             seen.add(path.resolve())
 
 
-def plan_jobs(inputs: list[Path], outputs: Outputs, shard: tuple[int, int] = (1, 1)) -> list[Job]:
+def plan_jobs(
+    inputs: list[Path],
+    outputs: Outputs,
+    shard: tuple[int, int] = (1, 1),
+    derivative: Derivative | None = None,
+) -> list[Job]:
     """Plan and check one job per volume; nothing is written yet.
 
     Args:
         inputs: as for `inputs_of`.
         outputs: files for a single volume, folders otherwise.
         shard: which part of the jobs, from 1 on, of how many: every machine takes its own.
+        derivative: the BIDS dataset that the outputs are files of; None if they are of none.
 
     Raises:
         ReadError: an input is not there, or two have the same output.
@@ -131,19 +200,26 @@ def plan_jobs(inputs: list[Path], outputs: Outputs, shard: tuple[int, int] = (1,
     if not 1 <= number <= parts:
         raise ConfigError(f"--shard: wanted I/N with I from 1 to N, got {number}/{parts}")
     found = inputs_of(inputs)
-    if len(inputs) == 1 and [each.path for each in found] == inputs and parts == 1:
+    if _is_one(inputs, found) and parts == 1 and derivative is None:
         job = Job(inputs[0], outputs)
         job.check()
         return [job]
     for folder in outputs.paths():
-        _check_folder(folder)
+        if not derivative or folder != derivative.folder:
+            _check_folder(folder)
     jobs = []
     for each in found:
-        files = outputs.below(each)
+        files = outputs.in_dataset(each, derivative) if derivative else outputs.below(each)
         folders = dict.fromkeys([*outputs.paths(), *(path.parent for path in files.paths())])
-        jobs.append(Job(each.path, files, tuple(folders), each.name))
+        facts = derivative.facts(each.path) if derivative else {}
+        jobs.append(Job(each.path, files, tuple(folders), each.name, facts))
     _check_distinct(jobs)
     return jobs[number - 1 :: parts]
+
+
+def _is_one(given: list[Path], found: list[Input]) -> bool:
+    """Whether a single volume was given, by its path."""
+    return len(given) == 1 and [each.path for each in found] == given
 
 
 def _check_distinct(jobs: list[Job]) -> None:

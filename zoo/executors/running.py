@@ -16,7 +16,7 @@ from zoo.anatomy import Threshold
 from zoo.errors import VolumeError, WriteError
 from zoo.executors.jobs import Job, Outputs
 from zoo.models import Model, Prediction, Progress, forget_peak_memory, load, silent
-from zoo.volumes import Volume, atomic_path, identifier, make_folder, mask_of, stem
+from zoo.volumes import Volume, atomic_path, make_folder, mask_of
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,9 @@ def run_job(
 
                 write_page(temporary, prediction, title, model.card)
             else:
-                temporary.write_text(json.dumps(prediction.report, indent=2) + "\n")
+                temporary.write_text(
+                    json.dumps({**job.facts, **prediction.report}, indent=2) + "\n"
+                )
     return prediction.report
 
 
@@ -132,11 +134,10 @@ def _save_structures(prediction: Prediction, outputs: Outputs) -> None:
         with atomic_path(outputs.statistics) as temporary:
             temporary.write_text(_statistics_as(outputs.statistics, structures), encoding="utf-8")
     if outputs.split:
-        make_folder(outputs.split)
-        suffix = outputs.volume.name.removeprefix(stem(outputs.volume.name))
         for name, facts in structures.items():
-            mask = mask_of(prediction.volume, facts["label"], name)
-            _save_mask(prediction, mask, outputs.split / f"{identifier(name)}{suffix}")
+            path = outputs.of_structure(name)
+            make_folder(path.parent)
+            _save_mask(prediction, mask_of(prediction.volume, facts["label"], name), path)
 
 
 def _statistics_as(path: Path, structures: dict[str, dict[str, Any]]) -> str:

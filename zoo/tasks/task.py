@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -45,11 +46,15 @@ class Task(ABC):
         settings_class: each field beyond those of `Settings` is an additional option of
             `zoo evaluate`.
         pipeline_tag: how the Hugging Face Hub calls what its models do.
+        derivatives: how the names of files in a BIDS derivative end, without the file's suffix, by
+            what is in them: `volume`, and of `implant`, `uncertainty` and `split` (with `*` for a
+            structure) what the task has.
     """
 
     prediction_options: ClassVar[type[Options]] = Options
     settings_class: ClassVar[type[Settings]] = Settings
     pipeline_tag: ClassVar[str] = "image-to-image"
+    derivatives: ClassVar[Mapping[str, str]] = MappingProxyType({"volume": "desc-prediction_mask"})
 
     def check_card(self, card: Card) -> None:
         """Raise ConfigError if a card lacks what the task needs; by default nothing is needed."""

@@ -6,6 +6,7 @@ What it adds, cleaned of specks, is the implant.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from zoo.anatomy import Threshold, assess
@@ -31,6 +32,13 @@ class Completion(Task):
 
     prediction_options = CompletionOptions
     settings_class = CompletionSettings
+    derivatives = MappingProxyType(
+        {
+            "volume": "desc-complete_mask",
+            "implant": "desc-implant_mask",
+            "uncertainty": "desc-implant_probseg",
+        }
+    )
 
     def predict(
         self, model: Model, source: Volume, threshold: Threshold, options: Any, stage: Stage

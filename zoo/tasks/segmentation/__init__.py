@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
@@ -41,6 +42,7 @@ class Segmentation(Task):
     prediction_options: ClassVar[type[Options]] = SegmentationOptions
     settings_class: ClassVar[type[Settings]] = SegmentationSettings
     pipeline_tag = "image-segmentation"
+    derivatives = MappingProxyType({"volume": "dseg", "split": "label-*_mask"})
 
     def check_card(self, card: Card) -> None:
         if not card.input.windows or not card.labels:

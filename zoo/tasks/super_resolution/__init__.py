@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from zoo.anatomy import Threshold, occupied_in
@@ -34,6 +35,7 @@ class SuperResolution(Task):
 
     prediction_options = SuperResolutionOptions
     settings_class = SuperResolutionSettings
+    derivatives = MappingProxyType({"volume": "desc-superres_mask"})
 
     def predict(
         self,
