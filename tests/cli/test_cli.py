@@ -172,6 +172,7 @@ def test_folder_goes_on_after_a_failure_and_loads_the_model_once(
     printed, complaints = capfd.readouterr()
     assert len(loads) == 1
     assert printed.count("712 occupied voxels") == 2
+    assert re.findall(r"^(case \d of \d), ", printed, re.M) == ["case 1 of 3", "case 3 of 3"]
     first, last = complaints.splitlines()
     assert f"{scans}/b.nii.gz" in first and "1 of 3 inputs failed" in last
     tables = [".zoo", "failures.csv", "manifest.csv"]

@@ -115,6 +115,12 @@ def test_report(eager, skull, tmp_path):
     assert report["grid"] == {"resampled": False, "spacing_in": [1] * 3, "spacing": [1] * 3}
 
 
+def test_stages_of_a_list_say_which_case_it_is(eager, skull):
+    stages = []
+    eager.predict([skull, skull], progress=stages.append)
+    assert stages[::4] == ["case 1 of 2: read", "case 2 of 2: read"]
+
+
 def test_the_reports_hash_is_that_of_what_was_read(eager, skull, tmp_path):
     """Even if the file is another one by the end."""
     path = tmp_path / "in.nii.gz"

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import yaml
-from training_runs import SMALL
+from training_runs import SMALL, trainer
 
 from zoo.cli import main
 from zoo.datasets.phantoms.files import write_case
@@ -20,9 +20,25 @@ def test_a_log_file_says_how_far_data_and_steps_are(tmp_path, capfd):
     assert main(words.split()) == 0
     printed, said = capfd.readouterr()
     assert printed.startswith("trained: ") and printed.count("\n") == 1
-    lines = [line for line in said.splitlines() if line.startswith(("data", "step", "measuring"))]
-    assert lines[:3] == [f"data: {n} of 3 ready" for n in (1, 2, 3)]
-    steps = [re.match(r"step (\d) of 6: loss [\d.]+, [\d.]+ s a step", line) for line in lines[3:6]]
-    assert [match and match[1] for match in steps] == ["2", "4", "6"]
-    assert lines[6:] == ["measuring statistics and validating"]
+    lines = [
+        re.sub(r": loss [\d.]+, [\d.]+ s a step, \d+ min left", "", line)
+        for line in said.splitlines()
+    ]
+    assert lines == [
+        *(f"data: {n} of 3 ready" for n in (1, 2, 3)),
+        *("step 2 of 6", "validating", "step 4 of 6", "step 6 of 6", "validating"),
+        *("averaging statistics of step 6", "validating", "saving"),
+    ]
     assert "averaged after step 6" in printed  # whatever scored higher before
+
+
+def test_statistics_and_validation_say_how_far_they_are(tmp_path):
+    run = trainer(tmp_path, steps=1, validation_cases=2)
+    seen = []
+    run.stage = lambda *stage: seen.append(stage)
+    run.run(0, lambda step, loss: None)
+    validating = [("validating", 0, 0), ("validating", 1, 2), ("validating", 2, 2)]
+    assert seen == validating
+    run.finish(0)
+    averaging = [("averaging statistics of step 1", done, 2) for done in (0, 1, 2)]
+    assert seen[3:] == averaging + validating

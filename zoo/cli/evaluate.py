@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import track
 
-from zoo.cli._console import caution, complain, err, print_json, print_table, report_error, say
+from zoo.cli._console import caution, complain, print_json, print_table, report_error, say
+from zoo.cli._progress import counted
 from zoo.cli._shared_options import AsJson, BackendName, DeviceName, Name
 from zoo.cli._task_options import TaskOptions, with_task_options
 
@@ -119,7 +119,7 @@ def extended(tasks: list[str]) -> Callable[..., None]:
 
 
 def _tracked(outcomes: Iterator[Any], count: int) -> Iterable[Any]:
-    return track(outcomes, "scoring", count, console=err, disable=not err.is_terminal)
+    return counted(outcomes, "scoring", count)
 
 
 def case_table(result: Result) -> list[dict[str, str]]:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import track
 
-from zoo.cli._console import err, say
+from zoo.cli._console import say
+from zoo.cli._progress import counted
 from zoo.errors import ConfigError
 
 
@@ -24,6 +24,7 @@ def phantom(
 
     if kind not in KINDS:
         raise ConfigError(f"unknown phantom {kind!r}; the kinds are: {', '.join(KINDS)}")
-    for number in track(range(count), "generating", console=err, disable=not err.is_terminal):
-        KINDS[kind](output, number, seed + number, resolution)
+    made = (KINDS[kind](output, number, seed + number, resolution) for number in range(count))
+    for _ in counted(made, "generating", count):
+        pass
     say(f"{count} {kind} phantoms of {resolution}^3 -> {output}")

@@ -149,11 +149,13 @@ def predict(
     work = Predict(name, backend, device, threshold, options)
     run = Run(executor, address, workers, timeout, retries)
     # Nodes of a cluster need not be like this one, which only wants to know the model.
-    model = load(name) if address else load(name, backend=backend, device=device)
-    if derivative:
-        derivative.describe([path for job in jobs[:1] for path in job.outputs.paths()])
-    failures = 0
-    with Console(stderr=True, quiet=quiet).status("") as status:
+    failures, count = 0, len(jobs) if several else 1
+    with Console(stderr=True, quiet=quiet).status("loading the model") as status:
+        model = load(name) if address else load(name, backend=backend, device=device)
+        if derivative:
+            derivative.describe([path for job in jobs[:1] for path in job.outputs.paths()])
+        if not run.here:
+            status.update(f"0 of {count} cases")
         outcomes = run_jobs(
             work,
             jobs,
@@ -166,7 +168,8 @@ def predict(
             progress=status.update,
         )
         for number, outcome in enumerate(outcomes, 1):
-            job = outcome.job
+            job, of_how_many = outcome.job, f"case {number} of {count}, " if several else ""
+            status.stop()
             if outcome.error is not None:
                 if not several:
                     raise outcome.error
@@ -174,15 +177,17 @@ def predict(
                 report_error(_naming(job.source, outcome.error), outcome.error)
             elif outcome.skipped is not None:
                 if not quiet:
-                    say(f"{job.source}: skipped, {outcome.skipped}")
+                    say(f"{of_how_many}{job.source}: skipped, {outcome.skipped}")
             elif not quiet:
                 if outcome.again:
                     say(f"{job.source}: predicted again: {outcome.again}")
-                _print_result(job, outcome.facts)
+                _print_result(job, outcome.facts, of_how_many)
             if several and not quiet and number % EVERY == 0:
-                remark(f"{number} of {len(jobs)} cases, {failures} failed")
+                remark(f"{number} of {count} cases, {failures} failed")
+            status.update(f"{number} of {count} cases")
+            status.start()
     if failures:
-        complain(f"{failures} of {len(jobs)} inputs failed; the others are done")
+        complain(f"{failures} of {count} inputs failed; the others are done")
         raise typer.Exit(1)
 
 
@@ -258,7 +263,7 @@ def _naming(source: Path, error: ZooError) -> str:
     return str(error) if str(source) in str(error) else f"{source}: {error}"
 
 
-def _print_result(job: Any, facts: Mapping[str, Any]) -> None:
+def _print_result(job: Any, facts: Mapping[str, Any], of_how_many: str) -> None:
     stages = {**facts["timings"], "compile": facts["seconds_compiling"]}
     stages["write"] = facts["seconds"] - sum(stages.values())
     parts = ", ".join(f"{name} {part:.1f}" for name, part in stages.items() if part)
@@ -268,8 +273,8 @@ def _print_result(job: Any, facts: Mapping[str, Any]) -> None:
     if facts["task"] == "completion":
         found = f"added {facts['voxels_out'] - facts['voxels_in']:,}"
     say(
-        f"{job.source}: {facts['voxels_in']:,} occupied voxels of {_in_words(facts['input'])},"
-        f" {how} {_times(resampling['spacing'])} mm; {found};"
+        f"{of_how_many}{job.source}: {facts['voxels_in']:,} occupied voxels of"
+        f" {_in_words(facts['input'])}, {how} {_times(resampling['spacing'])} mm; {found};"
         f" {facts['seconds']:.1f} s on {facts['backend']} ({parts}) -> {job.outputs.volume}"
     )
     if (bone := facts.get("bone")) is not None:

@@ -7,10 +7,9 @@ from time import perf_counter
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as ProgressBar
 
 from zoo.cli._console import err, remark, say
+from zoo.cli._progress import Bars, Lines
 from zoo.cli._shared_options import BackendName, DeviceName
 
 
@@ -43,18 +42,20 @@ def train(
     from zoo.training import train as run
 
     try:
-        line = run(
-            config,
-            output,
-            backend=backend,
-            device=device,
-            workers=workers,
-            threads=threads,
-            mixed_precision=mixed_precision,
-            cache=cache,
-            resume=resume,
-            progress=Bars() if err.is_terminal else Lines(log_every),
-        )
+        shown: TrainingBars | TrainingLines
+        with TrainingBars() if err.is_terminal else TrainingLines(log_every) as shown:
+            line = run(
+                config,
+                output,
+                backend=backend,
+                device=device,
+                workers=workers,
+                threads=threads,
+                mixed_precision=mixed_precision,
+                cache=cache,
+                resume=resume,
+                progress=shown,
+            )
     except KeyboardInterrupt:
         if (output / CHECKPOINT).exists():
             remark(f"stopped; --resume continues from the checkpoint in {output}")
@@ -63,62 +64,47 @@ def train(
         say(line)
 
 
-class Bars:
-    """Progress bars, for a terminal."""
-
-    def __init__(self) -> None:
-        self.data = ProgressBar(TextColumn("data"), MofNCompleteColumn(), BarColumn(), console=err)
-        columns = (
-            TextColumn("step"),
-            MofNCompleteColumn(),
-            BarColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}"),
-            TimeRemainingColumn(),
-        )
-        self.steps = ProgressBar(*columns, console=err)
+class TrainingBars(Bars):
+    """How a run goes on, in a terminal."""
 
     def prepared(self, done: int, total: int) -> None:
-        self._show(self.data, done, total)
+        self.part("data", done, total)
 
     def step(self, step: int, total: int, loss: float) -> None:
-        self.data.stop()
-        self._show(self.steps, step, total, loss=loss)
+        self.part("step", step, total, f", loss {loss:.3f}")
 
-    def finishing(self) -> None:
-        self.steps.stop()
-        remark("measuring statistics and validating")
-
-    def _show(self, bar: ProgressBar, done: int, total: int, loss: float = 0.0) -> None:
-        if not bar.tasks:
-            bar.start()
-            bar.add_task("", total=total, completed=done, loss=loss)
-        bar.update(bar.tasks[0].id, completed=done, loss=loss)
+    def stage(self, name: str, done: int, total: int) -> None:
+        self.part(name, done, total)
 
 
-class Lines:
-    """Lines, for a log file.
+class TrainingLines(Lines):
+    """How a run goes on, in a log file.
 
     Args:
         every: steps from one line to the next.
     """
 
     def __init__(self, every: int) -> None:
+        super().__init__()
         self.every, self.losses = every, list[float]()
-        self.last = perf_counter()
+        self.since = perf_counter()
 
     def prepared(self, done: int, total: int) -> None:
-        remark(f"data: {done} of {total} ready")
-        self.last = perf_counter()
+        self.line(f"data: {done} of {total} ready")
+        self.since = perf_counter()
 
     def step(self, step: int, total: int, loss: float) -> None:
         self.losses.append(loss)
         if step % self.every and step != total:
             return
-        seconds = (perf_counter() - self.last) / len(self.losses)
+        seconds = (perf_counter() - self.since) / len(self.losses)
         loss, left = sum(self.losses) / len(self.losses), seconds * (total - step) / 60
         pace = f"{seconds:.2f} s a step, {left:.0f} min left"
-        remark(f"step {step} of {total}: loss {loss:.4f}, {pace}")
-        self.losses, self.last = [], perf_counter()
+        self.line(f"step {step} of {total}: loss {loss:.4f}, {pace}")
+        self.losses, self.since = [], perf_counter()
 
-    def finishing(self) -> None:
-        remark("measuring statistics and validating")
+    def stage(self, name: str, done: int, total: int) -> None:
+        if done:
+            self.part(name, done, total)
+        else:
+            self.line(name)

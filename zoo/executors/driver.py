@@ -14,7 +14,7 @@ from zoo.executors.journal import Entry, Identity, Journal
 from zoo.executors.memory import Memory
 from zoo.executors.running import Predict, run_job
 from zoo.executors.runs import HERE, LOCAL, Executor, Outcome, Run, attempt
-from zoo.models import Model, Progress
+from zoo.models import Model, Progress, numbered, silent
 
 EXISTS = "its outputs exist"
 
@@ -43,7 +43,8 @@ def run_jobs(
             options and outputs; without a journal, a job whose outputs exist.
         retry_failed: whether a resumed run tries again what failed.
         part: what is added to the names of the tables, of a shard.
-        progress: called with the name of every stage as it begins, in this process alone.
+        progress: called with the name of every stage as it begins, and which case of how many it
+            is, in this process alone.
 
     Yields:
         What became of every job: those that are skipped first.
@@ -58,7 +59,7 @@ def run_jobs(
         weights = model.card.weights.sha256 if model.card.weights else None
         options = {"threshold": work.threshold, **work.options}
         journal = Journal(folder, Identity(model.card.name, weights, options))
-    left, reasons = [], dict[str, str]()
+    left, reasons, told = [], dict[str, str](), progress or silent
     for job in jobs:
         outcome = None
         if resume and journal is None and job.done():
@@ -75,8 +76,10 @@ def run_jobs(
             yield outcome
     memory = Memory(model)
     if run.here:
-        do = partial(run_job, model, work=work, progress=progress)
-        outcomes: Iterator[Outcome[Job]] = (attempt(do, job) for job in left)
+        outcomes: Iterator[Outcome[Job]] = (
+            attempt(partial(run_job, model, work=work, progress=numbered(told, n, len(jobs))), job)
+            for n, job in enumerate(left, len(jobs) - len(left) + 1)
+        )
     else:
         executor: Executor = registries.executors.get(run.executor)
         outcomes = executor(work, left, replace(run, memory=memory))

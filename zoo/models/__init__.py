@@ -16,7 +16,7 @@ from zoo.models.loading import (
 from zoo.models.model import Model, Options
 from zoo.models.plan import Plan
 from zoo.models.prediction import Prediction, Probabilities
-from zoo.models.progress import Progress, silent
+from zoo.models.progress import Progress, numbered, silent
 from zoo.models.publishing import Published, push, rehearse, save
 from zoo.models.reference_case import INPUT, PREDICTION, reference_input
 from zoo.models.report import forget_peak_memory, peak_memory, versions
@@ -48,6 +48,7 @@ __all__ = [
     "forget_peak_memory",
     "load",
     "new_card",
+    "numbered",
     "peak_memory",
     "push",
     "read_settings",

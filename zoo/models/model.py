@@ -24,7 +24,7 @@ from zoo.cards import Card, Origin, sha256_of
 from zoo.errors import ConfigError, ReadError, VolumeError
 from zoo.models.plan import Plan, bytes_per_voxel, plan_prediction
 from zoo.models.prediction import Prediction
-from zoo.models.progress import Progress, bar
+from zoo.models.progress import Progress, bar, numbered, silent
 from zoo.models.report import Stopwatch, peak_memory, versions
 from zoo.sparse import Backend, DeviceMemory, select_backend
 from zoo.validation import validate
@@ -175,8 +175,9 @@ class Model:
                 data, without headrest and neck.
             spacing: mm along the axes of an array or tensor, which are RAS.
             affine: (4, 4), from the indices of an array or tensor to RAS+ millimetres.
-            progress: called with the name of every stage as it begins; by default a bar shows it
-                in a terminal and a notebook, unless `shows_progress` of the model is False.
+            progress: called with the name of every stage as it begins, for a list with the number
+                of the case before it; by default a bar shows it in a terminal and a notebook,
+                unless `shows_progress` of the model is False.
             options: additional options of the model's task: the fields of its
                 `prediction_options`.
 
@@ -192,21 +193,18 @@ class Model:
                 NaN, or has more than two values without a threshold; or the task cannot use it.
             BackendError: there is not enough memory, on the machine or on its GPU.
         """
-        if isinstance(volume, list):
-            each = self.predict_each(
-                volume,
-                threshold=threshold,
-                spacing=spacing,
-                affine=affine,
-                progress=progress,
-                **options,
-            )
-            return list(each)
         chosen = self._options(options)
-        given = _placed(volume, spacing, affine)
         shown = bar() if progress is None and self.shows_progress else nullcontext(progress)
         with shown as announce:
-            return self._predict(given, threshold, chosen, Stopwatch(announce))
+            if not isinstance(volume, list):
+                given = _placed(volume, spacing, affine)
+                return self._predict(given, threshold, chosen, Stopwatch(announce))
+            predictions, said = [], announce or silent
+            for number, each in enumerate(volume, 1):
+                given = _placed(each, spacing, affine)
+                watch = Stopwatch(numbered(said, number, len(volume)))
+                predictions.append(self._predict(given, threshold, chosen, watch))
+            return predictions
 
     def _predict(
         self, given: Any, threshold: Threshold, chosen: Options, watch: Stopwatch

@@ -22,3 +22,8 @@ def bar() -> Iterator[Progress]:
 
     with tqdm(disable=None, leave=False, bar_format="{desc} [{elapsed}]") as shown:
         yield shown.set_description_str
+
+
+def numbered(progress: Progress, number: int, count: int) -> Progress:
+    """The same, which says before every stage which case of how many it is, if there are more."""
+    return (lambda stage: progress(f"case {number} of {count}: {stage}")) if count > 1 else progress

@@ -17,6 +17,7 @@ from zoo.tasks._skulls import Cases, Phantoms, Shapes, contract_at
 from zoo.training import (
     AugmentationConfig,
     Batch,
+    CountsCases,
     CoveredTarget,
     DatasetConfig,
     GridCache,
@@ -61,7 +62,7 @@ class Target(NamedTuple):
     zone: Index | None = None
 
 
-class GenerativeTraining:
+class GenerativeTraining(CountsCases):
     """Base of training generative networks: provides shapes, and a loss at every level."""
 
     def __init__(self, config: GenerativeTrainingConfig, cache: Path, cell: int) -> None:
@@ -111,9 +112,9 @@ class GenerativeTraining:
         """Cases that are never trained on: the data set's validation split, or phantoms."""
         wanted = self.config.validation_cases
         if self.cases and self.cases.validation_cases:
-            numbers = range(min(wanted, len(self.cases.validation_cases)))
-            return map(self.cases.held_out, numbers)
-        return map(self.phantoms.held_out, range(wanted))
+            count = min(wanted, len(self.cases.validation_cases))
+            return self.counted(map(self.cases.held_out, range(count)), count)
+        return self.counted(map(self.phantoms.held_out, range(wanted)), wanted)
 
     def random(self, number: int) -> tuple[np.random.Generator, np.random.Generator]:
         """The generators of sample n: for draws that every config makes, and for optional ones."""

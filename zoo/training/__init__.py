@@ -31,7 +31,14 @@ from zoo.training.samples import (
     sparse_input,
 )
 from zoo.training.scans import augment_scan
-from zoo.training.task import Scores, Training, check_config, read_config, training_class
+from zoo.training.task import (
+    CountsCases,
+    Scores,
+    Training,
+    check_config,
+    read_config,
+    training_class,
+)
 
 __all__ = [
     "CHECKPOINT",
@@ -40,6 +47,7 @@ __all__ = [
     "AugmentationConfig",
     "Batch",
     "CasesConfig",
+    "CountsCases",
     "CoveredShape",
     "CoveredTarget",
     "DatasetConfig",

@@ -6,9 +6,10 @@ import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from zoo.training._processes import check_shares, uses_bfloat16
 from zoo.training.config import TrainingConfig
 from zoo.training.losses import Supervised
 from zoo.training.samples import Batch
-from zoo.training.task import Scores, Training, training_class
+from zoo.training.task import CountsCases, Scores, Training, training_class
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -88,6 +89,7 @@ class Trainer:
         supervised = Supervised(self.network, self.task, mixed=mixed)
         self.supervised = accelerator.prepare_model(supervised, device_placement=False)
         self.best = -1.0  # the best value so far of the score that decides
+        self.stage: Callable[[str, int, int], None] = unseen  # see `Progress.stage`
 
     def _first_input(self) -> SparseTensor:
         source, target = self.task.sample(0)
@@ -240,8 +242,11 @@ class Trainer:
             norm.reset_running_stats()
             norm.momentum = None  # a mean over all batches
         self._set_training(network)
-        for x in self._inputs(workers):
+        name, total = f"averaging statistics of step {step}", self.config.statistics_batches
+        self.stage(name, 0, total)
+        for done, x in enumerate(self._inputs(workers), 1):
             network(x)
+            self.stage(name, done, total)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         return Finished(network, step, self._score(network.eval()))
@@ -253,7 +258,11 @@ class Trainer:
             network.get_submodule(name).eval()
 
     def _score(self, network: nn.Module) -> Scores:
-        return self.task.score(network, self.backend, self.device)
+        told = partial(self.stage, "validating")
+        told(0, 0)
+        task = self.task
+        with task.telling(told) if isinstance(task, CountsCases) else nullcontext():
+            return task.score(network, self.backend, self.device)
 
     def _inputs(self, workers: int) -> Iterator[SparseTensor]:
         first = self.config.steps
@@ -267,6 +276,10 @@ class Trainer:
         return batches(
             self.samples, self.config, steps, workers, process=process, processes=processes
         )
+
+
+def unseen(name: str, done: int, total: int) -> None:
+    """Shows no stage."""
 
 
 class Stop:

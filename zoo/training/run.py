@@ -35,8 +35,14 @@ class Progress(Protocol):
     def step(self, step: int, total: int, loss: float) -> None:
         """Called after every step."""
 
-    def finishing(self) -> None:
-        """Called after the last step, before the final statistics and validations."""
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Called as something else begins, and goes on: validation, statistics, saving.
+
+        Args:
+            name: what it is.
+            done: how much of it is done; 0 as it begins.
+            total: of how much; 0 where that is not known.
+        """
 
 
 class Silent:
@@ -44,7 +50,7 @@ class Silent:
 
     def prepared(self, done: int, total: int) -> None: ...
     def step(self, step: int, total: int, loss: float) -> None: ...
-    def finishing(self) -> None: ...
+    def stage(self, name: str, done: int, total: int) -> None: ...
 
 
 def train(
@@ -96,12 +102,12 @@ def train(
         trainer.resume()
     main = accelerator.is_main_process
     shown = progress if progress and main else Silent()
+    trainer.stage = shown.stage
     with DeviceMemory(trainer.device, LESS_MEMORY):
         if main:
             _prepare(trainer, shown)
         accelerator.wait_for_everyone()
         trainer.run(workers, lambda step, loss: shown.step(step, config.steps, loss))
-    shown.finishing()
     line = _export(trainer, path.stem, workers) if main else None
     accelerator.wait_for_everyone()
     accelerator.end_training()
@@ -121,6 +127,7 @@ def _export(trainer: Trainer, name: str, workers: int) -> str:
     task = trainer.task
     card = model_card(trainer.config, name, task.facts(), task.data, finished)
     folder = trainer.folder / "model"
+    trainer.stage("saving", 0, 0)
     origin = Origin(facts={"training_config_sha256": trainer.config.sha256()})
     Model(finished.network, card, trainer.backend, trainer.device, origin).save(folder)
     (measure, value), *_ = finished.scores.items()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 import yaml
@@ -16,6 +18,7 @@ from zoo.training.config import TrainingConfig
 from zoo.training.samples import Batch
 from zoo.validation import plain_yaml, validate
 
+Item = TypeVar("Item")
 Scores = dict[str, float]  # means over validation cases; the first decides, higher is better
 
 
@@ -24,7 +27,8 @@ class Training(Protocol):
 
     It may have a method `preparations` besides, which returns a sequence of functions: what is best
     done once before the first step, in any order and in parallel. Each of them reads or makes
-    something that is expensive, and leaves it in the cache.
+    something that is expensive, and leaves it in the cache. One that derives from `CountsCases`
+    tells how many validation cases are scored.
 
     Attributes:
         config_class: class of the run's config, which adds sections to `TrainingConfig`.
@@ -75,6 +79,28 @@ class Training(Protocol):
     def facts(self) -> dict[str, Any]:
         """Fields for the card of the trained model: `input`, and whatever else its task needs."""
         ...
+
+
+class CountsCases:
+    """Base of a `Training` that tells how many validation cases are scored."""
+
+    _tell: Callable[[int, int], None] | None = None  # of how many, while a score is computed
+
+    @contextmanager
+    def telling(self, tell: Callable[[int, int], None]) -> Iterator[None]:
+        """Let `tell` be called with how many cases are scored, and of how many."""
+        self._tell = tell
+        try:
+            yield
+        finally:
+            self._tell = None
+
+    def counted(self, cases: Iterable[Item], total: int) -> Iterator[Item]:
+        """The same cases; of each it is told once the next one is asked for."""
+        for done, case in enumerate(cases, 1):
+            yield case
+            if self._tell:
+                self._tell(done, total)
 
 
 def training_class(architecture: str) -> type[Training]:

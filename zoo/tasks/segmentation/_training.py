@@ -20,7 +20,15 @@ from zoo.sparse import Backend, SparseTensor
 from zoo.tasks.segmentation._config import SegmentationTrainingConfig
 from zoo.tasks.segmentation._prediction import label, label_grid
 from zoo.tasks.segmentation._scans import Chests, LabelledScans, Scan
-from zoo.training import Batch, GridCache, Scores, Shape, TrainingConfig, augment_scan
+from zoo.training import (
+    Batch,
+    CountsCases,
+    GridCache,
+    Scores,
+    Shape,
+    TrainingConfig,
+    augment_scan,
+)
 from zoo.volumes import InputContract, bounds, centring_shift, dice, normalised, windowed
 
 Bools = NDArray[np.bool_]
@@ -42,7 +50,7 @@ class LabelledVoxels(NamedTuple):
         return {**self.shape.tensors(), "values": self.values}
 
 
-class SegmentationTraining:
+class SegmentationTraining(CountsCases):
     """Samples of scans with labels: generated chests, those of a data set, or both."""
 
     config_class: ClassVar[type[TrainingConfig]] = SegmentationTrainingConfig
@@ -164,9 +172,10 @@ class SegmentationTraining:
         """Scans that are never trained on: the data set's validation split, or generated ones."""
         wanted = self.config.validation_cases
         if self.scans and self.scans.validation_cases:
-            return map(self.scans.held_out, range(min(wanted, len(self.scans.validation_cases))))
+            count = min(wanted, len(self.scans.validation_cases))
+            return self.counted(map(self.scans.held_out, range(count)), count)
         assert self.chests is not None
-        return map(self.chests.held_out, range(wanted))
+        return self.counted(map(self.chests.held_out, range(wanted)), wanted)
 
 
 def _check_classes(config: TrainingConfig, labels: Sequence[str]) -> None:

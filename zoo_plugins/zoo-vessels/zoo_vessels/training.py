@@ -73,7 +73,9 @@ class VesselTraining(SegmentationTraining):
             **self.facts(),
         )
         model, rows = Model(network, card, backend, device), []
-        for number in range(self.config.validation_cases):
+        model.shows_progress = False  # that of the run is enough
+        count = self.config.validation_cases
+        for number in self.counted(range(count), count):
             case = vessel_case(VALIDATION_SEEDS + number, RESOLUTION)
             predicted = model.predict(volume_of(case, case.hu)).volume.array
             rows.append(measures(predicted, case))
