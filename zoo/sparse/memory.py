@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import psutil
 import torch
 
+from zoo import memory
 from zoo.errors import BackendError
 
 CPU = torch.device("cpu")
@@ -40,9 +40,8 @@ def check_growth(
 
 
 def free_memory(device: torch.device = CPU) -> int:
-    """Bytes that can be had without swapping; on a GPU, with what PyTorch keeps for reuse."""
+    """Bytes that are free, as `zoo.memory` says; on a GPU, with what PyTorch keeps for reuse."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
-    available: int = psutil.virtual_memory().available
-    return available
+    return memory.free_memory()

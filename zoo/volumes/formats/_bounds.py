@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import SupportsInt
 
-import psutil
-
 from zoo.errors import ReadError, VolumeError
+from zoo.memory import free_memory
 
 DEFLATED = 1032  # bytes that one byte of a deflated stream can become, at most
 
@@ -33,7 +32,7 @@ def check_size(voxels: int, itemsize: int, stored: int, ratio: int = 1) -> None:
 
 def check_memory(wanted: int) -> None:
     """Raise VolumeError unless so many bytes are free."""
-    free = psutil.virtual_memory().available
+    free = free_memory()
     if wanted > free:
         raise VolumeError(
             f"wanted voxels that fit into memory, got {wanted / 1e9:.1f} GB where"

@@ -21,9 +21,13 @@ import numba
 import torch
 from numba.core import event
 
+from zoo.errors import BackendError
+from zoo.memory import free_memory
+
 Span = tuple[int, int]
 
 ROWS_PER_SPAN = 8192
+LEAST = 400 << 20  # bytes; compiling everything for a network took 390 MB of address space
 
 
 def jit(function: Callable[..., Any]) -> Any:
@@ -44,7 +48,16 @@ def jit(function: Callable[..., Any]) -> Any:
 
 @contextmanager
 def compiling(compilation: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
-    """Run each compilation, by whichever thread, within what `compilation` returns."""
+    """Run each compilation, by whichever thread, within what `compilation` returns.
+
+    Raises:
+        BackendError: there is so little memory that LLVM would end the process.
+    """
+    if (free := free_memory()) < LEAST:
+        raise BackendError(
+            f"backend cpu needs {LEAST >> 20} MiB to compile and run; got {free >> 20} MiB that are"
+            " free for this process: free some memory, or raise the limit (ulimit -v, --mem)"
+        )
     with event.install_listener("numba:compile", _Listener(compilation)):
         yield
 
