@@ -264,12 +264,24 @@ def test_a_folder_is_not_called_like_a_file(filling_model, tmp_path, capfd):
     assert not (tmp_path / "o.nii.gz").exists()
 
 
-def test_list_and_info_import_no_network():
-    code = """
+@pytest.mark.parametrize(
+    ("words", "unneeded"),
+    [
+        (["list"], {"torch", "numba", "huggingface_hub", "numpy", "nibabel"}),
+        (
+            ["info", "skull-completion-64"],
+            {"torch", "numba", "huggingface_hub", "numpy", "nibabel"},
+        ),
+        (["--version"], {"numpy", "pydantic", "yaml", "catalogue"}),
+    ],
+)
+def test_what_says_what_there_is_imports_no_more_than_it_needs(words, unneeded):
+    """Each of these modules takes a tenth of a second or more."""
+    code = f"""
         import sys
         from zoo.cli import main
-        assert main(["list"]) == main(["info", "skull-completion-64"]) == 0
-        sys.exit(" ".join({"torch", "numba", "huggingface_hub"} & sys.modules.keys()) or 0)
+        assert main({words}) == 0
+        sys.exit(" ".join({unneeded} & sys.modules.keys()) or 0)
     """
     done = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

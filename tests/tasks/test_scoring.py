@@ -9,6 +9,7 @@ from PIL import Image
 import zoo
 from zoo.cards import Card
 from zoo.cli import main
+from zoo.contract import InputContract
 from zoo.errors import ConfigError, VolumeError
 from zoo.evaluation import Settings, evaluate_cases, summarise
 from zoo.models.loading import build_network
@@ -24,7 +25,6 @@ from zoo.tasks.super_resolution._scoring import (
     coarsened,
     super_resolution_score,
 )
-from zoo.volumes.contract import InputContract
 
 REPORT = {"timings": {"network": 1.5}, "peak_memory": 7}
 

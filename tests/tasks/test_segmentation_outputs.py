@@ -11,11 +11,11 @@ import torch
 import zoo
 from zoo.cards import Card
 from zoo.cli import main
+from zoo.contract import InputContract
 from zoo.errors import ConfigError
 from zoo.models.loading import build_network
 from zoo.models.model import Model
 from zoo.sparse import select_backend
-from zoo.volumes.contract import InputContract
 
 CPU = torch.device("cpu")
 LABELS = ("left atrium", "aorta", "no such thing")

@@ -8,12 +8,12 @@ from command_line import hollow_box, save_model
 
 import zoo
 from zoo.cards import Card
+from zoo.contract import InputContract
 from zoo.errors import ConfigError, VolumeError
 from zoo.models.loading import build_network
 from zoo.models.model import Model
 from zoo.sparse import select_backend, torch_device
 from zoo.tasks.super_resolution._prediction import factors_to
-from zoo.volumes.contract import InputContract
 
 SMALL = {"channels": [2, 2, 4, 4], "thresholds": [-9.0] * 3}  # a random network keeps every voxel
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from training_runs import SMALL, digest, losses, scored, settings, trainer
 
 import zoo
+from zoo.contract import InputContract
 from zoo.datasets.phantoms.files import write_case
 from zoo.errors import ConfigError
 from zoo.networks.generative import LevelOutput
@@ -25,7 +26,6 @@ from zoo.training._loop import BEST, CHECKPOINT, CURVE, LOG, learning_rate, make
 from zoo.training.config import EVALUATION_SEEDS, VALIDATION_SEEDS, TrainingConfig
 from zoo.training.losses import deep_supervision
 from zoo.training.run import model_card
-from zoo.volumes.contract import InputContract
 
 FACTS = {"input": InputContract.around(3.2)}
 

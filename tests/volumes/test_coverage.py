@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo.volumes.contract import InputContract
+from zoo.contract import InputContract
 from zoo.volumes.coverage import (
     around,
     box_around,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zoo.volumes.contract import InputContract
+from zoo.contract import InputContract
 from zoo.volumes.intensities import normalised, windowed
 
 WINDOWS = ((-1000.0, -900.0), (0.0, 100.0))

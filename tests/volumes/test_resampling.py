@@ -5,8 +5,8 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
+from zoo.contract import InputContract
 from zoo.errors import VolumeError
-from zoo.volumes.contract import InputContract
 from zoo.volumes.resampling import resample_intensities, resample_mask
 from zoo.volumes.volume import Volume
 

@@ -11,10 +11,10 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from zoo import registries
+from zoo.contract import InputContract
 from zoo.errors import ConfigError, one_line
 from zoo.validation import plain_yaml, validate
 from zoo.version import __version__
-from zoo.volumes import InputContract
 
 
 class _Frozen(BaseModel):

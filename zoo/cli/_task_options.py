@@ -9,15 +9,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from annotated_types import Ge
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
-from zoo import registries
 from zoo.errors import ZooError
+
+if TYPE_CHECKING:  # takes a while to import, and most commands have no such options
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
 
 TaskOptions = Mapping[str, Any]  # the options that were given, by the names of their fields
 
@@ -64,6 +64,8 @@ def _kinds(
     tasks: Iterable[str], base: type[BaseModel], model_of: Callable[[Any], type[BaseModel]]
 ) -> dict[str, Any]:
     """The annotation of every option by its name; tasks that share one agree on its type."""
+    from zoo import registries
+
     fields: dict[str, FieldInfo] = {}
     owners: dict[str, list[str]] = {}
     for task in tasks:
@@ -78,6 +80,8 @@ def _kinds(
 
 
 def _annotation(name: str, field: FieldInfo, tasks: list[str]) -> Any:
+    from annotated_types import Ge
+
     flag = f"--{name.replace('_', '-')}"
     if field.default is True:  # what is on can only be switched off
         flag = f"{flag}/--no-{flag[2:]}"

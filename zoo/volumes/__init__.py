@@ -4,8 +4,8 @@ What the other rooms do with them is here too: bringing a volume to a model's in
 prediction back, connected components, and measures of agreement.
 """
 
+from zoo.contract import InputContract, Windows
 from zoo.volumes.components import largest_component, without_specks
-from zoo.volumes.contract import InputContract, Windows
 from zoo.volumes.coverage import (
     HALF,
     STEPS,

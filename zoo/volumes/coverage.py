@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.contract import InputContract
 from zoo.errors import VolumeError
-from zoo.volumes.contract import InputContract
 from zoo.volumes.resampling import Resampled, check_extent, coarse_count, containing, memory_order
 from zoo.volumes.volume import Volume
 from zoo.volumes.voxels import bounds

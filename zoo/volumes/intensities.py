@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.volumes.contract import InputContract
+from zoo.contract import InputContract
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]

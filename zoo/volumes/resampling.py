@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.contract import InputContract
 from zoo.errors import VolumeError
-from zoo.volumes.contract import InputContract
 from zoo.volumes.volume import Volume
 
 Bools = NDArray[np.bool_]

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from zoo.volumes.contract import InputContract
+from zoo.contract import InputContract
 
 
 def test_it_accepts_what_lies_around_its_spacing():
