@@ -13,6 +13,7 @@ from rich.console import Console
 
 from zoo.cli._console import caution, complain, remark, report_error, say
 from zoo.cli._shared_options import BackendName, DeviceName, Name, threshold_of
+from zoo.cli._streams import with_standard_streams
 from zoo.cli._task_options import TaskOptions, with_task_options
 from zoo.errors import ConfigError, ZooError
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
     from zoo.executors import Derivative
 
 
+STREAMED = dict.fromkeys(("output", "implant", "uncertainty"), ".nii.gz") | {
+    "preview": ".png",
+    "report": ".json",
+    "statistics": ".json",
+}
+
+
+@with_standard_streams(STREAMED)
 def predict(
     name: Name,
     source: Annotated[
@@ -118,7 +127,8 @@ def predict(
     zoo predict NAME -i ct.nii.gz --threshold 200 -o complete.nii.gz
 
     With several inputs, every output is a folder. An input that fails is
-    reported, and the others go on.
+    reported, and the others go on. - stands for standard input, and for
+    standard output in place of one output: NIfTI, JSON or PNG.
     """
     from zoo.executors import Outputs, Predict, Run, plan_jobs, run_jobs
     from zoo.models import load

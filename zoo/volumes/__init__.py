@@ -35,6 +35,7 @@ from zoo.volumes.files import (
     write_volume,
 )
 from zoo.volumes.formats.nifti import to_nibabel
+from zoo.volumes.formats.recognition import LONGEST_START, suffix_of
 from zoo.volumes.intensities import brightness, normalised, windowed
 from zoo.volumes.labels import (
     COLOURS,
@@ -85,6 +86,7 @@ __all__ = [
     "DICOM",
     "DICOM_PLUGIN",
     "HALF",
+    "LONGEST_START",
     "STEPS",
     "About",
     "Bools",
@@ -143,6 +145,7 @@ __all__ = [
     "stem",
     "straightened",
     "structure_statistics",
+    "suffix_of",
     "surface_dice",
     "surface_distances",
     "surface_voxels",
