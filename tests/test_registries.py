@@ -1,12 +1,16 @@
 """Registries, with plugins that are really installed as distributions on the path."""
 
+import shlex
 import subprocess
 import sys
 from importlib import metadata
 
 import catalogue
 import pytest
+from command_line import ROOT
+from packaging.requirements import Requirement
 
+import zoo
 from zoo import registries
 from zoo.errors import AlreadyRegistered, NotRegistered, PluginError
 
@@ -143,5 +147,26 @@ def test_importing_zoo_is_light():
 
 
 def test_the_zoos_own_plugins_are_named_where_they_are_missing():
-    with pytest.raises(NotRegistered, match=r"pip install \./zoo_plugins/zoo-spconv\)"):
+    """By a command that installs them, of which pip can make something."""
+    with pytest.raises(NotRegistered) as caught:
         registries.backends.get("spconv")
+    command = str(caught.value).split("; ")[-1].removesuffix(" adds it")
+    assert shlex.split(command) == ["pip", "install", f"{ROOT}/zoo_plugins/zoo-spconv[cpu]"]
+    for plugin in {name for parts in registries.PLUGINS.values() for name in parts.values()}:
+        assert (ROOT / "zoo_plugins" / plugin.partition("[")[0] / "pyproject.toml").is_file()
+
+
+@pytest.mark.parametrize("installed_from", [None, "checkout"])
+def test_a_plugin_comes_from_where_the_zoo_did(installed_from, tmp_path, monkeypatch):
+    """And from no index, where someone else may have its name."""
+    (tmp_path / "checkout/zoo_plugins/zoo-mesh").mkdir(parents=True)
+    monkeypatch.setattr(registries, "__file__", str(tmp_path / "site-packages/zoo/registries.py"))
+    folder = installed_from and tmp_path / installed_from
+    monkeypatch.setattr(registries, "_installed_from", lambda: folder)
+    wanted = "zoo-mesh @ git+https://github.com/sparse-volume-zoo/sparse-volume-zoo"
+    wanted += f"@v{zoo.__version__}#subdirectory=zoo_plugins/zoo-mesh"
+    if folder:
+        wanted = f"{folder}/zoo_plugins/zoo-mesh"
+    assert shlex.split(registries.installing("zoo-mesh")) == ["pip", "install", wanted]
+    if folder is None:
+        assert Requirement(wanted).url.startswith("git+https://")

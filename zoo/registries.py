@@ -7,12 +7,15 @@ Listing only reads names and metadata, and imports nothing.
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
@@ -21,9 +24,10 @@ from typing import Any
 import catalogue
 
 from zoo.errors import AlreadyRegistered, ConfigError, NotRegistered, PluginError, ZooError
-from zoo.version import plugin_api_version
+from zoo.version import __version__, plugin_api_version
 
 TAGGED = re.compile(r"(.+)\.([a-z][a-z0-9-]*)$")  # a card's name with its tag
+REPOSITORY = "https://github.com/sparse-volume-zoo/sparse-volume-zoo"
 VERSION = "zoo_plugin_api_version"  # its name in a plugin's top-level module
 FROM_1 = (
     "in the plugin, import only from zoo, zoo.plugins and zoo.testing, let networks return"
@@ -33,14 +37,41 @@ FROM_1 = (
 
 
 PLUGINS = {  # the zoo's own plugins, by what they add
-    "backend": {"spconv": "zoo-spconv"},
+    "architecture": {"vessel-segmentation": "zoo-vessels"},
+    "backend": {"spconv": "zoo-spconv[cpu]"},
     "executor": {"ray": "zoo-ray"},
+    "model": {"vessel-segmentation-128": "zoo-vessels"},
 }
 
 
-def in_checkout(plugin: str) -> str:
-    """How one of the zoo's own plugins is installed that is not on an index, for a hint."""
-    return f"(in a checkout of the zoo: pip install ./zoo_plugins/{plugin})"
+def installing(plugin: str) -> str:
+    """The command that installs one of the zoo's own plugins, for a hint.
+
+    None of them is on an index, where a name may be anyone's: they come from the checkout that the
+    zoo runs or was installed from, or else from its repository.
+
+    Args:
+        plugin: the name of its package, perhaps with extras in brackets.
+    """
+    name = plugin.partition("[")[0]
+    for checkout in (Path(__file__).parents[1], _installed_from()):
+        if checkout and (checkout / "zoo_plugins" / name).is_dir():
+            return f"pip install {shlex.quote(f'{checkout}/zoo_plugins/{plugin}')}"
+    part = f"@v{__version__}#subdirectory=zoo_plugins/{name}"
+    return f"pip install {shlex.quote(f'{plugin} @ git+{REPOSITORY}{part}')}"
+
+
+def _installed_from() -> Path | None:
+    """The folder that pip installed the zoo from; None if it was an index, or another tool."""
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname  # takes a while to import
+
+    with suppress(PackageNotFoundError, ValueError):
+        stated = distribution("sparse-volume-zoo").read_text("direct_url.json")
+        url = urlsplit(json.loads(stated or "{}").get("url", ""))
+        if url.scheme == "file":
+            return Path(url2pathname(url.path))
+    return None
 
 
 class Registry(catalogue.Registry):  # type: ignore[misc]
@@ -153,7 +184,7 @@ class Registry(catalogue.Registry):  # type: ignore[misc]
         nearest = get_close_matches(name, names, n=3, cutoff=0.5) or names
         said = f"unknown {self.noun} {name!r}; the nearest are: {', '.join(nearest) or 'none'}"
         plugin = PLUGINS.get(self.noun, {}).get(name)
-        return f"{said}; pip install {plugin} adds it {in_checkout(plugin)}" if plugin else said
+        return f"{said}; {installing(plugin)} adds it" if plugin else said
 
 
 class CardRegistry(Registry):

@@ -121,7 +121,7 @@ def test_an_implant_goes_to_a_printer_with_zoo_mesh(fresh, tmp_path):
     words = ("-m", "zoo", "predict", "skull-completion-64", "-i", skull, "--implant", implant)
     words += ("-o", tmp_path / "complete.nii.gz")
     refused = fresh(*words, check=False)
-    assert refused.returncode == 2 and "pip install zoo-mesh" in refused.stderr
+    assert refused.returncode == 2 and f"pip install {ROOT}/zoo_plugins/zoo-mesh" in refused.stderr
     install(fresh, ROOT / "zoo_plugins/zoo-mesh", alone=False)
     try:
         fresh(*words)

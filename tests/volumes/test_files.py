@@ -56,7 +56,8 @@ def folder_reader(monkeypatch):
 def test_missing_file_and_folder(tmp_path, no_plugins):
     assert "no such file" in read_refused(tmp_path / "missing.nii")
     message = read_refused(tmp_path)
-    assert "got a folder; for a DICOM series, pip install zoo-dicom, or convert it" in message
+    assert "got a folder; for a DICOM series, pip install " in message
+    assert "/zoo_plugins/zoo-dicom, or convert it" in message
     assert "regular file" in read_refused(Path(os.devnull))
 
 
@@ -260,14 +261,14 @@ def test_an_unknown_suffix_names_the_plugin_that_reads_it(name, tmp_path, no_plu
     (tmp_path / name).write_bytes(b"x")
     message = read_refused(tmp_path / name)
     suffix = (tmp_path / name).suffix.lower()
-    assert ("pip install zoo-dicom adds " + suffix in message) == (suffix != ".folder")
+    assert ("/zoo_plugins/zoo-dicom adds " + suffix in message) == (suffix != ".folder")
     assert ("pip install" in write_refused(tmp_path / name)) == (suffix == ".dcm")
 
 
 @pytest.mark.parametrize("suffix", ["stl", "ply", "obj"])
 def test_an_unknown_suffix_names_the_plugin_that_writes_it(suffix, tmp_path, no_plugins):
     path = tmp_path / f"v.{suffix}"
-    assert f"; pip install zoo-mesh adds .{suffix}" in write_refused(path)
+    assert f"/zoo_plugins/zoo-mesh adds .{suffix}" in write_refused(path)
     path.write_bytes(b"x")
     assert "rename or convert it" in read_refused(path)
 
@@ -311,4 +312,4 @@ def test_a_folder_of_volumes_stays_all_of_them(tmp_path, folder_reader):
 def test_a_folder_without_volumes_or_a_reader(tmp_path, no_plugins):
     (tmp_path / "1.dcm").write_bytes(b"x")
     message = refused(ReadError, tmp_path, lambda: volumes([tmp_path]))
-    assert "no volume in this folder" in message and "pip install zoo-dicom" in message
+    assert "no volume in this folder" in message and "/zoo_plugins/zoo-dicom" in message

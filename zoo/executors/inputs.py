@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from zoo.errors import ReadError
 from zoo.executors.bids import DATATYPES, dataset_of, image_folders, is_dataset
-from zoo.registries import in_checkout
+from zoo.registries import installing
 from zoo.volumes import DICOM, DICOM_PLUGIN, is_volume, reads_folders, stem
 
 LISTS = (".txt", ".csv")  # files that name inputs
@@ -108,7 +108,7 @@ def _below(folder: Path) -> list[Input]:
     if not found:
         raise ReadError(
             f"{folder}: no volume in this folder; wanted .nii.gz or .nrrd files,"
-            f" or pip install {DICOM_PLUGIN} for a DICOM series {in_checkout(DICOM_PLUGIN)}"
+            f" or, for a DICOM series, {installing(DICOM_PLUGIN)}"
         )
     made = []
     for path in found:

@@ -185,8 +185,7 @@ def _check_input(path: Path) -> None:
     if is_folder and not reads_folders():
         raise ReadError(
             f"{path}: wanted a file, got a folder; for a DICOM series,"
-            f" pip install {DICOM_PLUGIN}, or convert it with dcm2niix first"
-            f" {registries.in_checkout(DICOM_PLUGIN)}"
+            f" {registries.installing(DICOM_PLUGIN)}, or convert it with dcm2niix first"
         )
     if not os.path.exists(path):
         raise ReadError(f"{path}: no such file; check the path")
@@ -214,7 +213,7 @@ def _known_suffix(path: Path, registry: Registry, error: type[ZooError]) -> str:
     plugin = PLUGINS[registry.noun].get(last)
     mend = "rename or convert it"
     if plugin:
-        mend = f"pip install {plugin} adds .{last} {registries.in_checkout(plugin)}"
+        mend = f"{registries.installing(plugin)} adds .{last}"
     raise error(f"{path}: wanted a file name that ends in one of {listed}; {mend}")
 
 
