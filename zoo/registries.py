@@ -389,6 +389,14 @@ executors = Registry("zoo_executors", "executor", {"local": "zoo.executors.local
 cards = CardRegistry("zoo_cards", "model", shipped_cards(), "zoo.cards.card:read_card")
 
 
+def drawing() -> Any:
+    """The function that draws a prediction: it is in a room above the one that makes predictions.
+
+    It takes the path of a PNG file, the prediction and a title.
+    """
+    return named("zoo.pictures:draw_prediction")
+
+
 def everything() -> list[Registry]:
     """All registries."""
     return [architectures, heads, tasks, executors, backends, readers, writers, cards]

@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import zoo
 from zoo import registries
@@ -21,6 +22,7 @@ from zoo.errors import (
     ReadError,
     VolumeError,
     WeightsError,
+    WriteError,
 )
 from zoo.volumes.resampling import resample_mask
 from zoo.volumes.volume import Volume
@@ -271,9 +273,23 @@ def test_objects_say_what_they_are():
 
 def test_what_happens_is_logged(caplog):
     model = zoo.create("sparse-completion", backend="torch", device="cpu")
-    with caplog.at_level("INFO", logger="zoo"):
-        model.predict(np.pad(np.ones((3, 3, 3), np.uint8), 4))
+    with caplog.at_level("DEBUG", logger="zoo"):
+        prediction = model.predict(np.pad(np.ones((3, 3, 3), np.uint8), 4))
+        zoo.load("skull-completion-64", backend="torch", device="cpu")
     assert "27 occupied voxels in" in caplog.text
+    said = [record.getMessage() for record in caplog.records if record.levelname == "DEBUG"]
+    assert [line.partition(":")[0] for line in said] == list(prediction.report["timings"])
+    assert "skull-completion-64.skullfix: loaded on torch, cpu" in caplog.text
+
+
+def test_a_prediction_is_drawn(tmp_path):
+    model = zoo.create("sparse-completion", backend="torch", device="cpu")
+    prediction = model.predict(np.pad(np.ones((6, 6, 6), np.uint8), 4))
+    shown = prediction.preview(tmp_path / "preview.png")
+    with Image.open(tmp_path / "preview.png") as written:
+        assert shown.size == written.size and shown.tobytes() == written.tobytes()
+    with pytest.raises(WriteError, match="folder does not exist"):
+        prediction.preview(tmp_path / "missing/preview.png")
 
 
 def test_a_repository_without_its_prefix_is_recognised():

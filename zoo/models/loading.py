@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from zoo.models.reference_case import INPUT, LARGEST_CASE, PREDICTION
 from zoo.models.weights import check_header, fill, largest_file, metadata_of
 from zoo.sparse import select_backend, torch_device
 from zoo.validation import validate
+
+LOG = logging.getLogger(__name__)
 
 
 def load(
@@ -84,6 +87,8 @@ def load(
     network = build_network(card)
     fill(network, content, f"the weights of {card.name}")
     origin = Origin(found, metadata_of(content))
+    sha256 = card.weights.sha256 if card.weights else ""
+    LOG.info("%s: loaded on %s, %s; sha256 of weights %s", card.name, chosen.name, target, sha256)
     return Model(network, card, chosen, target, origin, automatic=backend == "auto")
 
 

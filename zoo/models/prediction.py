@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo import registries
 from zoo.errors import VolumeError
 from zoo.volumes import (
     BoundingBox,
@@ -22,6 +26,7 @@ from zoo.volumes import (
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
+    from PIL.Image import Image
 
     from zoo.volumes import Resampled
 
@@ -168,3 +173,29 @@ class Prediction:
     def to_nibabel(self) -> Nifti1Image:
         """`volume` as a NIfTI-1 image of nibabel."""
         return self.volume.to_nibabel()
+
+    def preview(self, path: str | os.PathLike[str] | None = None) -> Image:
+        """Draw the prediction beside its input, as `zoo predict --preview` does.
+
+            >>> import numpy as np
+            >>> import zoo
+            >>> model = zoo.create("sparse-completion", backend="torch", device="cpu")
+            >>> prediction = model.predict(np.pad(np.ones((6, 6, 6), np.uint8), 4))
+            >>> prediction.preview().format
+            'PNG'
+
+        Args:
+            path: a PNG file to write; none is written if it is left out.
+
+        Returns:
+            The picture, a `PIL.Image.Image`; a notebook shows it.
+
+        Raises:
+            WriteError: the file cannot be written.
+        """
+        from PIL.Image import open as opened
+
+        with TemporaryDirectory(prefix="zoo-") as folder:
+            drawn = Path(folder, "preview.png") if path is None else Path(path)
+            registries.drawing()(drawn, self, str(self.report.get("model", "")))
+            return opened(BytesIO(drawn.read_bytes()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from time import perf_counter
 
 from zoo.version import __version__
 
+LOG = logging.getLogger(__name__)
 COMPILING = "compiling kernels (once per machine)"
 
 
@@ -32,6 +34,7 @@ class Stopwatch:
         started, compiled = perf_counter(), self.compiling
         yield
         self.seconds[name] = perf_counter() - started - (self.compiling - compiled)
+        LOG.debug("%s: %.3f s", name, self.seconds[name])
 
     @contextmanager
     def compilation(self) -> Iterator[None]:
@@ -39,7 +42,9 @@ class Stopwatch:
         self._say(COMPILING)
         started = perf_counter()
         yield
-        self.compiling += perf_counter() - started
+        seconds = perf_counter() - started
+        self.compiling += seconds
+        LOG.info("compiled kernels in %.1f s, once per machine", seconds)
         self._say(self._stage)
 
     def _say(self, name: str) -> None:
