@@ -12,7 +12,7 @@ SECONDS ?= 600
 PYTEST := OMP_NUM_THREADS=1 $(TEST)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo check test docs fuzz clean
+.PHONY: demo check lint test docs fuzz clean
 
 demo: $(DEMO)/ready
 	$(DEMO)/bin/zoo phantom skull -o demo --seed 1000003
@@ -21,17 +21,16 @@ demo: $(DEMO)/ready
 	    --preview demo/preview.png --report demo/report.json
 	@echo "written: demo/complete.nii.gz, demo/implant.nii.gz, demo/preview.png, demo/report.json"
 
-check: $(TEST)/installed
-	$(TEST)/bin/ruff check .
-	$(TEST)/bin/ruff format --check .
-	$(TEST)/bin/mypy
+check: lint
 	$(PYTEST) -m 'not slow'
 
-test:
-	$(MAKE) --no-print-directory -j2 $(TEST)/ready $(PLUGINS)/ready
+lint: $(TEST)/installed
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
+
+test:
+	$(MAKE) --no-print-directory -j2 $(TEST)/ready lint $(PLUGINS)/ready
 	$(PYTEST)
 	OMP_NUM_THREADS=1 $(PLUGINS)/bin/python -m pytest -n auto --dist loadfile zoo_plugins
 

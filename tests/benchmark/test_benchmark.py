@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from zoo.benchmark._measure import Spec
-from zoo.benchmark._suite import Row, filled, machine, plot, run_measurement
+from zoo.benchmark._suite import (
+    Row,
+    _works,
+    filled,
+    machine,
+    measure_start,
+    plot,
+    run_measurement,
+)
 from zoo.benchmark.command import table
 from zoo.cli import main
 
@@ -24,12 +32,8 @@ def spec(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("work", "channels"),
-    [("forward", SMALL), ("train", SMALL), ("convolution", (1, 2)), ("index", (1, 1))],
-)
-def test_a_measurement_has_seconds_memory_and_voxels(spec, work, channels):
-    result = run_measurement(spec(work=work, channels=channels))
+def test_a_measurement_has_seconds_memory_and_voxels(spec):
+    result = run_measurement(spec(work="convolution", channels=(1, 2)))
     assert result["seconds"] > 0 and result["repeats"] >= 1 and result["peak_memory"] > 0
     assert result["voxels"] == 14**3 - 10**3
 
@@ -42,20 +46,33 @@ def test_a_measurement_that_fails_says_why(spec):
 
 @pytest.mark.slow
 def test_command_prints_ratios(tmp_path, capsys):
+    """Of a U-Net on a chest, which has no parts measured beside it."""
     path = tmp_path / "result.json"
-    words = ["bench", "--resolutions", "16", "--backends", "cpu,torch", "--json"]
-    words += ["--channels", "2,2,4,4,4,4,16", "-o", str(path)]
-    assert main(words) == 0
+    words = "--task segmentation --channels 2,4,4 --resolutions 16 --backends cpu,torch --train"
+    assert main(["bench", *words.split(), "--json", "-o", str(path)]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result == json.loads(path.read_text())
     assert result["machine"]["cores"] >= 1 and "torch" in result["machine"]["versions"]
-    rows = {(row["work"], row["channels"], row["backend"]): row for row in result["rows"]}
-    own, other = (rows["forward", "2,2,4,4,4,4,16", name] for name in ("cpu", "torch"))
+    rows = {(row["work"], row["backend"]): row for row in result["rows"]}
+    assert all(row["error"] is None for row in rows.values())
+    assert {work for work, _ in rows} == {"index", "forward", "train"}
+    own, other = (rows["forward", name] for name in ("cpu", "torch"))
+    assert 0 < own["voxels"] == other["voxels"] < 16**3
     assert own["time_ratio"] == own["memory_ratio"] == 1
     assert other["time_ratio"] == pytest.approx(other["seconds"] / own["seconds"])
-    cold, warm = (rows[f"{start} start", "2,2,4,4,4,4,16", "cpu"] for start in ("cold", "warm"))
-    assert all(start["seconds"] > 0 and start["first"] > 0 for start in (cold, warm))
     assert table(result)[0]["backend"] == "cpu"
+
+
+@pytest.mark.slow
+def test_a_start_is_a_whole_process(spec, tmp_path):
+    facts = measure_start(spec(), 300, tmp_path / "compiled")
+    assert facts["seconds"] > facts["first"] > 0 and facts["repeats"] == 1
+
+
+def test_a_completion_network_is_measured_with_its_parts():
+    works = [work for work, _ in _works([SMALL], True, "cpu", with_parts=True, starts=True)]
+    assert works[:3] == ["cold start", "warm start", "index"]
+    assert works[3:] == ["convolution"] * 3 + ["forward", "train"]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +81,7 @@ def test_command_prints_ratios(tmp_path, capsys):
         (["--resolutions", "a"], "--resolutions takes numbers"),
         (["--channels", "1,2"], "--channels: channels"),
         (["--backends", "tohrc"], "torch"),
+        (["--task", "magic"], "--task: wanted one of"),
         (["--volume", "nothing.nii.gz"], "no such file"),
         (["--occupancies", "0.5,2"], "shares above 0 and up to 1"),
         (["--plot", "no/such/folder.png"], "mkdir"),
@@ -73,19 +91,6 @@ def test_bad_options_are_refused_before_anything_is_measured(words, message, cap
     assert main(["bench", *words]) == 2
     complaint = capsys.readouterr().err
     assert message in complaint and complaint.count("\n") == 1
-
-
-@pytest.mark.slow
-def test_a_chest_is_measured_in_a_u_net(capsys):
-    words = "--task segmentation --channels 2,4,4 --resolutions 16 --backends torch --train"
-    assert main(["bench", *words.split(), "--json"]) == 0
-    rows = {
-        (row["work"], row["backend"]): row for row in json.loads(capsys.readouterr().out)["rows"]
-    }
-    assert all(row["error"] is None for row in rows.values())
-    assert {work for work, _ in rows} == {"index", "forward", "train"}
-    assert 0 < rows["forward", "torch"]["voxels"] < 16**3
-    assert main(["bench", "--task", "magic"]) == 2
 
 
 def test_shapes_fill_what_they_are_asked_to():
