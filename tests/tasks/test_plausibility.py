@@ -76,6 +76,10 @@ def test_an_implant_in_parts_or_too_large_is():
     made = Prediction(volume(mask), volume(mask), volume(mask), {})
     (parts,) = doubts_of_implant(made)
     assert parts.startswith("the implant is in 2 parts, of 16.8, 7.1 ml")
+    whole = np.zeros((9, 20, 20), np.uint8)
+    whole[4] = 1
+    whole.flags.writeable = False  # as those of a prediction are, all of whose rows one may fill
+    assert doubts_of_implant(Prediction(*[volume(whole)] * 3, {})) == []
     large = volume(np.pad(np.ones((20, 20, 20), np.uint8), 5))
     assert doubts_of_implant(Prediction(large, large, large, {})) == [
         "the implant is very large: 262 ml"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from zoo.volumes.components import largest_component, without_specks
+from zoo.volumes.components import components, largest_component, without_specks
 
 
 def grid(*boxes):
@@ -61,3 +61,14 @@ def test_masks_may_be_read_only():
     mask.flags.writeable = False
     assert (largest_component(mask) == grid(LARGE)).all()
     assert (without_specks(mask) == grid(LARGE)).all()
+    assert components(mask).max() == 2
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 1), (1, 1, 3), (1, 7, 7), (3, 3, 3), (2, 5, 9)])
+def test_grids_may_be_thin_and_full_of_components(shape):
+    scattered = np.zeros(shape, bool)
+    scattered[::2, ::2, ::2] = True
+    found = components(scattered)
+    assert found.shape == shape and found.max() == scattered.sum() == len(np.unique(found)) - 1
+    assert largest_component(scattered).sum() == 1
+    assert (without_specks(scattered) == scattered).all()

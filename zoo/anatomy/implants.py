@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from zoo.anatomy.cranium import Triple, cranium_of
 from zoo.errors import VolumeError
-from zoo.volumes import dilated
+from zoo.volumes import components, dilated
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -79,7 +79,8 @@ def selected(
     """
     import cc3d
 
-    labels, count = cc3d.connected_components(implant.mask, connectivity=26, return_N=True)
+    labels = components(implant.mask)
+    count = int(labels.max())
     found = cc3d.statistics(labels)
     ml = found["voxel_counts"].astype(int)[1:] * float(np.prod(implant.spacing)) / 1000
     start = np.array([part.start for part in implant.box])

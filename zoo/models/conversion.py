@@ -313,6 +313,10 @@ def _check_free(folder: Path) -> None:
 
 def _save(model: Model, folder: Path) -> None:
     """Write all files of the model, or none."""
-    make_folder(folder)
-    with atomic_path(folder / WEIGHTS) as temporary:
-        model.save(temporary.parent)  # files beside the weights are moved along
+    if folder.exists():
+        with atomic_path(folder / WEIGHTS) as temporary:
+            model.save(temporary.parent)  # files beside the weights are moved along
+        return
+    make_folder(folder.parent)
+    with atomic_path(folder) as temporary:
+        model.save(temporary)

@@ -5,7 +5,7 @@ prediction back, connected components, and measures of agreement.
 """
 
 from zoo.contract import InputContract, Windows
-from zoo.volumes.components import largest_component, without_specks
+from zoo.volumes.components import components, largest_component, without_specks
 from zoo.volumes.coverage import (
     HALF,
     STEPS,
@@ -107,6 +107,7 @@ __all__ = [
     "check_output",
     "check_volume_output",
     "colour_of",
+    "components",
     "corner_shift",
     "coverage",
     "dice",

@@ -1,9 +1,12 @@
-"""Connected components of a mask: the largest one, and all but specks.
+"""Connected components: which there are, the largest one, and all but specks.
 
 Two voxels are connected if they share a face, an edge or a corner (26-connected).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +16,22 @@ from zoo.volumes.voxels import occupied_box
 
 Bools = NDArray[np.bool_]
 
+THIN = 3  # voxels
 SPECK = 0.1  # share of the largest component below which one is a speck
+
+
+def components(values: NDArray[Any]) -> NDArray[Any]:
+    """The number of the connected component that each voxel is in, (I, J, K); 0 where it is zero.
+
+    Neighbours belong together if they have the same value.
+
+        >>> import numpy as np
+        >>> components(np.array([[[True, True, False, True]]])).tolist()
+        [[[1, 1, 0, 2]]]
+    """
+    import cc3d
+
+    return _whole(values, lambda grid: cc3d.connected_components(grid, connectivity=26))
 
 
 def largest_component(mask: Bools) -> Bools:
@@ -27,9 +45,19 @@ def largest_component(mask: Bools) -> Bools:
     """
     import cc3d
 
-    writable = np.require(mask, requirements="W")  # as cc3d wants it, though it writes nothing
-    largest: Bools = cc3d.largest_k(writable, k=1, connectivity=26) > 0
-    return largest
+    return _whole(mask, lambda grid: cc3d.largest_k(grid, k=1, connectivity=26)) > 0
+
+
+def _whole(values: NDArray[Any], labelled: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
+    """What cc3d returns for a grid, laid out as it wants it.
+
+    It wants to write, though it does not; and cc3d 4.1 makes room for too few components in grids
+    of up to three voxels along an axis: in a row of three of which the ends are set, for one.
+    """
+    if min(values.shape) <= THIN:
+        padded = np.pad(values, [(0, 1)] * 3)
+        return labelled(padded)[tuple(map(slice, values.shape))]
+    return labelled(np.require(values, requirements="W"))
 
 
 def without_specks(mask: Bools, least: float = 0) -> Bools:
@@ -44,14 +72,12 @@ def without_specks(mask: Bools, least: float = 0) -> Bools:
         >>> without_specks(implant).sum().item()
         20
     """
-    import cc3d
-
     if not mask.any():
         return mask
     cleaned = mask.copy(order="K")
     whole = cleaned.transpose(memory_order(cleaned))
     part = whole[occupied_box(whole)]
-    labels = cc3d.connected_components(part, connectivity=26)[part]
+    labels = components(part)[part]
     sizes = np.bincount(labels)
     part[part] = (sizes >= max(SPECK * sizes.max(), least))[labels]
     return cleaned

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.volumes.components import components
 from zoo.volumes.volume import About, Volume
 from zoo.volumes.voxels import occupied_box
 
@@ -45,23 +46,21 @@ def largest_components(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     >>> largest_components(np.array([[[1, 1, 2, 1]]], np.uint8)).tolist()
     [[[1, 1, 2, 0]]]
     """
-    import cc3d
-
     if not labels.any():
         return labels
     box = occupied_box(labels)
-    part = np.ascontiguousarray(labels[box])
-    components = cc3d.connected_components(part, connectivity=26)
-    owners = np.zeros(int(components.max()) + 1, labels.dtype)
-    owners[components] = part
-    ascending = np.argsort(np.bincount(components.ravel()), kind="stable")
+    part = labels[box]
+    found = components(part)
+    owners = np.zeros(int(found.max()) + 1, labels.dtype)
+    owners[found] = part
+    ascending = np.argsort(np.bincount(found.ravel()), kind="stable")
     largest = np.zeros(int(owners.max()) + 1, int)
     largest[owners[ascending]] = ascending
     kept = largest[owners] == np.arange(len(owners))
     kept[0] = False  # what is no structure
-    found = np.zeros_like(labels)
-    found[box] = part * kept[components]
-    return found
+    result = np.zeros_like(labels)
+    result[box] = part * kept[found]
+    return result
 
 
 def structure_statistics(

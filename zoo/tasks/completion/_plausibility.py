@@ -6,7 +6,7 @@ import numpy as np
 
 from zoo.anatomy import opening_of
 from zoo.models import Prediction
-from zoo.volumes import Volume, occupied_box
+from zoo.volumes import Volume, components, occupied_box
 
 PART = 0.5  # ml: less is no second implant
 LARGE = 250.0  # ml: half of a vault
@@ -15,14 +15,11 @@ OPEN = 5.0  # cm2: complete skulls have none, official defects of SkullFix 26 or
 
 def doubts_of_implant(prediction: Prediction) -> list[str]:
     """Whether an implant is in several parts, or larger than any."""
-    import cc3d
-
     assert prediction.implant is not None
     mask = prediction.implant.array
     if not mask.any():
         return []
-    part = np.ascontiguousarray(mask[occupied_box(mask)])
-    sizes = np.bincount(cc3d.connected_components(part, connectivity=26).ravel())[1:]
+    sizes = np.bincount(components(mask[occupied_box(mask)]).ravel())[1:]
     ml = sizes * float(np.prod(prediction.implant.spacing)) / 1000
     parts = sorted(ml[ml >= PART], reverse=True)
     doubts = []
