@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from zoo.anatomy.cranium import Cranium, cranium_of
 from zoo.errors import VolumeError
-from zoo.volumes import Volume, binarise
+from zoo.volumes import Volume, binarise, components, largest_component
 
 Threshold = float | str | None  # a value, "auto" (or "bone"), or none for what has two values
 Bools = NDArray[np.bool_]
@@ -227,11 +227,9 @@ def _skull(
     bright: Bools, values: NDArray[Any], threshold: float, spacing: Triple
 ) -> tuple[Bools, dict[str, Any], Cranium | None]:
     """The skull of what is bright: its component without the neck, and islands in its vault."""
-    import cc3d
-
     ml = float(np.prod(spacing)) / 1000
     total = int(np.count_nonzero(bright))
-    skull = cc3d.largest_k(np.ascontiguousarray(bright), k=1, connectivity=6) > 0
+    skull = largest_component(bright, connectivity=6)
     cranium = cranium_of(skull, spacing)
     neck = 0
     if cranium is not None:
@@ -240,14 +238,14 @@ def _skull(
         if neck:
             skull[box] = False
             whole = np.count_nonzero(skull)
-            skull = cc3d.largest_k(skull, k=1, connectivity=6) > 0
+            skull = largest_component(skull, connectivity=6)
             neck += int(whole - np.count_nonzero(skull))
         if (crown := _crown(values, threshold, cranium, spacing)) is not None:
             box, ridge = crown
             total += int(np.count_nonzero(ridge & ~bright[box]))
             bright[box] |= ridge
             skull[box] |= ridge
-            skull = cc3d.largest_k(skull, k=1, connectivity=26) > 0
+            skull = largest_component(skull)
             cranium = cranium_of(skull, spacing) or cranium
         skull |= _islands(bright & ~skull, skull, cranium, spacing)
     kept = int(np.count_nonzero(skull))
@@ -274,7 +272,7 @@ def _islands(others: Bools, skull: Bools, cranium: Cranium, spacing: Triple) -> 
     """Pieces of bone in a hole of the vault: where the ellipsoid that fits the vault runs."""
     import cc3d
 
-    labels = cc3d.connected_components(np.ascontiguousarray(others), connectivity=26)
+    labels = components(others)
     found = cc3d.statistics(labels)
     sizes = found["voxel_counts"].astype(int) * float(np.prod(spacing)) / 1000
     middles = (found["centroids"] + 0.5) * spacing

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.volumes import pooled
+from zoo.volumes import largest_component, pooled
 
 Bools = NDArray[np.bool_]
 Triple = tuple[float, float, float]
@@ -86,9 +86,10 @@ def cranium_of(skull: Bools, spacing: Triple) -> Cranium | None:
     # What lies outside of the hull counts as bone.
     distance = ndimage.distance_transform_edt(np.pad(hull & ~coarse, 1), sampling=voxel)
     distance = np.asarray(distance)[1:-1, 1:-1, 1:-1]
-    core = _largest(distance >= BALL)
-    if core is None:
+    inside = distance >= BALL
+    if not inside.any():
         return None
+    core = largest_component(inside, connectivity=6)
     cavity = hull & (np.asarray(ndimage.distance_transform_edt(~core, sampling=voxel)) <= BALL)
     if np.count_nonzero(cavity) * np.prod(voxel) < 1000 * LEAST:
         return None
@@ -138,15 +139,6 @@ def opening_of(skull: Bools, spacing: Triple) -> float:
 def _triple(values: NDArray[np.floating]) -> Triple:
     i, j, k = values.tolist()
     return i, j, k
-
-
-def _largest(mask: Bools) -> Bools | None:
-    import cc3d
-
-    if not mask.any():
-        return None
-    largest: Bools = cc3d.largest_k(mask, k=1, connectivity=6) > 0
-    return largest
 
 
 def _convex_hull(mask: Bools) -> Bools | None:

@@ -6,7 +6,7 @@ Two voxels are connected if they share a face, an edge or a corner (26-connected
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +34,11 @@ def components(values: NDArray[Any]) -> NDArray[Any]:
     return _whole(values, lambda grid: cc3d.connected_components(grid, connectivity=26))
 
 
-def largest_component(mask: Bools) -> Bools:
-    """The largest connected component, bool (I, J, K) like the mask, of which a voxel must be set.
+def largest_component(mask: Bools, connectivity: Literal[6, 26] = 26) -> Bools:
+    """The largest connected component, bool (I, J, K) like the mask; none if no voxel is set.
 
-    In the scan of a skull it is the head, without the table and noise.
+    In the scan of a skull it is the head, without the table and noise. With a connectivity of 6
+    only voxels that share a face are connected.
 
         >>> import numpy as np
         >>> largest_component(np.array([[[True, True, False, True]]])).tolist()
@@ -45,7 +46,7 @@ def largest_component(mask: Bools) -> Bools:
     """
     import cc3d
 
-    return _whole(mask, lambda grid: cc3d.largest_k(grid, k=1, connectivity=26)) > 0
+    return _whole(mask, lambda grid: cc3d.largest_k(grid, k=1, connectivity=connectivity)) > 0
 
 
 def _whole(values: NDArray[Any], labelled: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
