@@ -73,6 +73,10 @@ class WeightsError(ZooError):
     """Weights that are missing or are not the ones that the card pins."""
 
 
+class SignatureError(ZooError):
+    """A signature that is missing, or is not that of a model's files by the key that was named."""
+
+
 class HubError(ZooError, OSError):
     """A Hub that cannot be reached or refuses a request."""
 

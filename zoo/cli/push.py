@@ -23,6 +23,12 @@ def push(
         list[str] | None,
         typer.Option(metavar="DATASET=FOLDER", help="Scores of zoo evaluate, for the card."),
     ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="KEY.pem", help="Sign all files with this private elliptic-curve key."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list what would be uploaded, and check it.")
     ] = False,
@@ -41,13 +47,13 @@ def push(
     if scores:
         model.card = with_scores(model.card, model.task.pipeline_tag, _folders(scores))
     if dry_run:
-        files = rehearse(model, repo)
+        files = rehearse(model, repo, key=sign)
         if as_json:
             return print_json(files)
         for file, size in files.items():
             say(f"{file}: {size:,} bytes")
         return say(f"would be one commit to {repo}; nothing was uploaded")
-    published = model.push_to_hub(repo, private=private, revision=revision)
+    published = model.push_to_hub(repo, private=private, revision=revision, key=sign)
     if as_json:
         return print_json(asdict(published))
     say(published.url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from rich.progress import track
 
 from zoo.cli._console import complain, err, print_json, print_table, say
 from zoo.cli._shared_options import AsJson
-from zoo.errors import ZooError
+from zoo.errors import ConfigError, ZooError
 
 
 def verify(
@@ -18,6 +19,12 @@ def verify(
         str, typer.Argument(help="As for predict. Default: every installed model.")
     ] = "",
     backends: Annotated[str, typer.Option(help="Comma-separated. Default: all.")] = "",
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="KEY.pem", help="Also check that all files are signed by this public key."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a model's weights, and its prediction for its reference case on every backend.
@@ -29,11 +36,13 @@ def verify(
     from zoo.cards import list_models
     from zoo.models import verify as run
 
+    if key and not name:
+        raise ConfigError("wanted the NAME of a model with --key: whose files are to be signed?")
     verdicts: list[Any] = []
     failures = []
     for each in [name] if name else list_models():
         chosen = backends.split(",") if backends else None
-        found = run(each, chosen, local_files_only=not name)
+        found = run(each, chosen, local_files_only=not name, key=key)
         try:
             verdicts += track(found, each, console=err, disable=not err.is_terminal, transient=True)
         except ZooError as error:
@@ -51,6 +60,8 @@ def verify(
         print_table([verdict.row() for verdict in verdicts])
         for backend, reason in {v.backend: v.detail for v in verdicts if not v.works}.items():
             say(f"{backend}: {reason}")
+        if key:
+            say(f"{name}: all files are signed by {key}")
     for failure in failures:
         complain(failure)
     if failures:

@@ -107,7 +107,12 @@ class Model:
             """Write the model's folder; see `zoo.models.publishing.save`."""
 
         def push_to_hub(
-            self, repo: str, *, private: bool = False, revision: str | None = None
+            self,
+            repo: str,
+            *,
+            private: bool = False,
+            revision: str | None = None,
+            key: Path | None = None,
         ) -> Published:
             """Publish the model on the Hub; see `zoo.models.publishing.push`."""
 

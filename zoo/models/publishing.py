@@ -26,6 +26,7 @@ from zoo.errors import ConfigError, HubError, one_line
 from zoo.models import weights
 from zoo.models.model import Model
 from zoo.models.reference_case import INPUT, LARGEST_CASE, PREDICTION, make_reference_case
+from zoo.models.signing import sign
 from zoo.version import __version__
 from zoo.volumes import atomic_path, make_folder, write_volume
 
@@ -95,20 +96,27 @@ def write_model(model: Model, folder: Path, repo: str | None = None) -> Card:
     return card
 
 
-def rehearse(model: Model, repo: str) -> dict[str, int]:
+def rehearse(model: Model, repo: str, *, key: Path | None = None) -> dict[str, int]:
     """What `push` would upload: the names of the files and their bytes. Nothing leaves the machine.
 
     Raises:
-        ConfigError: `repo` is not the name of a repository.
+        ConfigError: `repo` is not the name of a repository, or `key` is no private key.
     """
     _check_repository(repo)
     with TemporaryDirectory() as folder:
         write_model(model, Path(folder), repo)
+        if key:
+            sign(Path(folder), key)
         return {name: path.stat().st_size for name, path in _files(Path(folder)).items()}
 
 
 def push(
-    model: Model, repo: str, *, private: bool = False, revision: str | None = None
+    model: Model,
+    repo: str,
+    *,
+    private: bool = False,
+    revision: str | None = None,
+    key: Path | None = None,
 ) -> Published:
     """Publish a model as one commit to a Hub repository, which is created if it does not exist.
 
@@ -117,13 +125,16 @@ def push(
         repo: ORG/REPO.
         private: create the repository as private.
         revision: branch to commit to, created if it does not exist; the main one if left out.
+        key: a private key on an elliptic curve, PEM, to sign all files with; `zoo verify --key`
+            checks the signature. None: they are not signed.
 
     Returns:
         The name that loads the published model, the address of the commit, and the sha256 of the
         weights.
 
     Raises:
-        ConfigError: `repo` is not the name of a repository.
+        ConfigError: `repo` is not the name of a repository, or `key` is no private key.
+        MissingDependency: for `key`, model-signing is not installed.
         HubError: the Hub cannot be reached or refuses, or the repository is public although
             `private` is set. An existing repository is left untouched, a new one is left empty.
     """
@@ -133,6 +144,8 @@ def push(
     api = HfApi(library_name="sparse-volume-zoo", library_version=__version__)
     with TemporaryDirectory() as folder:
         card = write_model(model, Path(folder), repo)
+        if key:
+            sign(Path(folder), key)
         assert card.weights
         try:
             with answers_within(PATIENCE):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from zoo import registries
 from zoo.errors import BackendError, ZooError
 from zoo.models.loading import load
 from zoo.models.model import Model
 from zoo.models.reference_case import differing, predict_reference, read_reference_case
+from zoo.models.signing import check_signature
 from zoo.sparse import select_backend, torch_device
 from zoo.volumes import Volume
 
@@ -45,7 +47,11 @@ class Verdict:
 
 
 def verify(
-    name: str, backends: Sequence[str] | None = None, *, local_files_only: bool = False
+    name: str,
+    backends: Sequence[str] | None = None,
+    *,
+    local_files_only: bool = False,
+    key: Path | None = None,
 ) -> Iterator[Verdict]:
     """Check the sha256 of a model's weights, and its reference case on every backend.
 
@@ -53,6 +59,7 @@ def verify(
         name: as for `zoo.load`.
         backends: names of backends; all if left out.
         local_files_only: never use the network.
+        key: the public key by which all files of the model must be signed; None: none need be.
 
     Yields:
         One verdict per backend.
@@ -60,8 +67,11 @@ def verify(
     Raises:
         NotRegistered, ConfigError: as for `zoo.load`.
         WeightsError: as for `zoo.load`, or the model has no reference case.
+        SignatureError, MissingDependency: with `key`, as for `check_signature`.
     """
     model = load(name, backend="torch", device="cpu", local_files_only=local_files_only)
+    if key:
+        check_signature(model, key)
     given, expected = read_reference_case(model)
     for backend in backends or registries.backends.names():
         yield _verdict(model, backend, given, expected)
