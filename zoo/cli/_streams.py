@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from functools import wraps
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from zoo.errors import ConfigError, ReadError
@@ -38,13 +37,15 @@ def with_standard_streams(
                 raise ConfigError(f"-i -: wanted nothing besides it, got {len(sources)} inputs")
             if len(written) > 1:
                 raise ConfigError(f"wanted one output to be -, got {len(written)}; name the others")
-            with TemporaryDirectory(prefix="zoo-") as folder:
+            from zoo.volumes import temporary_folder  # takes a while to import
+
+            with temporary_folder() as folder:
                 if DASH in sources:
-                    arguments["source"] = [_received(Path(folder))]
+                    arguments["source"] = [_received(folder)]
                 if not written:
                     return command(**arguments)
                 (name,) = written
-                path = Path(folder, f"out{outputs[name]}")
+                path = folder / f"out{outputs[name]}"
                 _check_not_terminal(name)
                 with redirect_stdout(sys.stderr):
                     command(**{**arguments, name: path})

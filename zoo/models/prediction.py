@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from zoo.volumes import (
     brightness,
     dilated,
     interpolated,
+    temporary_folder,
 )
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class Prediction:
         """
         from PIL.Image import open as opened
 
-        with TemporaryDirectory(prefix="zoo-") as folder:
-            drawn = Path(folder, "preview.png") if path is None else Path(path)
+        with temporary_folder() as folder:
+            drawn = folder / "preview.png" if path is None else Path(path)
             registries.drawing()(drawn, self, str(self.report.get("model", "")))
             return opened(BytesIO(drawn.read_bytes()))

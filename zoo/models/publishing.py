@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from zoo.cards import (
@@ -28,7 +27,7 @@ from zoo.models.model import Model
 from zoo.models.reference_case import INPUT, LARGEST_CASE, PREDICTION, make_reference_case
 from zoo.models.signing import sign
 from zoo.version import __version__
-from zoo.volumes import atomic_path, make_folder, write_volume
+from zoo.volumes import atomic_path, make_folder, temporary_folder, write_volume
 
 if TYPE_CHECKING:  # takes a while to import
     from huggingface_hub import CommitOperationAdd
@@ -103,11 +102,11 @@ def rehearse(model: Model, repo: str, *, key: Path | None = None) -> dict[str, i
         ConfigError: `repo` is not the name of a repository, or `key` is no private key.
     """
     _check_repository(repo)
-    with TemporaryDirectory() as folder:
-        write_model(model, Path(folder), repo)
+    with temporary_folder() as folder:
+        write_model(model, folder, repo)
         if key:
-            sign(Path(folder), key)
-        return {name: path.stat().st_size for name, path in _files(Path(folder)).items()}
+            sign(folder, key)
+        return {name: path.stat().st_size for name, path in _files(folder).items()}
 
 
 def push(
@@ -142,10 +141,10 @@ def push(
 
     _check_repository(repo)
     api = HfApi(library_name="sparse-volume-zoo", library_version=__version__)
-    with TemporaryDirectory() as folder:
-        card = write_model(model, Path(folder), repo)
+    with temporary_folder() as folder:
+        card = write_model(model, folder, repo)
         if key:
-            sign(Path(folder), key)
+            sign(folder, key)
         assert card.weights
         try:
             with answers_within(PATIENCE):
@@ -156,7 +155,7 @@ def push(
                     api.create_branch(repo, branch=revision, exist_ok=True)
                 done = api.create_commit(
                     repo,
-                    _additions(Path(folder)),
+                    _additions(folder),
                     revision=revision,
                     commit_message=f"{card.name}, written by sparse-volume-zoo {__version__}",
                     num_threads=1,  # the client mixes up equal files that it uploads at once

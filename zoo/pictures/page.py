@@ -6,7 +6,6 @@ import base64
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from zoo.cards import Card
 from zoo.models import Prediction
 from zoo.pictures._thickness import thickness_map
 from zoo.pictures.preview import draw_prediction
+from zoo.volumes import temporary_folder
 
 RESEARCH = (
     "Research use only: this is not a medical device, and no implant should be made from it"
@@ -102,8 +102,8 @@ def write_page(path: Path, prediction: Prediction, title: str, card: Card) -> No
     """
     from jinja2 import Environment
 
-    with TemporaryDirectory() as folder:
-        picture = Path(folder, "picture.png")
+    with temporary_folder() as folder:
+        picture = folder / "picture.png"
         draw_prediction(picture, prediction, title)
         encoded = base64.b64encode(picture.read_bytes()).decode()
     thickness = None

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cached_property, partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from zoo.pictures import VIEWS, facing_views, measures, save_preview, save_shape
 from zoo.viewer.cases import IMPLANT, INPUT, PREDICTION, Case
 from zoo.viewer.shapes import Shape, Shown
 from zoo.viewer.surfaces import MOST_TRIANGLES, mesh
-from zoo.volumes import Volume, bounds, brightness
+from zoo.volumes import Volume, bounds, brightness, temporary_folder
 
 FACTS, SCAN, SHAPES, PICTURE = "facts.json", "scan.nii.gz", "shapes.nii.gz", "picture.png"
 COMPLETION = (INPUT, PREDICTION, IMPLANT)  # the shapes of one, in their order
@@ -135,8 +133,8 @@ class Exhibit:
         sent = self._sent
         shapes = [(each.name, each.array, each.colour) for each in sent.shapes if each.shown]
         completion = [each.array for each in sent.shapes if each.name in COMPLETION]
-        with TemporaryDirectory() as folder:
-            path = Path(folder, PICTURE)
+        with temporary_folder() as folder:
+            path = folder / PICTURE
             if len(completion) == len(COMPLETION):
                 before, after, implant = completion
                 save_preview(path, before, after, implant, sent.spacing, self.title)

@@ -32,6 +32,7 @@ from zoo.volumes.files import (
     read_volume,
     reads_folders,
     stem,
+    temporary_folder,
     write_volume,
 )
 from zoo.volumes.formats.nifti import to_nibabel
@@ -150,6 +151,7 @@ __all__ = [
     "surface_dice",
     "surface_distances",
     "surface_voxels",
+    "temporary_folder",
     "to_bytes",
     "voxels_of",
     "windowed",

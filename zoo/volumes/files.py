@@ -129,6 +129,19 @@ def _sync(path: Path) -> None:
         os.close(opened)
 
 
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a folder for files on the way to elsewhere; WriteError if none can be made."""
+    try:
+        made = TemporaryDirectory(prefix="zoo-")
+    except OSError as error:
+        raise WriteError(
+            f"no temporary folder can be made: {error.strerror}; free some space, or set TMPDIR"
+        ) from error
+    with made as folder:
+        yield Path(folder)
+
+
 def check_output(path: str | os.PathLike[str]) -> None:
     """Raise WriteError if `path` cannot be written; for checking before long work."""
     exists = os.path.exists(path)
