@@ -219,6 +219,27 @@ def test_a_resumed_evaluation_scores_what_is_missing(model, phantoms, tmp_path, 
     assert json.loads((out / "summary.json").read_text()) == facts
 
 
+def test_workers_score_as_one_process_does(model, phantoms, tmp_path, run):
+    table = [
+        "name,source,target",
+        *(f"{name},,complete_skull/{name}.nii.gz" for name in ("000", "001")),
+        "gone,defective_skull/002.nii.gz,complete_skull/002.nii.gz",
+    ]
+    data = phantoms / "some.csv"
+    data.write_text("\n".join(table))
+    words = (model, "--data", data, "--json", "--seed", 3)
+    here = json.loads(run(*words)[1])
+    there = json.loads(run(*words, "--workers", 1, "-o", tmp_path / "scores", "--pictures", 0)[1])
+    for facts in (here, there):
+        for case in facts["cases"]:
+            assert case.pop("seconds") > 0 and case.pop("peak_memory") > 1e8
+        for cost in ("seconds", "peak_memory"):
+            facts["summary"].pop(cost, None)
+    assert here == there and here["scored"] == 3 and len(rows(tmp_path / "scores")) == 3
+    assert "name an executor" in run(*words, "--address", "127.0.0.1:1")[2]
+    assert "unknown executor 'nowhere'" in run(*words, "--executor", "nowhere")[2]
+
+
 def rows(folder):
     with (folder / "cases.csv").open(newline="") as file:
         return list(csv.DictReader(file))

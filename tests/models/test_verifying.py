@@ -8,9 +8,11 @@ from command_line import save_model
 
 import zoo
 from zoo import cli
+from zoo.cli.verify import chosen
 from zoo.models.reference_case import INPUT, PREDICTION, differing, reference_input
 from zoo.models.verifying import verify
 from zoo.registries import shipped_cards
+from zoo.sparse import select_backend, torch_device
 from zoo.tasks._reference_inputs import EDGE, SKULL_EDGE
 from zoo.volumes.files import read_volume, write_volume
 
@@ -68,6 +70,24 @@ def test_another_answer_is_found_out(tmp_path, capsys):
     streams = capsys.readouterr()
     assert f"{4 * EDGE**2:,} of" in streams.err and "2 checks failed" in streams.err
     assert f"{4 * EDGE**2:,} of" in streams.out
+
+
+def test_one_backend_unless_more_are_asked_for():
+    assert chosen("") == (select_backend("auto", torch_device("auto")).name,)
+    assert chosen("torch,cpu") == ("torch", "cpu")
+    assert chosen("all") is None
+
+
+@pytest.mark.slow
+def test_workers_verify_as_one_process_does(tmp_path, capsys):
+    name = save_model(tmp_path / "made")
+    words = ["verify", name, "--json", "--backends", "torch"]
+    assert cli.main(words) == cli.main([*words, "--workers", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert printed[: len(printed) // 2] == printed[len(printed) // 2 :]
+    (tmp_path / "made" / INPUT).unlink()
+    assert cli.main([*words, "--workers", "1"]) == 2
+    assert "has no reference case" in capsys.readouterr().err
 
 
 def test_what_does_not_work_here_is_no_disagreement(tmp_path, capsys, monkeypatch):

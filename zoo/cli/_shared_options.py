@@ -24,6 +24,24 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 BackendName = Annotated[str, typer.Option("--backend", help="Name of a backend, or auto.")]
 DeviceName = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda, cuda:1, ... or auto.")]
 
+ExecutorName = Annotated[str, typer.Option(help="What runs several cases: local, or a plugin's.")]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT", help="Address of the executor's cluster; this machine if left out."
+    ),
+]
+Workers = Annotated[
+    int, typer.Option(min=0, help="Processes for several cases; 0 is this one alone.")
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(min=1, metavar="S", help="Seconds that a case may take; makes a worker."),
+]
+Retries = Annotated[
+    int, typer.Option(min=0, help="Tries more for a case whose process dies or is too slow.")
+]
+
 
 def threshold_of(given: str) -> float | str:
     """The number or word of --threshold."""

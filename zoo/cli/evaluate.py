@@ -11,7 +11,17 @@ import typer
 
 from zoo.cli._console import caution, complain, print_json, print_table, report_error, say
 from zoo.cli._progress import counted
-from zoo.cli._shared_options import AsJson, BackendName, DeviceName, Name
+from zoo.cli._shared_options import (
+    Address,
+    AsJson,
+    BackendName,
+    DeviceName,
+    ExecutorName,
+    Name,
+    Retries,
+    Timeout,
+    Workers,
+)
 from zoo.cli._task_options import TaskOptions, with_task_options
 
 if TYPE_CHECKING:
@@ -53,6 +63,11 @@ def evaluate(
     options: TaskOptions = MappingProxyType({}),
     backend: BackendName = "auto",
     device: DeviceName = "auto",
+    executor: ExecutorName = "local",
+    address: Address = None,
+    workers: Workers = 0,
+    timeout: Timeout = None,
+    retries: Retries = 1,
     as_json: AsJson = False,
 ) -> None:
     """Score a model on cases with ground truth.
@@ -77,20 +92,28 @@ def evaluate(
     status is 0 if any case was scored, and 2 if none was. --resume tries failed
     cases again; weights, threshold and seed must be the same as before.
     """
+    from zoo.evaluation import evaluate as in_this_process
     from zoo.evaluation import evaluate_cases
+    from zoo.executors import Run, ScoreCase, scored_by
 
+    settings = {"threshold": threshold, "seed": seed, **options}
+    run = Run(executor, address, workers, timeout, retries)
+    work = ScoreCase(name, backend, device, settings)
+    if address:  # nodes of a cluster need not be like this one, which draws pictures
+        backend = device = "auto"
     result = evaluate_cases(
         name,
         data,
         layout=layout,
         split=split,
-        settings={"threshold": threshold, "seed": seed, **options},
+        settings=settings,
         output=output,
         resume=resume,
         pictures=pictures,
         backend=backend,
         device=device,
         track=_tracked,
+        evaluate=in_this_process if run.here and not address else scored_by(work, run),
     )
     if as_json:
         print_json(result.facts)

@@ -12,7 +12,17 @@ import typer
 from rich.console import Console
 
 from zoo.cli._console import caution, complain, remark, report_error, say
-from zoo.cli._shared_options import BackendName, DeviceName, Name, threshold_of
+from zoo.cli._shared_options import (
+    Address,
+    BackendName,
+    DeviceName,
+    ExecutorName,
+    Name,
+    Retries,
+    Timeout,
+    Workers,
+    threshold_of,
+)
 from zoo.cli._streams import with_standard_streams
 from zoo.cli._task_options import TaskOptions, with_task_options
 from zoo.errors import ConfigError, ZooError
@@ -93,25 +103,11 @@ def predict(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="With --resume, try again what failed.")
     ] = False,
-    executor: Annotated[
-        str, typer.Option(help="What runs several cases: local, or a plugin's.")
-    ] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT", help="Address of the executor's cluster; this machine if left out."
-        ),
-    ] = None,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Processes for several inputs; 0 is this one alone.")
-    ] = 0,
-    timeout: Annotated[
-        float | None,
-        typer.Option(min=1, metavar="S", help="Seconds that a case may take; makes a worker."),
-    ] = None,
-    retries: Annotated[
-        int, typer.Option(min=0, help="Tries more for a case whose process dies or is too slow.")
-    ] = 1,
+    executor: ExecutorName = "local",
+    address: Address = None,
+    workers: Workers = 0,
+    timeout: Timeout = None,
+    retries: Retries = 1,
     shard: Annotated[
         str | None,
         typer.Option(

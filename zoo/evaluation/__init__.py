@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Any
 from zoo.evaluation.scores import COST, Measure, Measures, Score, Scoring, Settings, cost
 
 if TYPE_CHECKING:
-    from zoo.evaluation.running import Result, evaluate, evaluate_cases, summarise
+    from zoo.evaluation.running import (
+        CaseOutcome,
+        Result,
+        evaluate,
+        evaluate_cases,
+        scoring_of,
+        summarise,
+    )
 
 __all__ = [
     "COST",
+    "CaseOutcome",
     "Measure",
     "Measures",
     "Result",
@@ -22,6 +30,7 @@ __all__ = [
     "cost",
     "evaluate",
     "evaluate_cases",
+    "scoring_of",
     "summarise",
 ]
 

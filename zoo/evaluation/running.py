@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from zoo import registries
-from zoo.cards import SUMMARY, info
+from zoo.cards import SUMMARY, Card, info
 from zoo.datasets import Case, find_cases, recognised
 from zoo.errors import ConfigError, ZooError, as_zoo_error
 from zoo.evaluation._figure import FIGURE, draw_scores
@@ -27,8 +27,9 @@ from zoo.evaluation.scores import Measures, Score, Scoring, Settings
 from zoo.models import Model, load
 from zoo.validation import validate
 
-Outcome = tuple[Case, Score | ZooError]
-Track = Callable[[Iterator[Outcome], int], Iterable[Outcome]]
+CaseOutcome = tuple[Case, Score | ZooError]
+Track = Callable[[Iterator[CaseOutcome], int], Iterable[CaseOutcome]]
+Evaluate = Callable[[Model, Sequence[Case], Scoring], Iterator[CaseOutcome]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Result:
     failures: Mapping[str, ZooError]
 
 
-def evaluate(model: Model, cases: Sequence[Case], scoring: Scoring) -> Iterator[Outcome]:
+def evaluate(model: Model, cases: Sequence[Case], scoring: Scoring) -> Iterator[CaseOutcome]:
     """Score case after case; a case that fails does not stop the others.
 
     Args:
@@ -62,6 +63,23 @@ def evaluate(model: Model, cases: Sequence[Case], scoring: Scoring) -> Iterator[
             yield case, scoring.score(model, case)[1]
         except Exception as error:  # also from a plugin
             yield case, as_zoo_error(error)
+
+
+def scoring_of(card: Card, settings: Mapping[str, Any]) -> tuple[Settings, Scoring]:
+    """The settings of an evaluation, checked, and what scores with them.
+
+    Args:
+        card: card of the model.
+        settings: the fields of the task's `Settings` that differ from their defaults.
+
+    Raises:
+        ConfigError: the settings do not suit the task.
+    """
+    task = registries.tasks.get(card.task)
+    facts = {"model": card.name, "weights": card.weights.sha256 if card.weights else None}
+    source = f"evaluation of {card.name}"
+    chosen: Settings = validate(task.settings_class, facts | dict(settings), source=source)
+    return chosen, task.scoring(card, chosen)
 
 
 def summarise(scores: Sequence[Score], measures: Measures) -> dict[str, dict[str, float]]:
@@ -92,6 +110,7 @@ def evaluate_cases(
     backend: str = "auto",
     device: str = "auto",
     track: Track = lambda outcomes, count: outcomes,
+    evaluate: Evaluate = evaluate,
 ) -> Result:
     """Score a model on the cases of a folder.
 
@@ -107,6 +126,7 @@ def evaluate_cases(
         pictures: how many of the worst cases to draw; one if left out.
         backend, device: as for `zoo.load`.
         track: shows progress: gets the iterator of outcomes and their number, and iterates.
+        evaluate: scores the cases; in this process, one after another, if left out.
 
     Raises:
         ConfigError: the options do not fit together, or the scores in `output` were made with other
@@ -117,18 +137,15 @@ def evaluate_cases(
     """
     _check(data, output, resume, pictures)
     card = info(name)
-    task = registries.tasks.get(card.task)
-    facts = {"model": card.name, "weights": card.weights.sha256 if card.weights else None}
-    chosen: Settings = validate(
-        task.settings_class, facts | dict(settings), source=f"evaluation of {card.name}"
-    )
-    scoring: Scoring = task.scoring(card, chosen)
+    chosen, scoring = scoring_of(card, settings)
     layout = layout or recognised(data)
     cases = find_cases(data, layout, split, kind=scoring.case_kind)
     model = load(name, backend=backend, device=device)
     model.shows_progress = False  # there is one of all cases
     done = open_folder(output, cases, chosen, scoring.score_class, resume=resume) if output else []
-    scores, failures = _run(model, cases, done, scoring, chosen, output, track)
+    scores, failures = _run(
+        lambda some: evaluate(model, some, scoring), cases, done, chosen, output, track
+    )
     if not scores:
         case, reason = next(iter(failures.items()))
         raise ZooError(f"{data}: every case failed; the first, {case}: {reason}") from reason
@@ -164,10 +181,9 @@ def _check_output(output: Path, table: Path) -> None:
 
 
 def _run(
-    model: Model,
+    evaluate: Callable[[Sequence[Case]], Iterator[CaseOutcome]],
     cases: list[Case],
     done: list[Score],
-    scoring: Scoring,
     settings: Settings,
     output: Path | None,
     track: Track,
@@ -175,7 +191,7 @@ def _run(
     """Score the cases that are left; returns all scores in the order of cases, and the failures."""
     scores, failures = {score.case: score for score in done}, {}
     todo = [case for case in cases if case.name not in scores]
-    for case, outcome in track(evaluate(model, todo, scoring), len(todo)):
+    for case, outcome in track(evaluate(todo), len(todo)):
         if isinstance(outcome, ZooError):
             failures[case.name] = outcome
             continue

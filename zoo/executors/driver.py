@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from zoo.executors.jobs import Job
 from zoo.executors.journal import Entry, Identity, Journal
 from zoo.executors.memory import Memory
 from zoo.executors.running import Predict, run_job
-from zoo.executors.runs import HERE, LOCAL, Executor, Outcome, Run, attempt
+from zoo.executors.runs import HERE, LOCAL, Executor, J, Outcome, Run, Work, attempt
 from zoo.models import Model, Progress, numbered, silent
 
 EXISTS = "its outputs exist"
@@ -52,8 +52,7 @@ def run_jobs(
     Raises:
         ConfigError: the executor does not have what `run` asks for.
     """
-    if run.executor == LOCAL and run.address:
-        raise ConfigError(f"--address: {LOCAL} is this machine; name an executor with --executor")
+    check_address(run)
     journal = None
     if folder is not None:
         weights = model.card.weights.sha256 if model.card.weights else None
@@ -94,6 +93,34 @@ def run_jobs(
     finally:
         if journal is not None:
             journal.summarise(jobs, part)
+
+
+def check_address(run: Run) -> None:
+    """Raise ConfigError if there is an address that the executor has no use for."""
+    if run.executor == LOCAL and run.address:
+        raise ConfigError(f"--address: {LOCAL} is this machine; name an executor with --executor")
+
+
+def spread(
+    work: Work[J], jobs: Sequence[J], run: Run, memory: Callable[[J], int]
+) -> Iterator[Outcome[J]]:
+    """Do work over many jobs where `run` says.
+
+    Args:
+        work: what to do.
+        jobs: what with.
+        run: where and how.
+        memory: as for `Run`; a `Memory` learns from every outcome.
+
+    Raises:
+        ConfigError, NotRegistered: the executor does not have what `run` asks for, or is unknown.
+    """
+    check_address(run)
+    executor: Executor = registries.executors.get(run.executor)
+    for outcome in executor(work, jobs, replace(run, memory=memory)):
+        if isinstance(memory, Memory):
+            memory.learn(outcome)
+        yield outcome
 
 
 def _kept(job: Job, entry: Entry, *, retry_failed: bool) -> Outcome[Job] | None:

@@ -38,7 +38,7 @@ class Predict:
 
     def load(self) -> None:
         """Load the model, which then stays in this process."""
-        _loaded(self.model, self.backend, self.device)
+        loaded(self.model, self.backend, self.device)
 
     def __call__(self, job: Job) -> dict[str, Any]:
         """Predict on the input of one job and write its outputs; returns the report.
@@ -46,11 +46,12 @@ class Predict:
         The peak of memory in it is that of this job, where the system can tell.
         """
         forget_peak_memory()
-        return run_job(_loaded(self.model, self.backend, self.device), job, self)
+        return run_job(loaded(self.model, self.backend, self.device), job, self)
 
 
 @lru_cache(maxsize=1)
-def _loaded(model: str, backend: str, device: str) -> Model:
+def loaded(model: str, backend: str, device: str) -> Model:
+    """The model, which stays in this process until another is wanted."""
     return load(model, backend=backend, device=device)
 
 
