@@ -25,8 +25,8 @@ from zoo.sparse.convolution_relation import SAME, Relation, up
 from zoo.sparse.tensor import Index
 
 HOW_TO_INSTALL = (
-    "MinkowskiEngine is not installed: it has to be compiled, see README, section 'MinkowskiEngine'"
-    " (tools/minkowski_wheel.sh builds it); every model also runs with --backend torch"
+    "MinkowskiEngine is not installed: it has to be compiled; in a checkout of the zoo,"
+    " tools/minkowski_wheel.sh PYTHON does that; every model also runs with --backend torch"
 )
 
 
