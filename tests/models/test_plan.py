@@ -1,5 +1,6 @@
 """Plans against what predictions really take."""
 
+import csv
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import zoo
 from zoo.cli import main
 from zoo.errors import VolumeError
+from zoo.executors.planning import occupied_share
 from zoo.volumes.volume import Volume
 from zoo.volumes.voxels import pooled
 
@@ -62,6 +64,37 @@ def test_command_line_plan_writes_nothing(tmp_path, capsys):
         main(["predict", "skull-completion-64", "-i", str(tmp_path / "in.nii.gz"), "--plan"]) == 0
     )
     printed = capsys.readouterr().out
-    assert f"{hollow(20).sum():,} occupied voxels in 20 x 20 x 20" in printed
+    assert f"about {hollow(20).sum():,} occupied voxels, of {20**3:,} in the file" in printed
     assert " s and a peak of " in printed and " GB on cpu" in printed
     assert [path.name for path in tmp_path.iterdir()] == ["in.nii.gz"]
+
+
+def test_a_folder_is_planned_as_a_table(tmp_path, capsys, monkeypatch):
+    """By its headers, and without the network."""
+    monkeypatch.setattr("zoo.networks.application.generated_occupancy", None)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(5):
+        Volume(hollow(20), np.diag([3.2, 3.2, 3.2, 1])).save(folder / f"{number}.nii.gz")
+    (folder / "1.nii.gz").write_bytes((folder / "1.nii.gz").read_bytes()[:400])
+    words = ["predict", "skull-completion-64", "-i", f"{folder}", "--plan"]
+    assert main(words) == 0
+    printed, remarks = capsys.readouterr()
+    rows = list(csv.DictReader(printed.splitlines()))
+    assert [row["case"] for row in rows] == [*"01234", "total"]
+    assert {row["occupied_voxels"] for row in rows[:-1]} == {str(hollow(20).sum())}
+    assert int(rows[-1]["voxels"]) == 5 * 20**3 and float(rows[-1]["seconds"]) > 0
+    assert "5 cases; the largest needs 0.5" in remarks and "h on 10, " in remarks
+    assert main([*words, "-o", f"{tmp_path / 'plan.csv'}"]) == 0
+    assert (tmp_path / "plan.csv").read_text() == printed
+    assert main([*words, "-o", f"{tmp_path / 'plan'}"]) == 2
+
+
+def test_a_sample_tells_what_is_occupied(model):
+    grid = np.zeros((300, 300, 300), np.uint8)
+    grid[:, :, :60] = 1
+    share = occupied_share(model, Volume(grid), None)
+    assert share == pytest.approx(0.2, rel=0.05)
+    grid[:] = 0
+    grid[151, 151, 151] = 1
+    assert occupied_share(model, Volume(grid), None) == 1 / 300**3

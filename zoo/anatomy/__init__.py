@@ -6,6 +6,7 @@ from zoo.anatomy.bone import (
     Bone,
     Threshold,
     bone_of,
+    bone_threshold,
     in_hounsfield_units,
     occupied_in,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "Threshold",
     "assess",
     "bone_of",
+    "bone_threshold",
     "cranium_of",
     "in_hounsfield_units",
     "occupied_in",

@@ -122,6 +122,11 @@ def in_hounsfield_units(values: NDArray[Any]) -> bool:
     return bool(low < AIR and high > BONE)
 
 
+def bone_threshold(values: NDArray[Any]) -> float:
+    """The intensity above which a scan (I, J, K) shows bone, from a sample of its values."""
+    return _threshold(values)[0]
+
+
 def _sampled(values: NDArray[Any]) -> Floats:
     """About two million of a scan's values, evenly over it."""
     step = max(1, round((values.size / SAMPLED) ** (1 / 3)))

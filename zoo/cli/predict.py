@@ -28,7 +28,7 @@ from zoo.cli._task_options import TaskOptions, with_task_options
 from zoo.errors import ConfigError, ZooError
 
 if TYPE_CHECKING:
-    from zoo.executors import Derivative
+    from zoo.executors import CasePlan, Derivative
 
 
 STREAMED = dict.fromkeys(("output", "implant", "uncertainty"), ".nii.gz") | {
@@ -114,7 +114,13 @@ def predict(
             metavar="I/N", help="Only part I of N. Default: that of a Slurm array, if it is one."
         ),
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Only print the expected cost.")] = False,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            help="Only print the expected cost; of several inputs as CSV, to OUT.csv with -o.",
+        ),
+    ] = False,
     options: TaskOptions = MappingProxyType({}),
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
 ) -> None:
@@ -134,7 +140,7 @@ def predict(
         flag = min(options).replace("_", "-")
         raise ConfigError(f"--plan does not take --{flag}; leave it out")
     if plan:
-        return _print_plans(load(name, backend=backend, device=device), source, threshold)
+        return _print_plans(load(name, backend=backend, device=device), source, threshold, output)
     derivative = _derivative(name, source, output)
     if derivative:
         output = derivative.folder
@@ -250,19 +256,62 @@ def extended(tasks: list[str]) -> Callable[..., None]:
     return with_task_options(predict, Options, lambda task: task.prediction_options, tasks)
 
 
-def _print_plans(model: Any, sources: list[Path], threshold: float | str | None) -> None:
-    from zoo.executors import volumes
+MACHINES = (1, 10, 100)  # what is said of a plan
 
-    for source in volumes(sources):
-        plan = model.plan(source, threshold=threshold)
-        peak, free, where = plan.peak_memory, plan.free_memory, ""
-        if plan.peak_device_memory is not None and plan.free_device_memory is not None:
-            peak, free, where = plan.peak_device_memory, plan.free_device_memory, f" {model.device}"
-        say(
-            f"{source}: {plan.voxels:,} occupied voxels in {' x '.join(map(str, plan.shape))}; "
-            f"about {plan.seconds:.1f} s and a peak of {peak / 1e9:.2f} GB on "
-            f"{model.backend.name}{where}; {free / 1e9:.1f} GB are free"
+
+def _print_plans(
+    model: Any, sources: list[Path], threshold: float | str | None, output: Path | None
+) -> None:
+    from zoo.executors import inputs_of, plan_cases, plan_table
+    from zoo.sparse import free_memory
+    from zoo.volumes import atomic_path
+
+    cases = inputs_of(sources)
+    plans = list(plan_cases(model, cases, threshold))
+    if len(plans) == 1 and output is None:
+        (plan,), (case,) = plans, cases
+        peak, where = plan.memory, ""
+        if plan.device_memory is not None:
+            peak, where = plan.device_memory, f" {model.device}"
+        time = "" if plan.seconds is None else f"about {plan.seconds:.1f} s and "
+        free = free_memory(model.device)
+        return say(
+            f"{case.path}: about {plan.occupied:,} occupied voxels, of {plan.voxels:,} in the file;"
+            f" {time}a peak of {peak / 1e9:.2f} GB on {model.backend.name}{where};"
+            f" {free / 1e9:.1f} GB are free"
         )
+    table = plan_table(plans)
+    if output is None:
+        print(table, end="")
+    else:
+        if output.suffix.lower() != ".csv":
+            raise ConfigError(f"{output}: wanted a name that ends in .csv for the plan; rename it")
+        with atomic_path(output) as temporary:
+            temporary.write_text(table, encoding="utf-8")
+    for line in needs(plans, free_memory(), os.cpu_count() or 1):
+        remark(line)
+
+
+def needs(plans: Sequence[CasePlan], free: int, cores: int) -> list[str]:
+    """What a cohort needs in words: the memory of its largest case, and the hours on machines.
+
+    Args:
+        plans: of its cases.
+        free: bytes of memory that a machine has for them.
+        cores: of a machine.
+    """
+    largest = max(plan.memory for plan in plans)
+    lines = [f"{len(plans)} cases; the largest needs {largest / 1e9:.2f} GB"]
+    if any(plan.seconds is None for plan in plans):
+        return lines
+    total = sum(plan.seconds or 0.0 for plan in plans)
+    beside = max(min(cores, free // largest), 1)
+    hours = ", ".join(f"{total / 3600 / count:.2g} h on {count}" for count in MACHINES)
+    lines.append(
+        f"{hours} machines like this one, of {cores} cores and {free / 1e9:.0f} GB free, where"
+        f" --workers {beside} fit"
+    )
+    return lines
 
 
 def _naming(source: Path, error: ZooError) -> str:

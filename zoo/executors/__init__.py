@@ -6,6 +6,7 @@ from zoo.executors.driver import run_jobs, spread
 from zoo.executors.inputs import dataset_of_all, inputs_of, volumes
 from zoo.executors.jobs import Job, Outputs, plan_jobs
 from zoo.executors.journal import Entry, Identity, Journal, done_in
+from zoo.executors.planning import CasePlan, plan_cases, plan_table
 from zoo.executors.running import Predict
 from zoo.executors.runs import HERE, Executor, Outcome, Run, Work, attempt, died, portable, too_slow
 from zoo.executors.scoring import ScoreCase, scored_by
@@ -13,6 +14,7 @@ from zoo.executors.verifying import Verify, memory_to_verify
 
 __all__ = [
     "HERE",
+    "CasePlan",
     "Derivative",
     "Entry",
     "Executor",
@@ -32,7 +34,9 @@ __all__ = [
     "done_in",
     "inputs_of",
     "memory_to_verify",
+    "plan_cases",
     "plan_jobs",
+    "plan_table",
     "portable",
     "run_jobs",
     "scored_by",
