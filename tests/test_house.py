@@ -23,7 +23,7 @@ ROOMS = (  # imports go down this list only
         "volumes",
         "sparse",
     ),
-    *("registries", "contract", "validation", "version", "memory", "errors"),
+    *("registries", "contract", "validation", "version", "memory", "tables", "errors"),
 )
 LISTS = ("registries.py",)  # where "module:attribute" names what is imported when it is asked for
 

@@ -9,6 +9,7 @@ import pytest
 from command_line import contents, hollow_box, mounted, save_model, start
 
 from zoo.cli import main
+from zoo.cli._console import caution, complain, remark, say
 from zoo.volumes.volume import Volume
 
 BOX = hollow_box().array
@@ -353,3 +354,12 @@ def test_a_mistake_of_the_zoo_is_one_line_too(model, given, capfd, monkeypatch):
     complaint = capfd.readouterr().err
     assert complaint.count("\n") == 1
     assert "unexpected RuntimeError: first line second line; --debug" in complaint
+
+
+def test_names_cannot_break_lines_or_colour_them(capsys):
+    """Files may be called anything."""
+    for tell in (say, remark, complain, caution):
+        tell("a\nb\x1b[31m/[bold]c.nii.gz")
+    said = capsys.readouterr()
+    assert said.out == "a b\N{REPLACEMENT CHARACTER}[31m/[bold]c.nii.gz\n"
+    assert said.err.count("\n") == 3 and "\x1b" not in said.err

@@ -21,22 +21,27 @@ def printable(text: str) -> str:
 
 def say(line: str) -> None:
     """Print one line as it is: never wrapped, coloured or parsed as markup."""
-    out.print(Text(printable(line)), soft_wrap=True)
+    out.print(_line(line), soft_wrap=True)
 
 
 def remark(line: str) -> None:
     """Print one line to stderr as it is: how something goes on, which is not its result."""
-    err.print(Text(printable(line)), soft_wrap=True)
+    err.print(_line(line), soft_wrap=True)
 
 
 def complain(message: str) -> None:
     """Print a message to stderr, always on one line."""
-    err.print(Text(printable(f"zoo: {' '.join(message.splitlines())}")), soft_wrap=True)
+    err.print(_line(f"zoo: {message}"), soft_wrap=True)
 
 
 def caution(message: str) -> None:
     """Print a warning to stderr, always on one line."""
-    err.print(Text(printable(f"warning: {' '.join(message.splitlines())}")), soft_wrap=True)
+    err.print(_line(f"warning: {message}"), soft_wrap=True)
+
+
+def _line(text: str) -> Text:
+    """Text on one line, whatever names it contains."""
+    return Text(printable(" ".join(text.splitlines())))
 
 
 class Report:

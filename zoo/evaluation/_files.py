@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from zoo.errors import ConfigError, ReadError
 from zoo.evaluation.scores import Score, Scoring, Settings
 from zoo.models import Model
 from zoo.pictures import draw_prediction
+from zoo.tables import csv_of, rows_of
 from zoo.validation import validate
 from zoo.volumes import atomic_path, make_folder
 
@@ -54,7 +54,7 @@ def open_folder(
 def read_scores(path: Path, settings: Settings, score_class: type[Score]) -> list[Score]:
     """Read the scores that `write_scores` wrote with the same settings."""
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+        rows = rows_of(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ReadError(f"{path}: wanted a table of scores, got: {error}; remove it") from error
     sources = (f"{path}, row {number}" for number in range(1, len(rows) + 1))
@@ -87,11 +87,9 @@ def write_scores(path: Path, scores: Sequence[Score], settings: Settings) -> Non
     """Write a table of scores atomically; None becomes an empty cell, infinity becomes inf."""
     columns = [*type(scores[0]).model_fields, *type(settings).model_fields]
     columns.append(columns.pop(columns.index("warnings")))  # sentences come last
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, columns, lineterminator="\n")
-        table.writeheader()
-        for score in scores:
-            table.writerow({**score.model_dump(), **settings.model_dump()})
+    rows = [{**score.model_dump(), **settings.model_dump()} for score in scores]
+    with atomic_path(path) as temporary:
+        temporary.write_text(csv_of(rows, columns), encoding="utf-8")
 
 
 def write_summary(path: Path, facts: dict[str, Any]) -> None:

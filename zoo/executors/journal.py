@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,13 +16,13 @@ from zoo.cards import sha256_of
 from zoo.errors import ReadError, one_line
 from zoo.executors.jobs import Job
 from zoo.executors.runs import Outcome
+from zoo.tables import csv_of
 from zoo.version import __version__
 from zoo.volumes import atomic_path, make_folder
 
 FOLDER = ".zoo"
 MANIFEST, FAILURES = "manifest.csv", "failures.csv"
 COLUMNS = ("case", "status", "input", "output", "model", "attempts", "seconds", "reason")
-DANGEROUS = ("=", "+", "-", "@", "\t")  # what a spreadsheet takes for the start of a formula
 
 
 class Entry(BaseModel):
@@ -215,15 +213,5 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table(entries: list[Entry]) -> str:
-    written = StringIO()
-    rows = csv.writer(written)
-    rows.writerow(COLUMNS)
-    for entry in entries:
-        values = {**entry.model_dump(), "output": entry.outputs.get("volume")}
-        rows.writerow([_harmless(values[name]) for name in COLUMNS])
-    return written.getvalue()
-
-
-def _harmless(value: Any) -> Any:
-    """Text that a spreadsheet does not take for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(DANGEROUS) else value
+    rows = [{**entry.model_dump(), "output": entry.outputs.get("volume")} for entry in entries]
+    return csv_of(rows, COLUMNS)

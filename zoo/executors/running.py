@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from io import StringIO
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,6 +14,7 @@ from zoo.anatomy import Threshold
 from zoo.errors import VolumeError, WriteError
 from zoo.executors.jobs import Job, Outputs
 from zoo.models import Model, Prediction, Progress, forget_peak_memory, load, silent
+from zoo.tables import csv_of
 from zoo.volumes import Volume, atomic_path, make_folder, mask_of
 
 
@@ -145,12 +144,8 @@ def _statistics_as(path: Path, structures: dict[str, dict[str, Any]]) -> str:
     """The structures as JSON, or as a table with a row for each where a name ends in .csv."""
     if path.suffix.lower() != ".csv":
         return json.dumps(structures, indent=2) + "\n"
-    written = StringIO()
     rows = [{"structure": name, **facts} for name, facts in structures.items()]
-    table = csv.DictWriter(written, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return written.getvalue()
+    return csv_of(rows, list(rows[0]))
 
 
 def _predict(
