@@ -2,18 +2,23 @@
 
 import gzip
 import hashlib
+import http.client
 import io
 import json
 import re
+import socket
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import nibabel as nib
 import numpy as np
@@ -37,8 +42,10 @@ from zoo.training import read_config
 from zoo.training._checkpoint import load_tensors, save_tensors, steps_done
 from zoo.training._log import append_log, read_log
 from zoo.training.cache import GridCache, Grids
+from zoo.viewer import Server, cases_of
 from zoo.volumes import read_volume, write_volume
 
+SILENCE = 0.3  # seconds after which no more of an answer comes
 CHANNELS = [2, 2, 4, 4, 4, 4, 8]
 ROOT = Path(__file__).parents[2]
 
@@ -401,6 +408,52 @@ def fetch(folder: Path) -> object:
         return zoo.load("hf-hub:lab/model", backend="torch", device="cpu")
 
 
+# Requests to the viewer, where what it needs is installed.
+
+
+@cache
+def viewer() -> tuple[tuple[str, int], str]:
+    """Address and cookie of a viewer of one small volume, for the rest of this process."""
+    with TemporaryDirectory() as made:
+        path = Path(made, "v.nii.gz")
+        write_volume(zoo.Volume(np.eye(4, dtype=np.uint8)[None].repeat(4, 0)), path)
+        server = Server(*cases_of([path]))  # it has read the volume
+    Thread(target=server.run, daemon=True).start()
+    url = urlsplit(server.url)
+    address = (str(url.hostname), int(url.port or 0))
+    first = http.client.HTTPConnection(*address, timeout=60)
+    first.request("GET", f"/?{url.query}")
+    return address, first.getresponse().headers["Set-Cookie"].split(";")[0]
+
+
+def requests() -> list[Files]:
+    (host, port), cookie = viewer()
+    paths = ("/", "/0/facts.json", "/view.js", "/?token=guess", "/0/..%2f..%2fetc%2fpasswd")
+    end = f"HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n"
+    known = [f"GET {path} {end}Cookie: {cookie}\r\n\r\n" for path in paths]
+    strange = [f"GET {path} {end}Origin: http://{host}:{port}\r\n\r\n" for path in paths[:2]]
+    return [{"request": text.encode()} for text in (*known, *strange)]
+
+
+def ask(folder: Path) -> object:
+    """Send a request; only one with the cookie is answered with something, none with an error."""
+    address, cookie = viewer()
+    asked, answer = (folder / "request").read_bytes(), b""
+    with suppress(OSError), socket.create_connection(address, timeout=SILENCE) as connection:
+        connection.sendall(asked)
+        while part := connection.recv(1 << 16):
+            answer += part
+    status = answer[9:12]
+    assert not answer or (answer.startswith(b"HTTP/1.1 ") and status < b"500"), answer[:200]
+    assert status != b"200" or cookie.encode() in asked, f"let in: {asked[:200]!r}"
+    return status
+
+
+def viewer_kinds() -> dict[str, Kind]:
+    needed = ("starlette", "uvicorn", "fast_simplification")
+    return {"requests": Kind(requests, ask)} if all(map(find_spec, needed)) else {}
+
+
 KINDS = {
     "nii": Kind(niftis, reads("v.nii")),
     "nii.gz": Kind(niftis, reads("v.nii.gz"), gzipped),
@@ -427,4 +480,5 @@ KINDS = {
     "lists": Kind(lists, read_lists),
     "hub": Kind(answers, fetch),
     **dicom_kinds(),
+    **viewer_kinds(),
 }
