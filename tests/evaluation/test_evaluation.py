@@ -212,7 +212,7 @@ def test_a_resumed_evaluation_scores_what_is_missing(model, phantoms, tmp_path, 
     assert facts["scored"] == 3 and [case["case"] for case in facts["cases"]][2] == "002"
     (picture,) = out.glob("worst-1-*.png")
     with Image.open(picture) as image:
-        assert image.size == (1200, 1248)
+        assert image.size == (1200, 1304)
     again = json.loads(run(*words, "--resume", "--pictures", "0")[1])
     assert again == facts and len(predicted.calls) == 5
     del facts["cases"]

@@ -15,6 +15,8 @@ from zoo.contract import InputContract
 from zoo.errors import ConfigError
 from zoo.models.loading import build_network
 from zoo.models.model import Model
+from zoo.pictures import draw_comparison, draw_prediction
+from zoo.pictures.preview import structures
 from zoo.sparse import select_backend
 
 CPU = torch.device("cpu")
@@ -142,3 +144,26 @@ def test_auto_takes_the_faster_backend_and_says_so(channels, wanted):
     hu[4:12, 4:12, 4:12] = -1000
     assert model.predict(hu).report["backend"] == "cpu", "less than the share"
     assert sparse.predict(hu).report["backend"] == "cpu"
+
+
+@pytest.mark.slow
+def test_a_tilted_scan_has_its_labels_in_place(model, tmp_path):
+    """Labels and probabilities lie on the scan's own grid, and the picture shows a straight one."""
+    lean = np.eye(4)
+    lean[:3, 2] = (0, np.sin(0.3), np.cos(0.3))
+    hu = np.full((20, 22, 24), -1000, np.int16)
+    hu[3:17, 3:17, 3:17] = 300
+    tilted = zoo.Volume(hu, np.diag([2.0, 2.0, 2.0, 1.0]) @ lean)
+    found = zoo.load(model, backend="torch").predict(tilted)
+    assert found.volume.shape == found.probabilities.volume("aorta").shape == tilted.shape
+    middle = (slice(6, 14),) * 3
+    assert found.volume.array[middle].all()
+    assert np.count_nonzero(found.volume.array[hu < 0]) < 0.1 * found.volume.array.size
+    scan, shapes, _ = structures(found)
+    anything = np.logical_or.reduce([mask for _, mask, _ in shapes])
+    assert {mask.shape for _, mask, _ in shapes} == {scan.shape}
+    assert scan.shape != tilted.shape
+    assert scan[anything].mean() > 0.8 > 0.2 > scan[~anything].mean()
+    draw_prediction(tmp_path / "a.png", found, "tilted")
+    draw_comparison(tmp_path / "b.png", found, found.volume, "tilted")
+    assert (tmp_path / "a.png").stat().st_size > 10_000 < (tmp_path / "b.png").stat().st_size

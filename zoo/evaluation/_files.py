@@ -10,9 +10,9 @@ from typing import Any
 
 from zoo.datasets import Case
 from zoo.errors import ConfigError, ReadError
-from zoo.evaluation.scores import Score, Scoring, Settings
+from zoo.evaluation.scores import Comparing, Score, Scoring, Settings
 from zoo.models import Model
-from zoo.pictures import draw_prediction
+from zoo.pictures import draw_comparison, draw_prediction
 from zoo.tables import csv_of, rows_of
 from zoo.validation import validate
 from zoo.volumes import atomic_path, make_folder
@@ -124,7 +124,10 @@ def draw_worst(
         path = folder / f"worst-{rank}-{_file_name(case)}.png"
         value = getattr(score, name)
         title = f"{case.name}, {model.card.name}: {measure.heading} {value:.4f}"
-        draw_prediction(path, scoring.score(model, case)[0], title)
+        if isinstance(scoring, Comparing):
+            draw_comparison(path, *scoring.compared(model, case), title)
+        else:
+            draw_prediction(path, scoring.score(model, case)[0], title)
         paths.append(path)
     return paths
 

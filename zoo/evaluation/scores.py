@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from zoo.datasets import Case, CaseKind
     from zoo.models import Model, Prediction
+    from zoo.volumes import Volume
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,15 @@ class Scoring(Protocol):
 
     def is_empty(self, score: Any) -> bool:
         """Whether the prediction was empty."""
+        ...
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """A scoring whose cases are drawn beside their ground truth; others are drawn alone."""
+
+    def compared(self, model: Model, case: Case) -> tuple[Prediction, Volume]:
+        """Predict on a case; also its ground truth on that grid: of completion, the implant."""
         ...
 
 

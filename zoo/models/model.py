@@ -377,6 +377,7 @@ def _predict_straight(
     with stage("straighten"):
         straight = straightened(source)
     prediction: Prediction = model.task.predict(model, straight, threshold, options, stage)
+    seen = prediction.probabilities
 
     def back(volume: Volume) -> Volume:
         if volume.shape != straight.shape:
@@ -392,6 +393,7 @@ def _predict_straight(
         volume=back(prediction.volume),
         implant=prediction.implant and back(prediction.implant),
         occupied=back(prediction.occupied),
+        probabilities=seen and replace(seen, sheared=source),
         uncertainty=prediction.uncertainty and back(prediction.uncertainty),
         report={**prediction.report, "warnings": [said, *prediction.report.get("warnings", [])]},
     )

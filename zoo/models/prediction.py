@@ -21,6 +21,7 @@ from zoo.volumes import (
     brightness,
     dilated,
     interpolated,
+    laid_back,
     temporary_folder,
 )
 
@@ -40,18 +41,21 @@ class Probabilities:
         points: (N, 3), indices of the occupied voxels on that grid.
         logits: (N, classes), the network's output there.
         labels: the names of classes 1, 2, ...; class 0 is none of these.
+        sheared: the input, if its axes are not at right angles and `resampled` is of a straight
+            grid instead.
     """
 
     resampled: Resampled
     points: NDArray[np.int64]
     logits: NDArray[np.float32]
     labels: tuple[str, ...]
+    sheared: Volume | None = None
 
     def __repr__(self) -> str:
         return f"Probabilities({', '.join(self.labels)}; {len(self.points):,} voxels)"
 
     def seen(self) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-        """The scan on the input's grid with axes RAS and brightness in [0, 1], and the labels."""
+        """The scan as it was seen, straight, axes RAS, brightness in [0, 1]; and the labels."""
         return brightness(self.resampled.source.canonical().array), self.labels
 
     def volume(self, label: str) -> Volume:
@@ -68,10 +72,11 @@ class Probabilities:
         found = np.zeros(self.resampled.source.canonical().shape, np.float32)
         box = self._box(np.ones(len(self.points), bool))
         found[box] = self._interpolated(self._shares()[:, 1 + self.labels.index(label)], box)
-        return self.resampled.on_source(found)
+        volume = self.resampled.on_source(found)
+        return volume if self.sheared is None else laid_back(volume, self.sheared)
 
     def most_likely(self) -> Volume:
-        """The label with the highest probability on the input's grid: uint8, 0 where it is none."""
+        """The likeliest label on the grid that was seen: uint8, 0 where it is none."""
         found = np.zeros(self.resampled.source.canonical().shape, np.uint8)
         shares = self._shares()
         wins = shares[:, 1:].max(axis=1) > shares[:, 0]

@@ -5,6 +5,7 @@ Nothing here opens a window or needs a GPU: pictures are arrays, drawn with NumP
 
 from zoo.pictures._bounding import bounding_box
 from zoo.pictures._camera import VIEWS, facing_views
+from zoo.pictures._comparison import draw_comparison
 from zoo.pictures._surfaces import BONE, IMPLANT, PADDING, SURFACE, coarse_enough, softened
 from zoo.pictures._types import Bools, Floats
 from zoo.pictures.page import RESEARCH, measures, write_page
@@ -22,6 +23,7 @@ __all__ = [
     "Floats",
     "bounding_box",
     "coarse_enough",
+    "draw_comparison",
     "draw_prediction",
     "facing_views",
     "measures",

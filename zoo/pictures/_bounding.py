@@ -5,14 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from zoo.pictures._types import Bools
+from zoo.volumes import memory_order
 
 BoundingBox = tuple[slice, slice, slice]
 
 
 def profiles(occupied: Bools) -> tuple[Bools, Bools, Bools]:
     """Which indices along I, J and K hold an occupied voxel."""
-    plane: Bools = np.any(occupied, axis=0)
-    return np.any(occupied, axis=(1, 2)), np.any(plane, axis=1), np.any(plane, axis=0)
+    axes = memory_order(occupied)
+    work = occupied.transpose(axes)
+    plane = np.any(work, axis=0)
+    found = np.any(work, axis=(1, 2)), np.any(plane, axis=1), np.any(plane, axis=0)
+    i, j, k = (found[axes.index(axis)] for axis in range(3))
+    return i, j, k
 
 
 def bounding_box(*volumes: Bools) -> BoundingBox:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from zoo.pictures._bounding import bounding_box
 from zoo.pictures._types import Bools, Doubles, Floats, Picture, Triple
 
 Parts = Sequence[tuple[Bools, Floats]]
@@ -25,7 +26,12 @@ TINT = 0.35  # of a part's colour inside its contour
 
 
 def slice_picture(
-    given: NDArray[Any], parts: Parts, spacing: Triple, name: str, index: int
+    given: NDArray[Any],
+    parts: Parts,
+    spacing: Triple,
+    name: str,
+    index: int,
+    tint: float = TINT,
 ) -> Picture:
     """One slice as a radiologist sees it: uint8 (H, W, 3), superior or anterior on top.
 
@@ -39,12 +45,13 @@ def slice_picture(
         spacing: mm along each axis.
         name: one of `SLICES`.
         index: the slice's, along the axis that it looks along.
+        tint: how much of a part's colour there is inside its contour.
     """
     axis = SLICES[name]
     across = [mm for n, mm in enumerate(spacing) if n != axis]
 
     def upright(grid: NDArray[Any]) -> Floats:
-        return _upright(np.take(grid, [index], axis).squeeze(axis), name, across)
+        return _upright(np.moveaxis(grid, axis, 0)[index], name, across)
 
     grey = upright(given)[..., None]
     if given.dtype == bool:
@@ -53,7 +60,7 @@ def slice_picture(
         picture = grey * np.full(3, 255, np.float32)
     for part, colour in parts:
         field = upright(part)
-        picture += (colour - picture) * (np.clip(2 * field - 0.5, 0, 1) * TINT)[..., None]
+        picture += (colour - picture) * (np.clip(2 * field - 0.5, 0, 1) * tint)[..., None]
         inside = field > 0.5
         if inside.any():
             away = ndimage.distance_transform_edt(inside) + ndimage.distance_transform_edt(~inside)
@@ -64,11 +71,13 @@ def slice_picture(
 
 def through(part: Bools) -> dict[str, int]:
     """For the name of every slice, the index at which it cuts most of a part."""
+    box = bounding_box(part)
+    within = np.ascontiguousarray(part[box])
     cut = {
-        name: np.count_nonzero(part, axis=tuple({0, 1, 2} - {axis}))
+        name: np.count_nonzero(within, axis=tuple({0, 1, 2} - {axis}))
         for name, axis in SLICES.items()
     }
-    return {name: int(counts.argmax()) for name, counts in cut.items()}
+    return {name: box[SLICES[name]].start + int(counts.argmax()) for name, counts in cut.items()}
 
 
 def _upright(plane: NDArray[Any], name: str, across: list[float]) -> Floats:

@@ -8,11 +8,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from zoo.anatomy import sheet
 from zoo.pictures._bounding import bounding_box
+from zoo.pictures._ramp import coloured
 from zoo.pictures._types import Bools, Triple
 
 SIZE, MARGIN, SCALE = 480, 16, 90  # pixels: of the map, around it, of the scale beside it
-# From thin to thick: dark red, orange, pale yellow, blue; also told apart without colours.
-STOPS = np.array([[120, 10, 30], [225, 110, 40], [245, 225, 150], [90, 150, 200], [30, 60, 120]])
 
 
 def thickness_map(implant: Bools, spacing: Triple) -> Image.Image | None:
@@ -43,7 +42,7 @@ def thickness_map(implant: Bools, spacing: Triple) -> Image.Image | None:
     ]
     seen, covered = seen[np.ix_(*index)], covered[np.ix_(*index)]
     low, high = np.percentile(values, (2, 98))
-    colours = _coloured(seen, float(low), float(high))
+    colours = coloured(seen, float(low), float(high))
     colours[~covered] = 255
     picture = Image.fromarray(np.ascontiguousarray(colours.transpose(1, 0, 2)[::-1]))
     scale = SIZE / max(picture.size)
@@ -74,17 +73,11 @@ def _spread(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return spread
 
 
-def _coloured(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
-    share = np.clip((values - low) / max(high - low, 1e-6), 0, 1) * (len(STOPS) - 1)
-    channels = [np.interp(share, range(len(STOPS)), STOPS[:, n]) for n in range(3)]
-    return np.stack(channels, axis=-1).astype(np.uint8)
-
-
 def _draw_scale(picture: Image.Image, low: float, high: float) -> None:
     draw = ImageDraw.Draw(picture)
     left, top, height = SIZE + 2 * MARGIN, MARGIN, SIZE
     values = np.linspace(high, low, height, dtype=np.float32)[:, None]
-    bar = np.repeat(_coloured(values, low, high), 18, axis=1)
+    bar = np.repeat(coloured(values, low, high), 18, axis=1)
     picture.paste(Image.fromarray(bar), (left, top))
     font = ImageFont.load_default(15)
     for share in (0.0, 0.5, 1.0):

@@ -19,7 +19,7 @@ from zoo.pictures._sheet import Row, save_sheet, trimmed
 from zoo.pictures._slices import Parts, slice_picture, through
 from zoo.pictures._surfaces import IMPLANT, Scene, coarse_enough
 from zoo.pictures._types import Bools, Floats, Picture, Triple
-from zoo.volumes import COLOURS
+from zoo.volumes import COLOURS, Volume, is_sheared, laid_back, straightened
 
 Made = TypeVar("Made")
 PALETTE = np.array(COLOURS, np.float32)
@@ -34,22 +34,47 @@ def draw_prediction(path: str | os.PathLike[str], prediction: Prediction, title:
     Raises:
         WriteError: the file cannot be written.
     """
-    predicted = prediction.volume.canonical()
-    given = np.asarray(prediction.occupied.canonical().array, dtype=bool)
     if prediction.probabilities:
-        scan, labels = prediction.probabilities.seen()
-        shapes = [
-            (name, predicted.array == value, PALETTE[value % len(PALETTE)])
-            for value, name in enumerate(labels, 1)
-        ]
-        save_shapes(path, shapes, predicted.spacing, title, scan)
-    elif prediction.implant:
-        implant = np.asarray(prediction.implant.canonical().array, dtype=bool)
+        scan, shapes, spacing = structures(prediction)
+        return save_shapes(path, shapes, spacing, title, scan)
+    predicted = straight(prediction.volume)
+    given = np.asarray(straight(prediction.occupied).array, dtype=bool)
+    if prediction.implant:
+        implant = np.asarray(straight(prediction.implant).array, dtype=bool)
         save_preview(path, given, predicted.array, implant, predicted.spacing, title)
     else:
         _save_refined(
             path, given, np.asarray(predicted.array, dtype=bool), predicted.spacing, title
         )
+
+
+def straight(volume: Volume) -> Volume:
+    """A volume as it is drawn: axes RAS, at right angles."""
+    return (straightened(volume) if is_sheared(volume) else volume).canonical()
+
+
+def structures(
+    prediction: Prediction, labels: Volume | None = None
+) -> tuple[Floats, list[tuple[str, Bools, Floats]], Triple]:
+    """A segmentation as it is drawn, on the grid of the scan that was seen, which is straight.
+
+    Args:
+        prediction: of a segmentation.
+        labels: to be drawn instead of the predicted ones, on the same grid.
+
+    Returns:
+        The scan, brightness (I, J, K), axes RAS; each structure's name, mask and colour; mm.
+    """
+    found = prediction.volume if labels is None else labels
+    assert prediction.probabilities is not None
+    seen = prediction.probabilities.resampled.source
+    laid = (laid_back(found, seen) if is_sheared(found) else found).canonical()
+    scan, names = prediction.probabilities.seen()
+    shapes = [
+        (name, laid.array == value, PALETTE[value % len(PALETTE)])
+        for value, name in enumerate(names, 1)
+    ]
+    return scan, shapes, laid.spacing
 
 
 def save_preview(

@@ -56,6 +56,7 @@ from zoo.volumes.metrics import (
     roughness,
     surface_dice,
     surface_distances,
+    surface_points,
 )
 from zoo.volumes.occupancy import binarise
 from zoo.volumes.resampling import (
@@ -63,6 +64,7 @@ from zoo.volumes.resampling import (
     Resampled,
     check_extent,
     laid_out_like,
+    memory_order,
     resample_intensities,
     resample_labels,
     resample_mask,
@@ -128,6 +130,7 @@ __all__ = [
     "largest_components",
     "make_folder",
     "mask_of",
+    "memory_order",
     "normalised",
     "occupied_box",
     "occupied_share",
@@ -150,6 +153,7 @@ __all__ = [
     "suffix_of",
     "surface_dice",
     "surface_distances",
+    "surface_points",
     "surface_voxels",
     "temporary_folder",
     "to_bytes",

@@ -134,7 +134,7 @@ def surface_distances(
         ValueError: the shapes of the grids differ.
     """
     _check_shapes(a, b)
-    one, other = _surface(a, spacing), _surface(b, spacing)
+    one, other = surface_points(a, spacing), surface_points(b, spacing)
     return _distances(one, other), _distances(other, one)
 
 
@@ -207,7 +207,7 @@ def roughness(implant: Grid, defective: Grid, spacing: Triple) -> float:
     box = _wider(_bounding_box(implant), spacing, 2 * SMOOTHED)
     inside = np.ascontiguousarray(implant[box]) != 0
     skin = np.argwhere(inside & ~ndimage.binary_erosion(inside))
-    bone = _surface(defective[box], spacing)
+    bone = surface_points(defective[box], spacing)
     if len(bone):
         near, _ = _tree(bone).query(skin * spacing, distance_upper_bound=SMOOTHED, workers=-1)
         skin = skin[np.isinf(near)]
@@ -240,7 +240,8 @@ def _tree(points: Points) -> cKDTree:
     return cKDTree(points, balanced_tree=False, compact_nodes=False)
 
 
-def _surface(grid: Grid, spacing: Triple) -> Points:
+def surface_points(grid: Grid, spacing: Triple) -> Points:
+    """The centres of the surface voxels, (N, 3) mm from the grid's first voxel, in raster order."""
     if not grid.any():
         return np.empty((0, 3))
     box = _bounding_box(grid)
@@ -256,7 +257,7 @@ def _near(wanted: Bools, skull: Grid, box: BoundingBox, spacing: Triple, distanc
     """Which of the wanted voxels, given within a bounding box, are near the skull."""
     wide = _wider(box, spacing, distance)
     start = [edge.start - wider.start for edge, wider in zip(box, wide, strict=True)]
-    bone = _tree(_surface(skull[wide], spacing))
+    bone = _tree(surface_points(skull[wide], spacing))
     near: Bools = np.ascontiguousarray(skull[box]) != 0  # deep in the skull its surface may be far
     for number, (plane, inside) in enumerate(zip(wanted, near, strict=True)):
         cells = np.argwhere(plane & ~inside)  # a plane at a time: an implant may fill the grid

@@ -65,7 +65,7 @@ def straightened(volume: Volume) -> Volume:
 
 
 def laid_back(straight: Volume, volume: Volume) -> Volume:
-    """The values of a straight grid at the nearest voxels of a sheared volume's grid."""
+    """The values of one grid at the nearest voxels of another: of a straight one, or back on it."""
     from scipy import ndimage
 
     to_index = np.linalg.inv(straight.affine) @ volume.affine

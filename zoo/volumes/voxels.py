@@ -91,7 +91,7 @@ def pooled(grid: np.ndarray, factor: int | tuple[int, int, int]) -> np.ndarray:
         if along == 1:
             continue
         leading = np.moveaxis(grid, axis, 0)
-        coarse = leading[::along].copy()
+        coarse = leading[::along].copy(order="K")
         for start in range(1, along):
             part = leading[start::along]
             coarse[: len(part)] |= part

@@ -10,6 +10,7 @@ from zoo.models import Model, Prediction
 from zoo.tasks.completion._options import CompletionSettings
 from zoo.tasks.completion._plausibility import doubts_of_complete
 from zoo.volumes import (
+    Volume,
     border_dice,
     dice,
     greatest_percentile,
@@ -78,16 +79,23 @@ class CompletionScoring:
         self.settings = settings
 
     def score(self, model: Model, case: Case) -> tuple[Prediction, CompletionScore]:
-        pair = load_pair(
+        pair = self._pair(case)
+        prediction = model.predict(pair.defective)
+        if not case.has_defect:
+            prediction.report["warnings"] += doubts_of_complete(pair.complete)
+        return prediction, completion_score(case.name, prediction, pair)
+
+    def compared(self, model: Model, case: Case) -> tuple[Prediction, Volume]:
+        pair = self._pair(case)
+        return model.predict(pair.defective), pair.implant
+
+    def _pair(self, case: Case) -> Pair:
+        return load_pair(
             case,
             seed=self.settings.seed,
             threshold=self.settings.threshold,
             defects=self.settings.defects,
         )
-        prediction = model.predict(pair.defective)
-        if not case.has_defect:
-            prediction.report["warnings"] += doubts_of_complete(pair.complete)
-        return prediction, completion_score(case.name, prediction, pair)
 
     def is_empty(self, score: CompletionScore) -> bool:
         return score.implant_voxels == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,17 @@ class SegmentationScoring:
         )
 
     def score(self, model: Model, case: Case) -> tuple[Prediction, Score]:
+        prediction, truth, labelled = self._labelled(model, case)
+        return prediction, self.compare(case.name, prediction, truth, labelled)
+
+    def compared(self, model: Model, case: Case) -> tuple[Prediction, Volume]:
+        prediction, truth, labelled = self._labelled(model, case)
+        known = [value for value, name in enumerate(self.labels, 1) if name in labelled]
+        labels = prediction.volume.array * np.isin(prediction.volume.array, known)
+        return replace(prediction, volume=prediction.volume.with_array(labels)), truth
+
+    def _labelled(self, model: Model, case: Case) -> tuple[Prediction, Volume, list[str]]:
+        """The prediction, the ground truth, and the structures that are labelled in that."""
         known = structures_of(case) or self.labels
         labelled = [label for label in self.labels if label in known]
         if not labelled:
@@ -61,7 +73,7 @@ class SegmentationScoring:
         structures = {label: (label,) if label in labelled else () for label in self.labels}
         scan, truth = load_labels(case, structures)
         prediction = model.predict(scan, largest_component=self.settings.largest_component)
-        return prediction, self.compare(case.name, prediction, truth, labelled)
+        return prediction, truth, labelled
 
     def compare(
         self, name: str, prediction: Prediction, truth: Volume, labelled: Sequence[str] = ()

@@ -77,6 +77,15 @@ class SuperResolutionScoring:
         self.settings = settings
 
     def score(self, model: Model, case: Case) -> tuple[Prediction, SuperResolutionScore]:
+        prediction, coarse, fine = self._refined(model, case)
+        return prediction, super_resolution_score(case.name, prediction, coarse, fine)
+
+    def compared(self, model: Model, case: Case) -> tuple[Prediction, Volume]:
+        prediction, _, fine = self._refined(model, case)
+        return prediction, fine
+
+    def _refined(self, model: Model, case: Case) -> tuple[Prediction, Volume, Volume]:
+        """The prediction, the coarse shape that it refines, and the fine one that is the truth."""
         fine = read_volume(case.target)
         fine = fine.with_array(binarise(fine, self.settings.threshold))
         fine = as_predicted(fine, model.card.input)
@@ -86,7 +95,7 @@ class SuperResolutionScoring:
             coarse, fine = coarsened(fine, self.settings.factor or FACTOR)
         threshold = HALF if self.settings.slices else None
         prediction = model.predict(coarse, threshold=threshold, chain=self.settings.chain)
-        return prediction, super_resolution_score(case.name, prediction, coarse, fine)
+        return prediction, coarse, fine
 
     def is_empty(self, score: SuperResolutionScore) -> bool:
         return score.voxels == 0
