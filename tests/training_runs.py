@@ -89,8 +89,11 @@ def digest(network):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    folder, changes = sys.argv[1:]
-    run = trainer(folder, cache=Path(folder).parent / "cache", **json.loads(changes))
+    folder, changes = sys.argv[1], json.loads(sys.argv[2])
+    resumed = changes.pop("resume", False)
+    run = trainer(folder, cache=Path(folder).parent / "cache", **changes)
+    if resumed:
+        run.resume()
     if run.accelerator.process_index == 1:  # as if a level had been left without voxels there
         whole = generative.deep_supervision
         generative.deep_supervision = lambda levels, weights: whole(levels[:-1], weights)

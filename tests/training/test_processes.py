@@ -13,11 +13,25 @@ import training_runs
 from training_runs import settings, trainer
 
 from zoo.errors import ConfigError, MissingDependency
+from zoo.training._log import read_log
 from zoo.training._processes import check_shares, start_processes, uses_bfloat16
+from zoo.training.task import CountsCases
+
+
+def start_two(folders, **changes):
+    """Two processes of one run."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [
+        start(folder, {**shared, "RANK": f"{rank}", "LOCAL_RANK": f"{rank}"}, **changes)
+        for rank, folder in enumerate(folders)
+    ]
 
 
 def start(folder, environment=None, **changes):
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     command = [sys.executable, training_runs.__file__, str(folder), json.dumps(changes)]
     return subprocess.Popen(
         command,
@@ -61,21 +75,9 @@ def test_killed_run_resumes_to_the_same_losses_bit_for_bit(tmp_path):
 @pytest.mark.slow
 def test_two_processes_end_with_equal_weights_and_the_main_one_writes(tmp_path):
     """Process 1 has no loss at the finest level, so half of what is learned there is unused."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    started = [
-        start(
-            tmp_path / f"{rank}",
-            {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            steps=2,
-            validate_every=2,
-            batch_size=8,
-            accumulate=2,
-        )
-        for rank in range(2)
-    ]
+    changes = {"steps": 2, "validate_every": 2, "batch_size": 8, "accumulate": 2}
+    folders = [tmp_path / "0", tmp_path / "1"]
+    started = start_two(folders, validation_cases=3, **changes)
     try:
         outputs = [process.communicate(timeout=90) for process in started]
     finally:
@@ -92,6 +94,47 @@ def test_two_processes_end_with_equal_weights_and_the_main_one_writes(tmp_path):
         "log.csv",
     }
     assert not list((tmp_path / "1").iterdir())
+    alone = trainer(tmp_path / "0", validation_cases=3, **changes)
+    alone.resume()
+    scores = alone.validate()
+    (row,) = read_log(tmp_path / "0" / "log.csv")
+    logged = {name: float(row[name]) for name in scores}
+    assert logged == pytest.approx(scores, nan_ok=True)
+
+
+@pytest.mark.slow
+def test_one_of_two_processes_is_killed(tmp_path):
+    """The other ends with a line, and both go on from the checkpoint to the same losses."""
+    whole = [p.communicate(timeout=120) for p in start_two([tmp_path / "whole"] * 2)]
+    killed = start_two([tmp_path / "killed"] * 2)
+    seen = []
+    for line in killed[1].stdout:
+        seen.append(line)
+        if line.startswith("4 "):  # a step after the checkpoint
+            killed[1].send_signal(signal.SIGKILL)
+            break
+    _, complaint = killed[0].communicate(timeout=60)
+    killed[1].communicate()
+    assert killed[0].returncode == 1
+    last = complaint.splitlines()[-1]
+    assert "another process of this run has ended, during step" in last and "--resume" in last
+    resumed = start_two([tmp_path / "killed"] * 2, resume=True)
+    again = [p.communicate(timeout=120)[0].splitlines() for p in resumed]
+    wanted = [lines.splitlines() for lines, _ in whole]
+    assert len(wanted[0]) == 7 and again == [lines[3:] for lines in wanted]
+    logs = [(tmp_path / name / "log.csv").read_text() for name in ("whole", "killed")]
+    rows = [[row.split(",")[:3] for row in log.splitlines()] for log in logs]
+    assert rows[0] == rows[1]
+
+
+def test_validation_cases_are_shared():
+    """Every case is scored once, by the process whose turn it is."""
+    task, shares = CountsCases(), []
+    assert task.shared(5) == range(5) and task.gathered([[1], [2]]) == [[1], [2]]
+    for process in range(3):
+        with task.sharing(process, 3):
+            shares.append(list(task.shared(5)))
+    assert shares == [[0, 3], [1, 4], [2]] and task.shared(5) == range(5)
 
 
 def test_batch_is_split_over_processes_and_passes():

@@ -112,9 +112,10 @@ class GenerativeTraining(CountsCases):
         """Cases that are never trained on: the data set's validation split, or phantoms."""
         wanted = self.config.validation_cases
         if self.cases and self.cases.validation_cases:
-            count = min(wanted, len(self.cases.validation_cases))
-            return self.counted(map(self.cases.held_out, range(count)), count)
-        return self.counted(map(self.phantoms.held_out, range(wanted)), wanted)
+            numbers = self.shared(min(wanted, len(self.cases.validation_cases)))
+            return self.counted(map(self.cases.held_out, numbers), len(numbers))
+        numbers = self.shared(wanted)
+        return self.counted(map(self.phantoms.held_out, numbers), len(numbers))
 
     def random(self, number: int) -> tuple[np.random.Generator, np.random.Generator]:
         """The generators of sample n: for draws that every config makes, and for optional ones."""

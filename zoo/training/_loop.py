@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, ZooError
 from zoo.networks import coarsest_voxel
 from zoo.sparse import Backend, SparseTensor
 from zoo.training._batches import Samples, batches
@@ -40,6 +41,7 @@ BEST = "best.safetensors"
 LOG = "log.csv"
 CURVE = "curve.png"
 CACHE = "cache"
+LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|socket|peer", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class Finished:
 class Trainer:
     """Trains one network; `run` continues from the current state.
 
-    If there are several processes, each computes its share of every batch, and only the main one
-    validates, writes files and finishes.
+    If there are several processes, each computes its share of every batch and of every validation,
+    and only the main one writes files and finishes.
     """
 
     def __init__(
@@ -132,14 +134,18 @@ class Trainer:
                     on_step(self.step, self.losses[-1])
                     every = self.config.validate_every
                     if self.step % every == 0 or self.step == self.config.steps:
+                        scores = self.validate()
                         if self.accelerator.is_main_process:
-                            self._record(float(np.mean(self.losses)), perf_counter() - started)
+                            seconds = perf_counter() - started
+                            self._record(float(np.mean(self.losses)), seconds, scores)
                         self.accelerator.wait_for_everyone()
                         started, self.losses = perf_counter(), []
                     if stop.asked:
                         break
-            except RuntimeError:  # Ctrl-C reaches the processes that prepare samples, too
-                if not stop.asked:
+            except RuntimeError as error:
+                if lost := self._lost(error):
+                    raise lost from error
+                if not stop.asked:  # Ctrl-C reaches the processes that prepare samples, too
                     raise
             if stop.asked and self.step < self.config.steps:
                 self._save()
@@ -193,8 +199,16 @@ class Trainer:
             f" and any checkpoint in {self.folder} is kept"
         )
 
-    def _record(self, loss: float, seconds: float) -> None:
-        scores = self.validate()
+    def _lost(self, error: RuntimeError) -> ZooError | None:
+        """What to say if another process of the run has ended; None of anything else."""
+        if self.accelerator.num_processes == 1 or not LOST.search(str(error)):
+            return None
+        return ZooError(
+            f"another process of this run has ended, during step {self.step + 1}: its own output"
+            f" says why; start all {self.accelerator.num_processes} again with --resume"
+        )
+
+    def _record(self, loss: float, seconds: float, scores: Scores) -> None:
         rate = learning_rate(self.config, self.step)
         line = {"step": self.step, "loss": loss, "learning_rate": rate, "seconds": seconds}
         append_log(self.folder / LOG, line | scores)
@@ -212,8 +226,21 @@ class Trainer:
         save_checkpoint(path, self.config, self.step, self.modules, self.optimizer, losses)
 
     def validate(self) -> Scores:
-        """Score the averaged network on cases that are not trained on."""
-        return self._score(self.average.module.eval())
+        """Score the averaged network on cases that are not trained on.
+
+        Several processes score their shares of the cases, with the weights of the main one, if the
+        task can share them; if not, the main one scores all, and the others have no scores.
+        """
+        network, task = self.average.module.eval(), self.task
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        if processes == 1:
+            return self._score(network)
+        if not isinstance(task, CountsCases):
+            return self._score(network) if self.accelerator.is_main_process else {}
+        for tensor in network.state_dict().values():  # BatchNorm's statistics differ
+            torch.distributed.broadcast(tensor, 0)
+        with task.sharing(process, processes):
+            return self._score(network)
 
     def finish(self, workers: int) -> Finished:
         """Return the last averaged network or, if the config says so, a better one before it.

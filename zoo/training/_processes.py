@@ -14,7 +14,7 @@ from zoo.training.config import TrainingConfig
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-PATIENCE = timedelta(hours=6)  # how long the others wait while the main process validates
+PATIENCE = timedelta(hours=6)  # how long others wait while the main process finishes
 
 
 def start_processes(device: str) -> tuple[Accelerator, torch.device]:

@@ -82,8 +82,13 @@ class Training(Protocol):
 
 
 class CountsCases:
-    """Base of a `Training` that tells how many validation cases are scored."""
+    """Base of a `Training` that tells how many validation cases are scored.
 
+    It shares them between the processes of a run if `score` takes those that `shared` says alone,
+    and combines what `gathered` makes of their rows.
+    """
+
+    _share = 0, 1  # this process, and of how many
     _tell: Callable[[int, int], None] | None = None  # of how many, while a score is computed
 
     @contextmanager
@@ -94,6 +99,30 @@ class CountsCases:
             yield
         finally:
             self._tell = None
+
+    @contextmanager
+    def sharing(self, process: int, processes: int) -> Iterator[None]:
+        """Let each process of a run score its share of the cases; all must do so."""
+        self._share = process, processes
+        try:
+            yield
+        finally:
+            self._share = 0, 1
+
+    def shared(self, total: int) -> range:
+        """The numbers of the validation cases that this process scores."""
+        process, processes = self._share
+        return range(process, total, processes)
+
+    def gathered(self, rows: list[Item]) -> list[Item]:
+        """The rows of all cases in their order, from those of the cases that are `shared`."""
+        _, processes = self._share
+        if processes == 1:
+            return rows
+        found: list[list[Item]] = [[] for _ in range(processes)]
+        torch.distributed.all_gather_object(found, rows)
+        total = sum(map(len, found))
+        return [found[number % processes][number // processes] for number in range(total)]
 
     def counted(self, cases: Iterable[Item], total: int) -> Iterator[Item]:
         """The same cases; of each it is told once the next one is asked for."""

@@ -41,7 +41,7 @@ class CompletionTraining(GenerativeTraining):
 
     def score(self, network: nn.Module, backend: Backend, device: torch.device) -> Scores:
         measure = covered_measures if self.config.coverage else None
-        return score(network, self.validation(), backend, device, measure)
+        return score(network, self.validation(), backend, device, measure, self.gathered)
 
     def facts(self) -> dict[str, Any]:
         return {"input": self.contract}
@@ -68,8 +68,15 @@ def score(
     backend: Backend,
     device: torch.device,
     measure: Measure | None = None,
+    gathered: Callable[[list[Scores]], list[Scores]] = list,
 ) -> Scores:
     """Score a completion network in eval mode, on the model's own grid.
+
+    Args:
+        network, backend, device: as for `Training.score`.
+        cases: the cases that this process scores.
+        measure: what is measured of each; as for a network without coverage if left out.
+        gathered: returns the rows of all processes.
 
     Returns:
         `implant_dice`, between the predicted implant, cleaned of specks, and what was cut out;
@@ -77,7 +84,7 @@ def score(
         `implant_hd95`, in mm, averaged over the cases with a predicted implant, NaN if there are
         none.
     """
-    rows = [(measure or _measures)(network, case, backend, device) for case in cases]
+    rows = gathered([(measure or _measures)(network, case, backend, device) for case in cases])
     return {name: _finite_mean([row[name] for row in rows]) for name in rows[0]}
 
 

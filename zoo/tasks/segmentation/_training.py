@@ -153,6 +153,7 @@ class SegmentationTraining(CountsCases):
             predicted = label_grid(points, logits, occupied.shape)
             numbers = range(1, len(self.labels) + 1)
             rows.append([_dice(predicted == n, scan.classes == n) for n in numbers])
+        rows = self.gathered(rows)
         counted = np.ma.masked_invalid(rows).mean(axis=0).filled(np.nan)
         names = (f"dice_{name}" for name in self.labels)
         mean = float(np.nanmean(counted))
@@ -172,10 +173,11 @@ class SegmentationTraining(CountsCases):
         """Scans that are never trained on: the data set's validation split, or generated ones."""
         wanted = self.config.validation_cases
         if self.scans and self.scans.validation_cases:
-            count = min(wanted, len(self.scans.validation_cases))
-            return self.counted(map(self.scans.held_out, range(count)), count)
+            numbers = self.shared(min(wanted, len(self.scans.validation_cases)))
+            return self.counted(map(self.scans.held_out, numbers), len(numbers))
         assert self.chests is not None
-        return self.counted(map(self.chests.held_out, range(wanted)), wanted)
+        numbers = self.shared(wanted)
+        return self.counted(map(self.chests.held_out, numbers), len(numbers))
 
 
 def _check_classes(config: TrainingConfig, labels: Sequence[str]) -> None:

@@ -110,7 +110,7 @@ class SuperResolutionTraining(GenerativeTraining):
                     network, blocks, backend, device, corner_shift(blocks)
                 )
             rows.append((dice(predicted, fine), reconstruction_error(predicted, fine)))
-        found, wrong = np.mean(rows, axis=0).tolist()
+        found, wrong = np.mean(self.gathered(rows), axis=0).tolist()
         return {"dice": found, "reconstruction_error": wrong}
 
     def facts(self) -> dict[str, Any]:

@@ -74,12 +74,12 @@ class VesselTraining(SegmentationTraining):
         )
         model, rows = Model(network, card, backend, device), []
         model.shows_progress = False  # that of the run is enough
-        count = self.config.validation_cases
-        for number in self.counted(range(count), count):
+        numbers = self.shared(self.config.validation_cases)
+        for number in self.counted(numbers, len(numbers)):
             case = vessel_case(VALIDATION_SEEDS + number, RESOLUTION)
             predicted = model.predict(volume_of(case, case.hu)).volume.array
             rows.append(measures(predicted, case))
-        shares = np.mean(rows, axis=0).tolist()
+        shares = np.mean(self.gathered(rows), axis=0).tolist()
         return dict(zip(("dice", "centreline_recall"), shares, strict=True))
 
     def facts(self) -> dict[str, Any]:
