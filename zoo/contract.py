@@ -58,13 +58,16 @@ class InputContract(BaseModel):
     def around(
         cls, spacing: float, finest: float = 0.75, coarsest: float = 1.3, **others: Any
     ) -> InputContract:
-        """The contract of a network that was trained on isotropic grids of `spacing` mm.
+        """The contract of a network that was trained on isotropic grids; the class has an example.
 
         Args:
             spacing: mm.
             finest: the smallest spacing that is used as it is, as a multiple of `spacing`.
             coarsest: the largest one.
             others: further attributes.
+
+        Returns:
+            The contract.
         """
         return cls(
             spacing=(spacing,) * 3,
@@ -80,6 +83,13 @@ class InputContract(BaseModel):
         return min(ends), max(ends)
 
     def accepts(self, spacing: tuple[float, float, float]) -> bool:
-        """Whether a grid of that spacing, mm, is used as it is."""
+        """Whether a grid is used as it is; the class has an example.
+
+        Args:
+            spacing: mm along i, j, k.
+
+        Returns:
+            True if each is between `finest` and `coarsest`.
+        """
         limits = zip(self.finest, spacing, self.coarsest, strict=True)
         return all(low <= value <= high for low, value, high in limits)

@@ -55,7 +55,12 @@ class Weights(_Frozen):
 
 
 class Card(_Frozen):
-    """Everything that is stated about one model.
+    """Everything that is stated about one model; `zoo.info` reads the card of a name.
+
+        >>> import zoo
+        >>> card = zoo.info("thorax-segmentation-128")
+        >>> card.labels, card.license, card.input.spacing
+        (('oesophagus', 'heart', 'trachea', 'aorta'), 'apache-2.0', (3.0, 3.0, 3.0))
 
     Attributes:
         name: the name to load the model by; what follows its last dot, if anything, is the tag,
@@ -107,7 +112,15 @@ class Card(_Frozen):
         return tuple(map(str, found)) if isinstance(found, list | tuple) else (str(found),)
 
     def to_markdown(self) -> str:
-        """Write the card as a file: front matter between two lines of dashes, then the prose."""
+        """Write the card as a file: front matter between two lines of dashes, then the prose.
+
+            >>> import zoo
+            >>> zoo.info("skull-completion-64").to_markdown().splitlines()[0]
+            '---'
+
+        Returns:
+            The text, which `parse_card` reads.
+        """
         block = self.model_dump(mode="json", exclude={"metadata", "text"}, exclude_none=True)
         block["input"] = _rounded(block["input"])
         for key in ("labels", "default"):

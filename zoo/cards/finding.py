@@ -58,7 +58,10 @@ def info(name: str, *, local_files_only: bool = False) -> Card:
 
     Args:
         name: as for `zoo.load`.
-        local_files_only: never use the network.
+        local_files_only: never use the network, which only names that begin with `hf-hub:` do.
+
+    Returns:
+        The card: what the model is for, what it was trained on, its licence, its input contract.
 
     Raises:
         NotRegistered, ConfigError: as for `zoo.load`.

@@ -130,7 +130,19 @@ class Origin:
 
 
 def sha256_of(path: str | Path) -> str:
-    """Hex digest of a file's bytes."""
+    """The sha256 of a file, by which cards pin weights.
+
+        >>> from tempfile import NamedTemporaryFile
+        >>> with NamedTemporaryFile() as file:
+        ...     sha256_of(file.name)[:8]
+        'e3b0c442'
+
+    Args:
+        path: the file.
+
+    Returns:
+        64 hex digits.
+    """
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -35,6 +35,9 @@ def load_labels(case: Case, structures: Structures | None = None) -> tuple[Volum
             set; of two that overlap, the later one counts. In labels without names, the name of a
             structure stands for its position, from 1. None: the values of the file as they are.
 
+    Returns:
+        The scan, and the labels, both on the scan's grid.
+
     Raises:
         ReadError: a file is missing or damaged, or a structure is not among those of the case.
         VolumeError: the files are on different grids, or labels are not whole numbers. The message

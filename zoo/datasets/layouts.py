@@ -66,13 +66,6 @@ def find_cases(
 ) -> list[Case]:
     """The cases of a folder in the order of their names; a table's in its own order.
 
-    Args:
-        folder: the data set, or a CSV file.
-        layout: one of `LAYOUTS`; None: recognised by what is in the folder.
-        split: a text file with the names to keep, one per line; # begins a comment. In SkullBreak
-            the name of a skull stands for all its defects.
-        kind: one of `KINDS`, what the cases must be; None: whatever the layout's are.
-
     In the folder that this example makes, two skulls lie side by side:
 
         >>> from tempfile import TemporaryDirectory
@@ -81,6 +74,16 @@ def find_cases(
         ...         Path(name, skull).touch()
         ...     recognised(Path(name)), [case.name for case in find_cases(Path(name), kind="shape")]
         ('complete', ['a', 'b'])
+
+    Args:
+        folder: the data set, or a CSV file.
+        layout: one of `LAYOUTS`; None: recognised by what is in the folder.
+        split: a text file with the names to keep, one per line; # begins a comment. In SkullBreak
+            the name of a skull stands for all its defects. None: all are kept.
+        kind: one of `KINDS`, what the cases must be; None: whatever the layout's are.
+
+    Returns:
+        The cases, at least one.
 
     Raises:
         ReadError: no such layout, one with other cases, no case, a file that a case needs is

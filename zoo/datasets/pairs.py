@@ -42,18 +42,8 @@ def load_pair(
 ) -> Pair:
     """Read a case that is a shape; where its files have no defect, cut one by seed and name.
 
-    With `defects`, one is cut even so (`cut`), or the skull stays as it is (`none`).
-
-    Skulls are binarised with the threshold, see `zoo.volumes.occupancy.binarise`; an implant is a
-    mask and has its two values already. Where source or implant is not given, it is the target
-    minus the other. Where source, target and implant disagree a little, source and implant count.
-
-    Raises:
-        ReadError: a file is missing or damaged.
-        VolumeError: a file that is not binary, another grid than the target's, files that do not
-            belong together, or a skull without a vault to cut into. The message names the file.
-
-    Without a file of the implant, it is what the source lacks:
+    Where source or implant is not given, it is the target minus the other. Where source, target and
+    implant disagree a little, source and implant count.
 
         >>> from tempfile import TemporaryDirectory
         >>> from zoo.datasets.phantoms.files import write_case
@@ -66,6 +56,22 @@ def load_pair(
         Volume(32x32x32 uint8, 6.4 x 6.4 x 6.4 mm, RAS)
         >>> bool((pair.defective.array + pair.implant.array == pair.complete.array).all())
         True
+
+    Args:
+        case: the case.
+        seed: of the defect, together with the name of the case.
+        threshold: skulls are binarised with it, see `binarise`; an implant is a mask, and has its
+            two values already.
+        defects: `official`, those in the files; `cut`, one is cut even so; `none`, the skull stays
+            as it is.
+
+    Returns:
+        The complete skull, the defective one and the implant, uint8 {0, 1} on one grid.
+
+    Raises:
+        ReadError: a file is missing or damaged.
+        VolumeError: a file that is not binary, another grid than the target's, files that do not
+            belong together, or a skull without a vault to cut into. The message names the file.
     """
     files = [case.target]
     if defects == "official":
@@ -85,7 +91,22 @@ def load_pair(
 
 
 def load_complete(case: Case, *, threshold: float | None = None) -> Volume:
-    """Read only the complete skull of a case, uint8 {0, 1}; see `load_pair`.
+    """Read only the complete skull of a case.
+
+        >>> from tempfile import TemporaryDirectory
+        >>> from zoo.datasets.phantoms.files import write_case
+        >>> with TemporaryDirectory() as folder:
+        ...     write_case(Path(folder), number=0, seed=1, resolution=32)
+        ...     path = Path(folder, "complete_skull", "000.nii.gz")
+        ...     load_complete(Case("000", None, path, implant=None))
+        Volume(32x32x32 uint8, 6.4 x 6.4 x 6.4 mm, RAS)
+
+    Args:
+        case: a case that is a shape.
+        threshold: as for `load_pair`.
+
+    Returns:
+        The skull, uint8 {0, 1}.
 
     Raises:
         ReadError: the file is missing or damaged.

@@ -92,11 +92,29 @@ class Scoring(Protocol):
     def score_class(self) -> type[Score]: ...
 
     def score(self, model: Model, case: Case) -> tuple[Prediction, Score]:
-        """Read a case, predict on it, and compare the prediction with the ground truth."""
+        """Read a case, predict on it, and compare the prediction with the ground truth.
+
+        Args:
+            model: the model.
+            case: a case of kind `case_kind`.
+
+        Returns:
+            The prediction, and its score.
+
+        Raises:
+            ZooError: the case cannot be read or predicted on; the others are still scored.
+        """
         ...
 
     def is_empty(self, score: Any) -> bool:
-        """Whether the prediction was empty."""
+        """Whether the prediction was empty.
+
+        Args:
+            score: a score of `score_class`.
+
+        Returns:
+            True if nothing was predicted.
+        """
         ...
 
 
@@ -110,7 +128,21 @@ class Comparing(Protocol):
 
 
 def cost(prediction: Prediction) -> dict[str, Any]:
-    """The fields of any `Score`: what a prediction cost, and what there is to doubt about it."""
+    """The fields of any `Score`: what a prediction cost, and what there is to doubt about it.
+
+        >>> import numpy as np
+        >>> import zoo
+        >>> model = zoo.create("sparse-completion", backend="torch")
+        >>> prediction = model.predict(np.pad(np.ones((6, 6, 6), np.uint8), 4))
+        >>> sorted(cost(prediction))
+        ['peak_memory', 'seconds', 'warnings']
+
+    Args:
+        prediction: what `Model.predict` gave.
+
+    Returns:
+        The fields by name: seconds, bytes, and words.
+    """
     return {
         "seconds": sum(prediction.report["timings"].values()),
         "peak_memory": prediction.report["peak_memory"],

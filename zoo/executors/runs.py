@@ -102,6 +102,11 @@ class Executor(Protocol):
         work, jobs and outcomes are sent; files are read and written where a job is done, by the
         same paths relative to the same folder.
 
+        Args:
+            work: what is done with each job; it can be pickled.
+            jobs: the jobs, which can be pickled, too.
+            run: where and how: workers, time-out, retries.
+
         Yields:
             What became of every job, once each, as they end.
 
@@ -112,7 +117,20 @@ class Executor(Protocol):
 
 
 def attempt(do: Callable[[J], dict[str, Any]], job: J) -> Outcome[J]:
-    """Do one job, in the process that this is called in; whatever goes wrong is in the outcome."""
+    """Do one job, in the process that this is called in; whatever goes wrong is in the outcome.
+
+        >>> attempt(lambda job: {"length": len(job)}, "abc").facts["length"]
+        3
+        >>> str(attempt(lambda job: 1 / 0, "abc").error)
+        'unexpected ZeroDivisionError: division by zero; --debug shows where'
+
+    Args:
+        do: does a job, and returns plain data.
+        job: the job.
+
+    Returns:
+        What became of it: the data with the name of this machine, or the error.
+    """
     where = {"node": platform.node()}
     try:
         return Outcome(job, {**where, **do(job)})
@@ -121,15 +139,46 @@ def attempt(do: Callable[[J], dict[str, Any]], job: J) -> Outcome[J]:
 
 
 def portable(outcome: Outcome[J]) -> Outcome[J]:
-    """The same outcome for another process: its error is its message, as not all can be pickled."""
+    """The same outcome for another process: its error is its message, as not all can be pickled.
+
+        >>> from zoo.errors import ReadError
+        >>> portable(Outcome("job", error=ReadError("no such file"))).error
+        ZooError('no such file')
+
+    Args:
+        outcome: what became of a job.
+
+    Returns:
+        An outcome that can be pickled if its job and facts can.
+    """
     return replace(outcome, error=outcome.error and ZooError(str(outcome.error)))
 
 
 def too_slow(seconds: float) -> ZooError:
-    """The error of a job that a time-out has ended."""
+    """The error of a job that a time-out has ended.
+
+        >>> str(too_slow(30))
+        'took longer than 30 s; --timeout allows more'
+
+    Args:
+        seconds: how long it was allowed to take.
+
+    Returns:
+        The error, for an `Outcome`.
+    """
     return ZooError(f"took longer than {seconds:g} s; --timeout allows more")
 
 
 def died(how: str = "") -> ZooError:
-    """The error of a job whose process has died; `how` is what is known of that."""
+    """The error of a job whose process has died.
+
+        >>> str(died("signal 9"))
+        'its process died (signal 9), perhaps for want of memory'
+
+    Args:
+        how: what is known of that; empty: nothing.
+
+    Returns:
+        The error, for an `Outcome`.
+    """
     return ZooError(f"its process died{how and f' ({how})'}, perhaps for want of memory")

@@ -95,9 +95,14 @@ def load(
 def from_pretrained(repo: str, revision: str | None = None) -> Model:
     """Load a model from the Hub: `zoo.load("hf-hub:ORG/REPO@REVISION")` in the Hub's own words.
 
+        model = zoo.Model.from_pretrained("ORG/REPO", revision="v1")
+
     Args:
         repo: ORG/REPO.
         revision: branch, tag or commit; None for the default branch.
+
+    Returns:
+        The model, as from `load`.
 
     Raises:
         ConfigError, WeightsError, BackendError: as for `load`.
@@ -109,6 +114,9 @@ def download(name: str, folder: Path | None = None) -> dict[str, Path]:
     """Fetch all files of a model, so that it loads without a network.
 
     Files that are shipped with the zoo, or are in a local folder, are not fetched.
+
+        >>> sorted(download("skull-completion-64.phantom"))
+        ['golden-answer.nii.gz', 'golden-input.nii.gz', 'model.safetensors']
 
     Args:
         name: as for `load`.
@@ -140,16 +148,17 @@ def create(
     """Create a model with random weights.
 
         >>> import zoo
-        >>> model = zoo.create("sparse-segmentation", {"classes": 3}, backend="torch", device="cpu")
-        >>> model
-        Model(sparse-segmentation, segmentation, torch on cpu)
+        >>> model = zoo.create("sparse-segmentation", {"classes": 3}, backend="torch")
+        >>> model.card.task
+        'segmentation'
         >>> model.card.labels
         ('class 1', 'class 2')
 
     Args:
         architecture: name in the architectures registry.
         config: the architecture's config, or a dict with some of its keys; None for its defaults.
-        backend, device: as for `load`.
+        backend: name of a backend; `auto` takes the fastest one that works on the device.
+        device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a GPU if there is one.
 
     Returns:
         The model, whose card accepts any grid as it is. Its weights are drawn by PyTorch's global

@@ -64,6 +64,11 @@ class Options(BaseModel):
 class Model:
     """A network that predicts on volumes. Use `zoo.load` or `zoo.create` to get one.
 
+        >>> import zoo
+        >>> model = zoo.load("skull-completion-64.phantom", backend="torch", device="cpu")
+        >>> model.card.task, model.backend.name, model.card.input.spacing
+        ('completion', 'torch', (3.2, 3.2, 3.2))
+
     Attributes:
         network: the torch.nn.Module, in eval mode.
         card: everything that is stated about the model.
@@ -277,6 +282,9 @@ class Model:
             volumes: as for `predict`, one by one.
             arguments: as for `predict`.
 
+        Yields:
+            The prediction for each volume.
+
         Raises:
             ConfigError, ReadError, VolumeError, BackendError: as for `predict`, at that volume.
         """
@@ -286,11 +294,18 @@ class Model:
     def plan(self, volume: object, *, threshold: Threshold = None) -> Plan:
         """Estimate what `predict` would cost, by a trial run on a coarsened copy.
 
+            >>> import numpy as np
+            >>> import zoo
+            >>> model = zoo.create("sparse-completion", backend="torch", device="cpu")
+            >>> model.plan(np.pad(np.ones((8, 8, 8), np.uint8), 4)).voxels
+            512
+
         Args:
-            volume, threshold: as for `predict`.
+            volume: as for `predict`.
+            threshold: as for `predict`.
 
         Returns:
-            The number of occupied voxels, and the expected time and peak memory.
+            The number of occupied voxels, and the expected seconds and peak of memory in bytes.
 
         Raises:
             ReadError, VolumeError, BackendError: as for `predict`.
@@ -300,7 +315,21 @@ class Model:
             return plan_prediction(run, grid, self._finest_channels(), self.backend, self.device)
 
     def backend_for(self, grid: Bools) -> Backend:
-        """The backend that labels bool (I, J, K) `grid`: for `auto`, the one that is faster."""
+        """The backend that a volume is labelled with; segmentation alone asks for it.
+
+            >>> import numpy as np
+            >>> import zoo
+            >>> model = zoo.create("sparse-segmentation", backend="torch", device="cpu")
+            >>> model.backend_for(np.ones((8, 8, 8), bool)).name
+            'torch'
+
+        Args:
+            grid: bool (I, J, K), the occupied voxels on the model's grid.
+
+        Returns:
+            The model's own backend; with `backend="auto"`, the one that is faster on so full a
+            grid.
+        """
         if not self.automatic:
             return self.backend
         share = occupied_share(grid)

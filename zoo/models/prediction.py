@@ -36,6 +36,17 @@ if TYPE_CHECKING:
 class Probabilities:
     """The probability of each label, stored for occupied voxels only until a volume is asked for.
 
+        >>> import numpy as np
+        >>> import zoo
+        >>> model = zoo.create("sparse-segmentation", {"classes": 2}, backend="torch")
+        >>> scan = np.full((8, 8, 8), -1000, np.int16)
+        >>> scan[2:6, 2:6, 2:6] = 40
+        >>> found = model.predict(scan).probabilities
+        >>> found.labels, found.volume("class 1")
+        (('class 1',), Volume(8x8x8 float32, 1 x 1 x 1 mm, RAS))
+        >>> found.most_likely().array.dtype, found.seen()[0].shape
+        (dtype('uint8'), (8, 8, 8))
+
     Attributes:
         resampled: the grid that the network saw, and how to resample it back to the input's.
         points: (N, 3), indices of the occupied voxels on that grid.
@@ -55,14 +66,25 @@ class Probabilities:
         return f"Probabilities({', '.join(self.labels)}; {len(self.points):,} voxels)"
 
     def seen(self) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-        """The scan as it was seen, straight, axes RAS, brightness in [0, 1]; and the labels."""
+        """What a picture shows below the labels; the class has an example.
+
+        Returns:
+            The scan as it was seen, straight, with axes RAS and brightness from 0 to 1, and the
+            labels.
+        """
         return brightness(self.resampled.source.canonical().array), self.labels
 
     def volume(self, label: str) -> Volume:
-        """The probability of a label on the input's grid: float32 in [0, 1].
+        """The probability of a label on the input's grid; the class has an example.
 
         It is interpolated linearly between the centres of the network's voxels; that of an
         unoccupied voxel is 0.
+
+        Args:
+            label: one of `labels`.
+
+        Returns:
+            float32 in [0, 1].
 
         Raises:
             VolumeError: there is no such label.
@@ -76,7 +98,11 @@ class Probabilities:
         return volume if self.sheared is None else laid_back(volume, self.sheared)
 
     def most_likely(self) -> Volume:
-        """The likeliest label on the grid that was seen: uint8, 0 where it is none."""
+        """The label with the highest probability; the class has an example.
+
+        Returns:
+            uint8 on the grid that was seen, 0 where it is none of the labels.
+        """
         found = np.zeros(self.resampled.source.canonical().shape, np.uint8)
         shares = self._shares()
         wins = shares[:, 1:].max(axis=1) > shares[:, 0]
@@ -167,7 +193,20 @@ class Prediction:
         return f"Prediction({', '.join(facts)})"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `volume` in the format that the suffix of `path` names.
+        """Write `volume` to a file.
+
+            >>> import tempfile
+            >>> import numpy as np
+            >>> import zoo
+            >>> model = zoo.create("sparse-completion", backend="torch", device="cpu")
+            >>> prediction = model.predict(np.pad(np.ones((6, 6, 6), np.uint8), 4))
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     prediction.save(f"{folder}/complete.nii.gz")
+            ...     zoo.Volume.of(f"{folder}/complete.nii.gz")
+            Volume(14x14x14 uint8, 1 x 1 x 1 mm, RAS)
+
+        Args:
+            path: the file, whose suffix names the format; its folder must exist.
 
         Raises:
             WriteError: there is no writer for the suffix, or the file cannot be written; an
@@ -176,7 +215,11 @@ class Prediction:
         self.volume.save(path)
 
     def to_nibabel(self) -> Nifti1Image:
-        """`volume` as a NIfTI-1 image of nibabel."""
+        """`volume` as a NIfTI-1 image of nibabel; the class has an example.
+
+        Returns:
+            A `nibabel.Nifti1Image` with the affine, qform, sform and unit of the input.
+        """
         return self.volume.to_nibabel()
 
     def preview(self, path: str | os.PathLike[str] | None = None) -> Image:

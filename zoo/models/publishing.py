@@ -119,6 +119,9 @@ def push(
 ) -> Published:
     """Publish a model as one commit to a Hub repository, which is created if it does not exist.
 
+        published = model.push_to_hub("ORG/REPO")
+        zoo.load(published.name)  # exactly this commit
+
     Args:
         model: the model to publish.
         repo: ORG/REPO.

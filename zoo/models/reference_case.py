@@ -24,7 +24,18 @@ LARGEST_CASE = 2**18  # bytes, of a file
 
 
 def reference_input(card: Card) -> Volume:
-    """A small volume for the model of a card, which its task computes from formulas alone."""
+    """A small volume for the model of a card, which its task computes from formulas alone.
+
+        >>> from zoo.cards import info
+        >>> reference_input(info("skull-completion-64"))
+        Volume(64x64x64 uint8, 3.2 x 3.2 x 3.2 mm, RAS)
+
+    Args:
+        card: the model's card.
+
+    Returns:
+        The volume, the same on every machine.
+    """
     volume: Volume = registries.tasks.get(card.task).reference_input(card)
     return volume
 

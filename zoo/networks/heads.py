@@ -22,9 +22,15 @@ PRIOR = -1.0  # logit: about one generated voxel in four belongs to the shape
 def head_of_kind(name: str, kind: str) -> Any:
     """Look up the class of a head, and check its kind.
 
+        >>> head_of_kind("occupancy", "occupancy").__name__
+        'OccupancyHead'
+
     Args:
         name: name in the heads registry.
         kind: `occupancy` or `labels`.
+
+    Returns:
+        The class: a `PruningHead` or a `LabellingHead`.
 
     Raises:
         NotRegistered: there is no such head.

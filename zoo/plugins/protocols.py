@@ -35,7 +35,8 @@ class Architecture(Protocol):
     def forward(self, x: SparseTensor) -> Any:
         """Map features (N, 1) at tensor stride 1 to what the network predicts.
 
-        The input may have a single voxel.
+        Args:
+            x: the input, which may have a single voxel.
 
         Returns:
             For completion and super-resolution, an object with an `occupancy`: a SparseTensor of
@@ -62,7 +63,14 @@ class PruningHead(Protocol):
     def __init__(self, channels: int, threshold: float) -> None: ...
 
     def forward(self, x: SparseTensor) -> tuple[Tensor, Tensor]:
-        """Map features (N, channels) to logits (N,) and bool (N,): above the threshold or not."""
+        """Decide which voxels are occupied.
+
+        Args:
+            x: features (N, channels).
+
+        Returns:
+            Logits (N,), and bool (N,): above the threshold or not.
+        """
         ...
 
 
@@ -82,7 +90,14 @@ class LabellingHead(Protocol):
     def __init__(self, channels: int, classes: int) -> None: ...
 
     def forward(self, x: SparseTensor) -> Tensor:
-        """Map features (N, channels) to logits (N, classes)."""
+        """Label voxels.
+
+        Args:
+            x: features (N, channels).
+
+        Returns:
+            Logits (N, classes).
+        """
         ...
 
 
@@ -90,9 +105,13 @@ class Reader(Protocol):
     """A function that reads a volume. Group `zoo_readers`, named for the file's suffix."""
 
     def __call__(self, path: Path) -> Volume:
-        """Read the volume in a file that exists and is not empty.
+        """Read a volume.
 
-        The volume's affine must map indices to voxel centres in RAS+ millimetres.
+        Args:
+            path: a file that exists and is not empty.
+
+        Returns:
+            The volume, whose affine maps indices to voxel centres in RAS+ millimetres.
 
         Raises:
             VolumeError: the content is readable, but is not one volume.
@@ -105,9 +124,12 @@ class Writer(Protocol):
     """A function that writes a volume. Group `zoo_writers`, named for the file's suffix."""
 
     def __call__(self, volume: Volume, path: Path) -> None:
-        """Write a volume to `path`, a temporary file that the zoo renames when this returns.
+        """Write a volume. The same volume must give the same bytes.
 
-        The same volume must give the same bytes. Files written beside `path` are moved as well.
+        Args:
+            volume: the volume.
+            path: a temporary file that the zoo renames when this returns; files written beside it
+                are moved as well.
 
         Raises:
             VolumeError: the format cannot store the volume.

@@ -46,61 +46,135 @@ class Backend(ABC):
     has_roofline: ClassVar[bool] = False
 
     def check_device(self, device: torch.device) -> None:  # noqa: B027
-        """Raise BackendError if this backend cannot compute on that device."""
+        """Check that this backend computes on a device; by default it does on any.
+
+        Args:
+            device: the device.
+
+        Raises:
+            BackendError: it does not.
+        """
 
     def compiling(self, compilation: Callable[[], Scope]) -> Scope:
-        """A context in which each compilation of kernels runs within what `compilation` returns.
+        """A context in which each compilation of kernels is announced.
 
-        By default it does nothing, as there is nothing to compile.
+        Args:
+            compilation: returns the context in which one compilation is to run.
+
+        Returns:
+            By default, a context that does nothing, as there is nothing to compile.
         """
         return nullcontext()
 
     @abstractmethod
     def index(self, coordinates: Tensor, *, batch_size: int, stride: int) -> tuple[Index, Tensor]:
-        """Index (N, 4) coordinates in raster order; also the (N,) order in which it holds them."""
+        """Index coordinates.
+
+        Args:
+            coordinates: int (N, 4), item of the batch, i, j, k, in raster order.
+            batch_size: number of items.
+            stride: tensor stride.
+
+        Returns:
+            The index, and the order (N,) in which it holds the coordinates.
+        """
 
     @abstractmethod
     def coarsen(self, index: Index) -> Index:
-        """The index at twice the tensor stride: a voxel is there if any below it is."""
+        """The index at twice the tensor stride: a voxel is there if any below it is.
+
+        Args:
+            index: the finer index.
+
+        Returns:
+            The coarser one.
+        """
 
     @abstractmethod
     def refine(self, index: Index, size: int) -> Index:
-        """Every voxel, at half the stride, that a transposed kernel of size 2 or 4 reaches."""
+        """The index at half the tensor stride, of every voxel that a transposed kernel reaches.
+
+        Args:
+            index: the coarser index.
+            size: of the kernel, 2 or 4.
+
+        Returns:
+            The finer one.
+        """
 
     @abstractmethod
     def unite(self, a: Index, b: Index) -> Index:
-        """The voxels of either, at the same stride; may be `a` itself if that holds all of b."""
+        """The voxels of either index.
+
+        Args:
+            a: an index.
+            b: another one at the same tensor stride.
+
+        Returns:
+            The index of both; may be `a` itself if that holds all of b.
+        """
 
     @abstractmethod
     def select(self, index: Index, keep: Tensor) -> Index:
-        """The voxels of the rows that keep (N,) bool names; at least one is."""
+        """Some voxels of an index.
+
+        Args:
+            index: the index, of N voxels.
+            keep: bool (N,), the rows to keep, at least one.
+
+        Returns:
+            Their index.
+        """
 
     @abstractmethod
     def transfer(
         self, features: Tensor, source: Index, target: Index, onto: Tensor | None = None
     ) -> Tensor:
-        """Features (N, C) on the source -> (N', C) on the target, zero where the source has none.
+        """Move features from one index to another at the same tensor stride.
 
-        Both are at the same stride. With `onto` (N', C) they are added to that tensor, in place.
+        Args:
+            features: (N, C) on the source.
+            source: index of N voxels.
+            target: index of N' voxels.
+            onto: (N', C), to which they are added in place; None: they are not added to anything.
+
+        Returns:
+            (N', C) on the target, zero (or as `onto` was) where the source has no voxel.
         """
 
     @abstractmethod
     def convolve(
         self, features: Tensor, kernel: Tensor, relation: Relation, source: Index, target: Index
     ) -> Tensor:
-        """Features (N, C_in) on the source, kernel (K, C_in, C_out) -> (N', C_out) on the target.
+        """Convolve, as `zoo.sparse.convolution_relation` has it.
 
-        The relation is `SAME`, `down` or `up`, of size 2 or 4, and their voxels are given: what
-        the kernel reaches beside the target is dropped.
+        Args:
+            features: (N, C_in) on the source.
+            kernel: (K, C_in, C_out).
+            relation: `SAME`, `down` or `up`, of size 2 or 4.
+            source: index of N voxels.
+            target: index of N' voxels; what the kernel reaches beside it is dropped.
+
+        Returns:
+            (N', C_out) on the target.
         """
 
     def correlate(
         self, features: Tensor, gradient: Tensor, relation: Relation, source: Index, target: Index
     ) -> Tensor:
-        """Gradient (K, C_in, C_out) of `convolve` with respect to its kernel.
+        """The gradient of `convolve` with respect to its kernel.
 
-        Features are (N, C_in) on the source, the gradient of what `convolve` made of them is
-        (N', C_out) on the target. This default wants a `convolve` that PyTorch can differentiate.
+        This default wants a `convolve` that PyTorch can differentiate.
+
+        Args:
+            features: (N, C_in) on the source.
+            gradient: (N', C_out) on the target, of what `convolve` made of them.
+            relation: as for `convolve`.
+            source: index of N voxels.
+            target: index of N' voxels.
+
+        Returns:
+            (K, C_in, C_out).
         """
         shape = relation.size**3, features.shape[1], gradient.shape[1]
         with torch.enable_grad():
@@ -118,9 +192,20 @@ class Backend(ABC):
         target: Index,
         wanted: tuple[bool, bool],
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Gradients of `convolve` with respect to features and kernel, or None if not wanted.
+        """The gradients of `convolve`; to be overridden where the two have work in common.
 
-        To be overridden where the two have work in common.
+        Args:
+            features: (N, C_in) on the source.
+            kernel: (K, C_in, C_out).
+            gradient: (N', C_out) on the target, of what `convolve` made of them.
+            relation: as for `convolve`.
+            source: index of N voxels.
+            target: index of N' voxels.
+            wanted: whether that of the features and that of the kernel are wanted.
+
+        Returns:
+            The gradients (N, C_in) of the features and (K, C_in, C_out) of the kernel; None for
+            one that is not wanted.
         """
         to_features = to_kernel = None
         if wanted[0]:
@@ -133,20 +218,40 @@ class Backend(ABC):
     def rectify(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """max(features * scale + shift, 0), in place, without gradient.
 
-        Features are (N, C), scale and shift (C,).
+        Args:
+            features: (N, C).
+            scale: (C,).
+            shift: (C,).
+
+        Returns:
+            `features`.
         """
         return features.mul_(scale).add_(shift).relu_()
 
     def contains(self, index: Index, other: Index) -> Tensor:
-        """(N,) bool: which coordinates of `index` occur in `other`, at the same tensor stride."""
+        """Which voxels of one index occur in another at the same tensor stride.
+
+        Args:
+            index: index of N voxels.
+            other: the other index.
+
+        Returns:
+            bool (N,).
+        """
         return torch.isin(pack(index.coordinates), pack(other.coordinates))
 
     def index_from_grids(
         self, grids: Sequence[NDArray[Any]], low: Triple, device: torch.device
     ) -> Index:
-        """Index what is not zero in (I, J, K) arrays, one per item of the batch, at stride 1.
+        """Index what is not zero in arrays, at tensor stride 1.
 
-        `low` is the coordinate of their first voxel.
+        Args:
+            grids: arrays (I, J, K), one per item of the batch.
+            low: the coordinate of their first voxel.
+            device: where the index is to be.
+
+        Returns:
+            The index.
         """
         origin = torch.tensor(low)
         items = [torch.from_numpy(np.argwhere(grid)) + origin for grid in grids]
@@ -154,12 +259,29 @@ class Backend(ABC):
         return self.index(coordinates, batch_size=len(items), stride=1)[0]
 
     def index_from_mask(self, mask: Tensor, low: Triple = (0, 0, 0)) -> Index:
-        """Index what is not zero in a mask (B, I, J, K) on the device, at stride 1."""
+        """Index what is not zero in a mask, at tensor stride 1.
+
+        Args:
+            mask: (B, I, J, K), on the device where the index is to be.
+            low: the coordinate of its first voxel.
+
+        Returns:
+            The index.
+        """
         coordinates = mask.nonzero() + torch.tensor([0, *low], device=mask.device)
         return self.index(coordinates, batch_size=len(mask), stride=1)[0]
 
     def to_grid(self, index: Index, low: Triple, shape: Triple) -> NDArray[np.bool_]:
-        """The box (I, J, K) from coordinate `low` on, of the first item, at stride 1."""
+        """A box of the first item of an index, at tensor stride 1.
+
+        Args:
+            index: the index.
+            low: the coordinate of the box's first voxel.
+            shape: (I, J, K), of the box.
+
+        Returns:
+            bool (I, J, K): which voxels are there.
+        """
         grid = np.zeros(shape, dtype=bool)
         batch, *axes = index.coordinates.cpu().numpy().T
         points = np.stack(axes, axis=1) - np.array(low)
@@ -168,5 +290,13 @@ class Backend(ABC):
         return grid
 
     def index_tensors(self, source: Index, target: Index) -> tuple[Tensor, ...]:
-        """What is read of two indices to compute from one to the other, as far as it counts."""
+        """What is read of two indices to compute from one to the other, as far as it counts.
+
+        Args:
+            source: index of the input.
+            target: index of the output.
+
+        Returns:
+            Tensors, whose bytes `zoo bench` counts; none by default.
+        """
         return ()

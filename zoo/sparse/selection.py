@@ -28,7 +28,16 @@ class BackendCheck:
 
 
 def torch_device(name: str) -> torch.device:
-    """A torch device by name; `auto` is the GPU if there is one.
+    """A torch device by name.
+
+        >>> torch_device("cpu")
+        device(type='cpu')
+
+    Args:
+        name: `cpu`, `cuda`, `cuda:1`, ...; `auto` is the GPU if there is one.
+
+    Returns:
+        The device, which works.
 
     Raises:
         BackendError: no such device, or it does not work here.
@@ -49,11 +58,17 @@ def select_backend(
 ) -> Backend:
     """A backend by name, or, for `auto`, the fastest of the zoo's own that works on the device.
 
+        >>> select_backend("torch", torch.device("cpu")).name
+        'torch'
+
     Args:
         name: of the backend, or `auto`.
         device: where it computes.
         share: of the bounding box that is occupied, as far as it is known.
         channels: of the network at tensor stride 1.
+
+    Returns:
+        The backend.
 
     Raises:
         NotRegistered: no such backend.

@@ -86,12 +86,22 @@ class SparseTensor:
     ) -> SparseTensor:
         """Build from the coordinates of one grid, or of several (a batch).
 
+            >>> from zoo.sparse import select_backend
+            >>> backend = select_backend("torch", torch.device("cpu"))
+            >>> points = torch.tensor([[0, 0, 1], [0, 0, 0]])
+            >>> x = SparseTensor.from_coordinates(points, backend=backend)
+            >>> x.coordinates.tolist(), x.features.shape
+            ([[0, 0, 0, 0], [0, 0, 0, 1]], torch.Size([2, 1]))
+
         Args:
             coordinates: (N, 3) integers i, j, k, multiples of `stride`, each once; or a sequence of
                 such tensors, one per item of the batch.
             features: (N, C) floats in the same order; ones of shape (N, 1) if left out.
             backend: what computes on the result.
             stride: tensor stride of the coordinates.
+
+        Returns:
+            The sparse tensor, whose rows are in raster order.
 
         Raises:
             VolumeError: coordinates that are repeated, off the stride's lattice or out of range.
@@ -122,11 +132,23 @@ class SparseTensor:
         device: torch.device | str = "cpu",
         unit: float | None = None,
     ) -> SparseTensor:
-        """Features (N, 1) on the N voxels that are not zero in (I, J, K) arrays, one per item.
+        """Build from what is not zero in dense grids, of which at least one voxel must be.
 
-        They are the values of floating-point arrays, and 1 for others; with a unit, they are the
-        values in that unit. `low` is the coordinate of the arrays' first voxel. At least one voxel
-        must be occupied.
+            >>> from zoo.sparse import select_backend
+            >>> backend = select_backend("torch", torch.device("cpu"))
+            >>> len(SparseTensor.from_grids([np.eye(3)[None]], backend=backend))
+            3
+
+        Args:
+            grids: arrays (I, J, K), one per item of the batch.
+            low: the coordinate of their first voxel.
+            backend: what computes on the result.
+            device: where it computes.
+            unit: what the values are divided by; None: by nothing.
+
+        Returns:
+            Features (N, 1): the values of floating-point arrays, and 1 for others; with a unit, the
+            values in that unit.
         """
         index = backend.index_from_grids(grids, low, torch.device(device))
         if grids[0].dtype.kind != "f" and unit is None:
@@ -144,7 +166,21 @@ class SparseTensor:
         return cls(torch.from_numpy(values)[:, None].to(device), index)
 
     def to_grid(self, low: tuple[int, int, int], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
-        """Which voxels of the box (I, J, K) from `low` on the first item has."""
+        """A box of the first item as a dense grid.
+
+            >>> from zoo.sparse import select_backend
+            >>> backend = select_backend("torch", torch.device("cpu"))
+            >>> x = SparseTensor.from_grids([np.eye(3)[None]], backend=backend)
+            >>> x.to_grid((0, 1, 1), (1, 2, 2)).astype(int).tolist()
+            [[[1, 0], [0, 1]]]
+
+        Args:
+            low: the coordinate of the box's first voxel.
+            shape: (I, J, K), of the box.
+
+        Returns:
+            bool (I, J, K): which voxels are there.
+        """
         if not len(self):
             return np.zeros(shape, dtype=bool)
         return self.index.backend.to_grid(self.index, low, shape)
@@ -165,7 +201,20 @@ class SparseTensor:
         return len(self.index)
 
     def with_features(self, features: Tensor) -> SparseTensor:
-        """Other features (N, C') on the same coordinates."""
+        """Other features on the same coordinates.
+
+            >>> from zoo.sparse import select_backend
+            >>> backend = select_backend("torch", torch.device("cpu"))
+            >>> x = SparseTensor.from_grids([np.eye(3)[None]], backend=backend)
+            >>> x.with_features(torch.zeros(3, 8)).features.shape
+            torch.Size([3, 8])
+
+        Args:
+            features: (N, C'), in the order of the coordinates.
+
+        Returns:
+            The new sparse tensor, with the same index.
+        """
         return SparseTensor(features, self.index)
 
 
@@ -192,10 +241,19 @@ def check_coordinates(coordinates: Tensor, stride: int) -> None:
 
 
 def pack(coordinates: Tensor) -> Tensor:
-    """One int64 key per row of (N, 4) coordinates, increasing in raster order.
+    """One key per coordinate, which increases in raster order.
 
-    16 bits an axis, offset so that every key is positive. A displacement by (i, j, k) adds
-    `pack_offset((i, j, k))` to a key, whatever the coordinate.
+    A displacement by (i, j, k) adds `pack_offset((i, j, k))` to a key, whatever the coordinate.
+
+        >>> keys = pack(torch.tensor([[0, 0, 0, 0], [0, 0, 0, 1], [0, 1, 0, 0], [1, 0, 0, 0]]))
+        >>> bool((keys.diff() > 0).all())
+        True
+
+    Args:
+        coordinates: (N, 4) integers: item of the batch, i, j, k.
+
+    Returns:
+        int64 (N,): 16 bits an axis, offset so that every key is positive.
     """
     batch, i, j, k = coordinates.unbind(1)
     shifted = [axis + COORDINATE_LIMIT for axis in (i, j, k)]

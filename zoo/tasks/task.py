@@ -57,7 +57,14 @@ class Task(ABC):
     derivatives: ClassVar[Mapping[str, str]] = MappingProxyType({"volume": "desc-prediction_mask"})
 
     def check_card(self, card: Card) -> None:
-        """Raise ConfigError if a card lacks what the task needs; by default nothing is needed."""
+        """Check that a card has what the task needs; by default nothing is needed.
+
+        Args:
+            card: the card.
+
+        Raises:
+            ConfigError: something is missing.
+        """
         return None
 
     def untrained_facts(self, config: BaseModel) -> dict[str, Any]:
@@ -96,9 +103,17 @@ class Task(ABC):
     def doubts(
         self, model: Model, source: Volume, threshold: Threshold, prediction: Prediction
     ) -> list[str]:
-        """What is implausible about an input or a prediction, in words, for warnings.
+        """What is implausible about an input or a prediction.
 
-        By default: an extent that the card does not expect, and an empty prediction.
+        Args:
+            model: the model.
+            source: the input volume.
+            threshold: as for `predict`.
+            prediction: what `predict` made of it.
+
+        Returns:
+            Warnings in words. By default: an extent that the card does not expect, and an empty
+            prediction.
         """
         return [
             *doubts_of_extent(prediction.occupied, model.card.input),
@@ -106,9 +121,13 @@ class Task(ABC):
         ]
 
     def assess(self, prediction: Prediction) -> tuple[dict[str, Any], list[str]]:
-        """Measures of a prediction without ground truth, for its report, and warnings in words.
+        """Measure a prediction without ground truth, for its report.
 
-        By default there are none.
+        Args:
+            prediction: what `predict` gave.
+
+        Returns:
+            The measures by name, plain data, and warnings in words. By default there are none.
         """
         return {}, []
 
@@ -130,11 +149,22 @@ class Task(ABC):
 
     @abstractmethod
     def reference_input(self, card: Card) -> Volume:
-        """A small volume that every model of the task can predict on, for its reference case."""
+        """A small volume that a model of the task can predict on, for its reference case.
+
+        Args:
+            card: card of the model.
+
+        Returns:
+            The volume, the same on every machine.
+        """
 
     @abstractmethod
     def training(self) -> type[Training]:
-        """The class that provides the samples, loss and validation scores of a training run."""
+        """The class that trains the task's architectures.
+
+        Returns:
+            A class that complies with `zoo.plugins.Training`: samples, loss and validation scores.
+        """
 
     @abstractmethod
     def scoring(self, card: Card, settings: Settings) -> Scoring:
@@ -144,6 +174,9 @@ class Task(ABC):
             card: card of the model.
             settings: an instance of `settings_class`.
 
+        Returns:
+            The scoring.
+
         Raises:
             ConfigError: the settings do not suit the task.
         """
@@ -151,11 +184,12 @@ class Task(ABC):
     def benchmark(self, name: str) -> Workload:
         """Make the workload that `zoo bench` runs for the task.
 
-        By default it is the first architecture for the task, with its default config, on a
-        generated skull.
-
         Args:
             name: the task's name in the registry.
+
+        Returns:
+            By default the first architecture for the task, with its default config, on a generated
+            skull.
 
         Raises:
             NotRegistered: there is no architecture for the task.

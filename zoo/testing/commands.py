@@ -6,7 +6,7 @@ from zoo.cli import main
 
 
 def command(*words: object) -> int:
-    """Run `zoo WORDS...` in this process, and return its exit status.
+    """Run `zoo WORDS...` in this process.
 
         >>> from zoo.testing import command
         >>> command("list", "--task", "super-resolution", "*superres-64*")
@@ -14,5 +14,8 @@ def command(*words: object) -> int:
 
     Args:
         words: the words after `zoo`; anything but text is converted by `str`.
+
+    Returns:
+        The exit status.
     """
     return main([*map(str, words)])

@@ -140,6 +140,13 @@ def sparse_input(
 ) -> SparseTensor:
     """Make the network's input from a batch of shapes.
 
+        >>> import numpy as np
+        >>> from zoo.sparse import select_backend
+        >>> cube = Shape.cut_out(np.ones((2, 2, 2), bool), np.zeros(3, int))
+        >>> cpu = torch.device("cpu")
+        >>> sparse_input([cube, cube], select_backend("torch", cpu), cpu).features.shape
+        torch.Size([16, 1])
+
     Args:
         items: the shapes, one per item of the batch.
         backend: backend of the sparse tensor.

@@ -52,32 +52,64 @@ class Training(Protocol):
         ...
 
     def sample(self, number: int) -> tuple[Any, Any]:
-        """Sample `number`, an input and its target; it depends on config and number alone."""
+        """A sample of the training data.
+
+        Args:
+            number: which one, from 0 on; it depends on that and the config alone.
+
+        Returns:
+            An input and its target.
+        """
         ...
 
     def tensors(
         self, batch: Batch, backend: Backend, device: torch.device
     ) -> tuple[SparseTensor, Any]:
-        """The inputs of a batch as one sparse tensor, and its targets in the form for `loss`."""
+        """Make a batch of samples into tensors.
+
+        Args:
+            batch: the inputs, and the targets.
+            backend: backend of the sparse tensor.
+            device: device of all tensors.
+
+        Returns:
+            The inputs as one sparse tensor, and the targets in the form for `loss`.
+        """
         ...
 
     def loss(self, network: nn.Module, x: SparseTensor, target: Any, *, forced: bool) -> Tensor:
-        """The loss, a tensor of shape (), of a network's prediction for x.
+        """The loss of a network's prediction.
 
         Args:
             network: the network, in training mode.
             x: the input, from `tensors`.
             target: the target, from `tensors`.
             forced: see `TrainingConfig.forcing`.
+
+        Returns:
+            A tensor of shape ().
         """
         ...
 
     def score(self, network: nn.Module, backend: Backend, device: torch.device) -> Scores:
-        """Score a network in eval mode on cases that are never trained on."""
+        """Score a network on cases that are never trained on.
+
+        Args:
+            network: the network, in eval mode.
+            backend: backend to compute on.
+            device: device of the network.
+
+        Returns:
+            Means over the cases, by name; the first decides, and higher is better.
+        """
         ...
 
     def facts(self) -> dict[str, Any]:
-        """Fields for the card of the trained model: `input`, and whatever else its task needs."""
+        """What the card of the trained model is to state.
+
+        Returns:
+            Fields of the card by name: `input`, and whatever else its task needs.
+        """
         ...
 
 
@@ -135,6 +167,15 @@ class CountsCases:
 def training_class(architecture: str) -> type[Training]:
     """The class that trains an architecture: its own, "module:class" in `training`, or its task's.
 
+        >>> training_class("sparse-completion").__name__
+        'CompletionTraining'
+
+    Args:
+        architecture: name in the architectures registry.
+
+    Returns:
+        A class that complies with `Training`.
+
     Raises:
         NotRegistered: there is no such architecture.
     """
@@ -148,6 +189,13 @@ def training_class(architecture: str) -> type[Training]:
 
 def read_config(path: str | Path) -> TrainingConfig:
     """Read and check a training config.
+
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder, "run.yaml")
+        ...     _ = path.write_text("{architecture: sparse-completion, steps: 9}")
+        ...     read_config(path).steps
+        9
 
     Args:
         path: a YAML file.
@@ -170,7 +218,21 @@ def read_config(path: str | Path) -> TrainingConfig:
 
 
 def check_config(content: Any, *, source: str) -> TrainingConfig:
-    """Check the content of a training config, plain data from `source`; see `read_config`."""
+    """Check the content of a training config that is not in a file; see `read_config`.
+
+        >>> check_config({"architecture": "sparse-completion", "steps": 9}, source="mine").steps
+        9
+
+    Args:
+        content: plain data, such as a dict.
+        source: where it comes from, for error messages.
+
+    Returns:
+        An instance of the config class that belongs to the architecture.
+
+    Raises:
+        ConfigError, NotRegistered: as for `read_config`.
+    """
     architecture = content.get("architecture") if isinstance(content, dict) else None
     if not isinstance(architecture, str):
         return validate(TrainingConfig, content, source=source)

@@ -25,8 +25,18 @@ PLUGINS = {  # the zoo's own plugins, which are installed separately, by the suf
 def read_volume(path: str | os.PathLike[str]) -> Volume:
     """Read a volume with the reader of the longest suffix of the file's name that has one.
 
-    A folder, such as a DICOM series, is read as one volume by the reader registered as `folder`.
-    See `write_volume` for an example.
+        >>> import numpy as np
+        >>> with TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/mask.npy", np.ones((2, 3, 4), np.uint8))
+        ...     read_volume(f"{folder}/mask.npy")
+        Volume(2x3x4 uint8, 1 x 1 x 1 mm, RAS)
+
+    Args:
+        path: a file; or a folder, such as a DICOM series, which is read as one volume by the reader
+            registered as `folder`.
+
+    Returns:
+        The volume.
 
     Raises:
         ReadError: the file is missing, damaged or not what its name says.
@@ -90,9 +100,25 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     It lies in a hidden folder beside `path`, so that files written with it (the data of a detached
     header) are moved too. Whatever goes wrong, that folder is removed and `path` stays as it was.
-    Any OSError becomes a WriteError that names `path`. Once the block is left, the file survives
-    a loss of power. Of several files, the one at `path` is removed first and comes last: if the
-    process is killed in between, there is none rather than a mixture of old and new.
+    Once the block is left, the file survives a loss of power. Of several files, the one at `path`
+    is removed first and comes last: if the process is killed in between, there is none rather than
+    a mixture of old and new.
+
+        >>> with TemporaryDirectory() as folder:
+        ...     with atomic_path(f"{folder}/scores.csv") as temporary:
+        ...         _ = temporary.write_text("case,dice")
+        ...         before = os.path.exists(f"{folder}/scores.csv")
+        ...     before, os.listdir(folder)
+        (False, ['scores.csv'])
+
+    Args:
+        path: the file; its folder must exist.
+
+    Yields:
+        The path to write to.
+
+    Raises:
+        WriteError: it cannot be written; any OSError of the block becomes one that names `path`.
     """
     path = Path(path)
     check_output(path)
@@ -143,7 +169,20 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def check_output(path: str | os.PathLike[str]) -> None:
-    """Raise WriteError if `path` cannot be written; for checking before long work."""
+    """Check that a file can be written, before long work; nothing is written.
+
+        >>> try:
+        ...     check_output("/missing/scores.csv")
+        ... except WriteError as error:
+        ...     print(error)
+        /missing/scores.csv: its folder does not exist; create it first: mkdir -p /missing
+
+    Args:
+        path: the file.
+
+    Raises:
+        WriteError: it is a folder or a device, its folder is missing, or there is no permission.
+    """
     exists = os.path.exists(path)
     folder = os.path.dirname(os.path.realpath(path))
     if os.path.isdir(path):
@@ -158,7 +197,19 @@ def check_output(path: str | os.PathLike[str]) -> None:
 
 
 def make_folder(folder: str | os.PathLike[str]) -> None:
-    """Make a folder, and those above it, unless it exists; WriteError if it cannot be made."""
+    """Make a folder, and those above it, unless it exists.
+
+        >>> with TemporaryDirectory() as folder:
+        ...     make_folder(f"{folder}/a/b")
+        ...     os.listdir(f"{folder}/a")
+        ['b']
+
+    Args:
+        folder: the folder.
+
+    Raises:
+        WriteError: it cannot be made.
+    """
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:

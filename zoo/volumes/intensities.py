@@ -27,15 +27,20 @@ def brightness(scan: NDArray[np.number]) -> Floats:
 
 
 def windowed(array: Floats, contract: InputContract) -> Bools:
-    """Which voxels (I, J, K) lie in a window and, if the contract says so, in the body.
-
-    Axes are right, anterior, superior, as `resample_intensities` gives them; values are Hounsfield
-    units.
+    """Which voxels lie in a window and, if the contract says so, in the body.
 
         >>> import numpy as np
         >>> contract = InputContract.around(1.0, kind="intensity", windows=((0, 100),))
         >>> windowed(np.array([[[-900, 0, 50, 300]]], np.float32), contract).tolist()
         [[[False, True, True, False]]]
+
+    Args:
+        array: float32 (I, J, K), Hounsfield units; axes right, anterior, superior, as
+            `resample_intensities` gives them.
+        contract: the input contract, which has windows.
+
+    Returns:
+        bool (I, J, K).
     """
     occupied = np.zeros(array.shape, bool)
     for low, high in contract.windows or ():
@@ -46,12 +51,19 @@ def windowed(array: Floats, contract: InputContract) -> Bools:
 
 
 def normalised(values: Floats, contract: InputContract) -> Floats:
-    """Intensities (N,) to features: -1 at the lowest end of the windows, 1 at the highest.
+    """Intensities as a network's features.
 
-    >>> import numpy as np
-    >>> contract = InputContract.around(1.0, kind="intensity", windows=((0, 100),))
-    >>> normalised(np.array([0, 50, 100], np.float32), contract).tolist()
-    [-1.0, 0.0, 1.0]
+        >>> import numpy as np
+        >>> contract = InputContract.around(1.0, kind="intensity", windows=((0, 100),))
+        >>> normalised(np.array([0, 50, 100], np.float32), contract).tolist()
+        [-1.0, 0.0, 1.0]
+
+    Args:
+        values: float32 (N,), Hounsfield units.
+        contract: the input contract, which has windows.
+
+    Returns:
+        float32 (N,): -1 at the lowest end of the windows, 1 at the highest.
     """
     low, high = contract.window_ends
     features: Floats = ((values - low) * (2 / (high - low)) - 1).astype(np.float32)

@@ -20,7 +20,17 @@ COLOURS = (  # red, green and blue from 0 to 255
 
 
 def colour_of(label: int) -> tuple[int, int, int]:
-    """Red, green and blue from 0 to 255, in which pictures and files show a label."""
+    """The colour in which pictures and files show a label.
+
+        >>> colour_of(1), colour_of(2)
+        ((222, 92, 64), (70, 130, 200))
+
+    Args:
+        label: the label, from 1 on; colours repeat after the last one.
+
+    Returns:
+        Red, green and blue, from 0 to 255.
+    """
     return COLOURS[label % len(COLOURS)]
 
 

@@ -31,13 +31,18 @@ ROUNDING = 1e-6  # mm that a distance may be missed by: spacings are often store
 
 
 def dice(prediction: Grid, truth: Grid) -> float:
-    """Dice similarity coefficient, 2 |A and B| / (|A| + |B|), of two binary grids of one shape.
-
-    1 is equality, 0 no common voxel; two empty grids are equal. Dice, Ecology 26:297 (1945).
+    """Dice similarity coefficient, 2 |A and B| / (|A| + |B|). Dice, Ecology 26:297 (1945).
 
         >>> import numpy as np
         >>> dice(np.array([[[1, 1, 0, 0]]]), np.array([[[0, 1, 1, 0]]]))
         0.5
+
+    Args:
+        prediction: (I, J, K); what is not zero is occupied.
+        truth: of the same shape.
+
+    Returns:
+        1 for equality, 0 without a common voxel; two empty grids are equal.
 
     Raises:
         ValueError: the shapes differ.

@@ -12,7 +12,7 @@ Bools = NDArray[np.bool_]
 
 
 def binarise(volume: Volume, threshold: float | None) -> Bools:
-    """Which voxels of a volume are occupied, bool of its shape.
+    """Which voxels of a volume are occupied.
 
         >>> import numpy as np
         >>> scan = Volume(np.array([[[-1000, 40, 900]]]))
@@ -23,6 +23,9 @@ def binarise(volume: Volume, threshold: float | None) -> Bools:
         volume: the volume.
         threshold: voxels above it are occupied. None: the volume must have two values, and the one
             that is not zero is occupied, or the greater one where neither is zero.
+
+    Returns:
+        bool, of the volume's shape.
 
     Raises:
         VolumeError: NaN, more than two values and no threshold, nothing occupied, or everything.

@@ -24,10 +24,17 @@ ROUNDING = 1e-6  # of a voxel, which does not make an axis one voxel longer
 class Resampled:
     """A volume's voxels as a network wants them.
 
+        >>> fine = Volume(np.ones((4, 4, 4), bool), np.diag([-1.0, 1.0, 1.0, 1.0]))
+        >>> coarse = resample_mask(fine, InputContract.around(2.0))
+        >>> coarse.facts()
+        {'resampled': True, 'spacing_in': [1.0, 1.0, 1.0], 'spacing': [2.0, 2.0, 2.0]}
+        >>> coarse.on_source(np.zeros((4, 4, 4))).orientation
+        'LAS'
+
     Attributes:
         source: the volume that they came from.
-        array: (I, J, K), axes right, anterior, superior: a mask as bool, or intensities as float32.
-            It shares memory with the source where nothing had to change.
+        array: (I, J, K), axes right, anterior, superior: a mask as bool, or intensities as
+            float32. It shares memory with the source where nothing had to change.
         spacing: mm between voxel centres along these axes.
         resampled: whether the spacing was changed.
     """
@@ -38,12 +45,24 @@ class Resampled:
     resampled: bool
 
     def facts(self) -> dict[str, Any]:
-        """What was done, for a report; spacings in mm along right, anterior, superior."""
+        """What was done, for a report; the class has an example.
+
+        Returns:
+            `resampled`, and both spacings in mm along right, anterior, superior: `spacing_in` is
+            the source's, `spacing` this grid's.
+        """
         given = list(self.source.canonical().spacing)
         return {"resampled": self.resampled, "spacing_in": given, "spacing": list(self.spacing)}
 
     def back(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
-        """Bring values on this grid, of any type, to the source's grid by nearest neighbour."""
+        """Bring values on this grid to the source's grid; `resample_mask` has an example.
+
+        Args:
+            array: (I, J, K) on this grid, of any type.
+
+        Returns:
+            The values of the nearest voxels, on the source's grid and along its axes.
+        """
         canonical = self.source.canonical()
         if self.resampled:
             axes = memory_order(canonical.array)
@@ -57,7 +76,14 @@ class Resampled:
         return restored
 
     def on_source(self, array: NDArray[Any]) -> Volume:
-        """Values on the source's own voxels, axes RAS, as a volume on its grid."""
+        """Values on the source's own voxels as a volume on its grid; the class has an example.
+
+        Args:
+            array: (I, J, K), on the source's voxels with axes RAS.
+
+        Returns:
+            The volume, with the source's affine and axes.
+        """
         ordered = laid_out_like(array, self.source.canonical().array)
         return self.source.with_array(self.source.restore(ordered))
 
@@ -75,6 +101,13 @@ def resample_mask(volume: Volume, contract: InputContract) -> Resampled:
         [[True, False], [False, True]]
         >>> coarse.back(coarse.array)[:, :, 0].astype(int).tolist()
         [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
+
+    Args:
+        volume: the mask; what is not zero is occupied.
+        contract: says which spacings are acceptable, mm.
+
+    Returns:
+        The mask on the model's grid, and the way back.
 
     Raises:
         VolumeError: the grid would be larger than any patient.
@@ -96,6 +129,18 @@ def resample_intensities(volume: Volume, contract: InputContract) -> Resampled:
     """Bring intensities to RAS axes and, unless their spacing is acceptable, to the contract's.
 
     Linear interpolation; where voxels become larger, what they cover is averaged first.
+
+        >>> import numpy as np
+        >>> ramp = Volume(np.arange(4.0).reshape(4, 1, 1), np.diag([1.0, 2.0, 2.0, 1.0]))
+        >>> resample_intensities(ramp, InputContract.around(2.0)).array.shape
+        (2, 1, 1)
+
+    Args:
+        volume: the scan.
+        contract: says which spacings are acceptable, mm.
+
+    Returns:
+        The intensities on the model's grid, float32, and the way back.
 
     Raises:
         VolumeError: NaN, or the grid would be larger than any patient.

@@ -22,12 +22,16 @@ from zoo.volumes.volume import Volume
 def volume_of(source: object) -> Volume:
     """A volume from a path, a nibabel image, a NumPy array, a torch tensor or a Volume.
 
-    Arrays and tensors (on any device) have shape (I, J, K) and get the identity affine. A Volume is
-    returned as it is. Nothing is copied that does not have to be.
-
         >>> import numpy as np, zoo
         >>> zoo.Volume.of(np.zeros((2, 3, 4), np.int16))
         Volume(2x3x4 int16, 1 x 1 x 1 mm, RAS)
+
+    Args:
+        source: a path of a file, or of a folder that a plugin reads; a nibabel image; an array or a
+            tensor (I, J, K), on any device, which gets the identity affine: voxels of 1 mm, RAS.
+
+    Returns:
+        The volume; a Volume is returned as it is. Nothing is copied that does not have to be.
 
     Raises:
         ReadError: a path to a file that is missing, damaged or not what its name says.

@@ -108,7 +108,7 @@ class Volume:
 
         @staticmethod
         def of(source: object) -> Volume:
-            """A volume from a path, a nibabel image, a NumPy array, a torch tensor or a Volume."""
+            """A volume from whatever holds one; see `zoo.volumes.sources.volume_of`."""
 
         def save(self, path: str | os.PathLike[str]) -> None:
             """Write the volume in the format that the file's suffix names."""
@@ -140,6 +140,16 @@ class Volume:
     def with_array(self, array: NDArray[Any]) -> Volume:
         """The same grid with other values.
 
+            >>> import numpy as np
+            >>> Volume(np.zeros((2, 2, 2))).with_array(np.ones((2, 2, 2), np.uint8))
+            Volume(2x2x2 uint8, 1 x 1 x 1 mm, RAS)
+
+        Args:
+            array: (I, J, K), the values, of this volume's shape.
+
+        Returns:
+            The new volume, of which nothing else is known (`about` is None).
+
         Raises:
             VolumeError: another shape.
         """
@@ -152,39 +162,77 @@ class Volume:
         return volume
 
     def regrid(self, array: NDArray[Any], to_index: ArrayLike) -> Volume:
-        """`array` as a volume on another grid; `to_index` maps its indices to indices of this one.
+        """Other values on another grid, which is given by where it lies in this one.
 
-        >>> import numpy as np
-        >>> fine = Volume(np.zeros((4, 4, 4)))
-        >>> fine.regrid(fine.array[::2, ::2, ::2], np.diag([2, 2, 2, 1]))
-        Volume(2x2x2 float64, 2 x 2 x 2 mm, RAS)
+            >>> import numpy as np
+            >>> fine = Volume(np.zeros((4, 4, 4)))
+            >>> fine.regrid(fine.array[::2, ::2, ::2], np.diag([2, 2, 2, 1]))
+            Volume(2x2x2 float64, 2 x 2 x 2 mm, RAS)
+
+        Args:
+            array: (I', J', K'), the values.
+            to_index: (4, 4), from an index of `array` to an index of this volume.
+
+        Returns:
+            The new volume; its affine, and what a NIfTI header says besides, follow from these.
+
+        Raises:
+            VolumeError: they do not make a volume.
         """
         matrix = np.asarray(to_index, dtype=np.float64)
         frame = None if self.frame is None else self.frame.moved(matrix)
         return Volume(array, self.affine @ matrix, frame)
 
     def rescaled(self, array: NDArray[Any], ratios: Sequence[float]) -> Volume:
-        """`array` as a volume with voxels `ratios` times as long; the first corner stays in place.
+        """Other values on a grid with larger or smaller voxels, whose first corner is this one's.
 
-        >>> import numpy as np
-        >>> fine = Volume(np.zeros((4, 4, 4)))
-        >>> fine.rescaled(np.zeros((2, 2, 4)), (2, 2, 1)).affine[:3, 3].tolist()
-        [0.5, 0.5, 0.0]
+            >>> import numpy as np
+            >>> fine = Volume(np.zeros((4, 4, 4)))
+            >>> fine.rescaled(np.zeros((2, 2, 4)), (2, 2, 1)).affine[:3, 3].tolist()
+            [0.5, 0.5, 0.0]
+
+        Args:
+            array: (I', J', K'), the values.
+            ratios: how many times as long as this volume's the new voxels are, along i, j and k.
+
+        Returns:
+            The new volume.
+
+        Raises:
+            VolumeError: they do not make a volume.
         """
         to_index = np.diag([*ratios, 1.0])
         to_index[:3, 3] = 0.5 * np.asarray(ratios) - 0.5
         return self.regrid(array, to_index)
 
     def canonical(self) -> Volume:
-        """The same voxels with axes permuted and flipped to the closest RAS order: a view.
+        """The same voxels with axes permuted and flipped to the closest RAS order.
 
-        Flipped axes have negative strides, which PyTorch does not accept.
+            >>> import numpy as np
+            >>> lps = Volume(np.zeros((4, 5, 6), np.uint8), np.diag([-1.0, -1.0, 2.0, 1.0]))
+            >>> lps.orientation, lps.canonical().orientation
+            ('LPS', 'RAS')
+
+        Returns:
+            The new volume, a view: flipped axes have negative strides, which PyTorch does not take.
         """
         axes = io_orientation(self.affine)
         return self.regrid(apply_orientation(self.array, axes), inv_ornt_aff(axes, self.shape))
 
     def restore(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Bring an array (I, J, K) from canonical axes back to this volume's axes: a view."""
+        """Bring an array from canonical axes back to this volume's axes.
+
+            >>> import numpy as np
+            >>> volume = Volume(np.arange(24).reshape(2, 3, 4), np.diag([-1.0, 1.0, 1.0, 1.0]))
+            >>> bool((volume.restore(volume.canonical().array) == volume.array).all())
+            True
+
+        Args:
+            array: (I, J, K), axes as those of `canonical()`.
+
+        Returns:
+            The same values along this volume's axes, a view.
+        """
         back: NDArray[Any] = ornt_transform(RAS, io_orientation(self.affine))
         restored: NDArray[Any] = apply_orientation(array, back)
         return restored

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def centring_shift(low: np.ndarray, high: np.ndarray, cell: int) -> np.ndarray:
-    """The shift (3,) that centres a bounding box on a network's coarsest voxels.
+    """The shift that centres a bounding box on a network's coarsest voxels.
 
     So the network sees a shape at the same coordinates, however its scan was cropped or padded.
 
@@ -18,6 +18,9 @@ def centring_shift(low: np.ndarray, high: np.ndarray, cell: int) -> np.ndarray:
         low: (3,), lowest index of an occupied voxel.
         high: (3,), highest index of one.
         cell: voxels along an edge of the network's coarsest voxel.
+
+    Returns:
+        (3,), what to add to every coordinate.
     """
     extent = high - low + 1
     cells = -(-extent // cell)
@@ -26,14 +29,20 @@ def centring_shift(low: np.ndarray, high: np.ndarray, cell: int) -> np.ndarray:
 
 
 def bounds(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and the highest index (3,) of a voxel that is not zero; there must be one.
+    """The lowest and the highest index of what is not zero.
 
-    >>> import numpy as np
-    >>> grid = np.zeros((8, 8, 8), bool)
-    >>> grid[2:4, 3, 5:7] = True
-    >>> low, high = bounds(grid)
-    >>> low.tolist(), high.tolist()
-    ([2, 3, 5], [3, 3, 6])
+        >>> import numpy as np
+        >>> grid = np.zeros((8, 8, 8), bool)
+        >>> grid[2:4, 3, 5:7] = True
+        >>> low, high = bounds(grid)
+        >>> low.tolist(), high.tolist()
+        ([2, 3, 5], [3, 3, 6])
+
+    Args:
+        grid: (I, J, K), in which at least one voxel is not zero.
+
+    Returns:
+        Two indices (3,); the highest is that of a voxel, not the one after it.
     """
     profiles = (grid.any(axis=axes) for axes in ((1, 2), (0, 2), (0, 1)))
     ends = [np.flatnonzero(profile)[[0, -1]] for profile in profiles]

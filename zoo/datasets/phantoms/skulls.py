@@ -39,12 +39,18 @@ class SkullCase:
 
 
 def complete_skull(seed: int, resolution: int = 64) -> Bools:
-    """A skull, bool (R, R, R), axes RAS, voxels of FIELD_OF_VIEW / R mm.
-
-    A voxel is set if there is bone anywhere in it, as if a finer skull were pooled.
+    """A skull, generated.
 
         >>> complete_skull(seed=0, resolution=32).shape
         (32, 32, 32)
+
+    Args:
+        seed: which skull.
+        resolution: voxels R along an edge; they are FIELD_OF_VIEW / R mm large.
+
+    Returns:
+        bool (R, R, R), axes RAS. A voxel is set if there is bone anywhere in it, as if a finer
+        skull were pooled.
 
     Raises:
         VolumeError: a resolution below 8 voxels.
@@ -68,7 +74,22 @@ def _check_resolution(resolution: int) -> None:
 
 
 def skull_case(seed: int, resolution: int = 64) -> SkullCase:
-    """The skull of `complete_skull` with one or two defects cut out of its vault."""
+    """The skull of `complete_skull` with one or two defects cut out of its vault.
+
+        >>> case = skull_case(seed=0, resolution=32)
+        >>> bool(((case.defective | case.implant) == case.complete).all())
+        True
+
+    Args:
+        seed: which skull, and which defects.
+        resolution: voxels along an edge.
+
+    Returns:
+        The complete skull, the defective one and the implant, bool (R, R, R) each.
+
+    Raises:
+        VolumeError: a resolution below 8 voxels.
+    """
     complete = complete_skull(seed, resolution)
     # Planned at one resolution, whichever is asked for, so that the defect is the same at all.
     planned = complete if resolution == PLANNED_AT else complete_skull(seed, PLANNED_AT)

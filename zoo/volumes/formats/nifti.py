@@ -84,9 +84,19 @@ def from_nibabel(image: SpatialImage) -> Volume:
 
 
 def to_nibabel(volume: Volume) -> Nifti1Image:
-    """A NIfTI-1 image of the volume, in the unit of its frame.
+    """A NIfTI-1 image of a volume, in the unit of its frame.
 
-    A frame that contradicts the volume's affine loses: the affine is then written as the sform.
+        >>> import numpy as np, zoo
+        >>> image = zoo.Volume(np.ones((2, 3, 4), np.uint8), np.diag([2.0, 2, 2, 1])).to_nibabel()
+        >>> image.shape, [float(length) for length in image.header.get_zooms()]
+        ((2, 3, 4), [2.0, 2.0, 2.0])
+
+    Args:
+        volume: the volume. A frame that contradicts its affine loses: the affine is then written as
+            the sform.
+
+    Returns:
+        A `nibabel.Nifti1Image`.
     """
     frame = volume.frame or Frame()
     shrink = 1 / MILLIMETRES[frame.unit]
