@@ -397,6 +397,11 @@ def drawing() -> Any:
     return named("zoo.pictures:draw_prediction")
 
 
+def showing(what: str) -> Any:
+    """What a notebook shows, `html_of` or `view_of` an object: from a room above them all."""
+    return named(f"zoo.viewer:{what}")
+
+
 def everything() -> list[Registry]:
     """All registries."""
     return [architectures, heads, tasks, executors, backends, readers, writers, cards]

@@ -129,6 +129,10 @@ class Card(_Frozen):
         front = yaml.safe_dump({**self.metadata, "zoo": block}, sort_keys=False, allow_unicode=True)
         return f"---\n{front}---\n\n{self.text}"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a picture and a table of facts, which survive export."""
+        return str(registries.showing("html_of")(self))
+
 
 def _rounded(values: Any) -> Any:
     """Numbers without the rounding of binary fractions: 2.4, not 2.4000000000000004."""

@@ -377,6 +377,10 @@ class Model:
             f" {self.backend.name} on {self.device})"
         )
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a picture and a table of facts, which survive export."""
+        return str(registries.showing("html_of")(self))
+
 
 def _placed(volume: Any, spacing: Triple | None, affine: ArrayLike | None) -> Any:
     """An array or tensor as a volume with that spacing or affine; what has its own as it is.

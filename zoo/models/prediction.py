@@ -192,6 +192,23 @@ class Prediction:
             facts.append(f"warnings: {len(warnings)}")
         return f"Prediction({', '.join(facts)})"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a picture and a table of facts, which survive export."""
+        return str(registries.showing("html_of")(self))
+
+    def view(self) -> Any:
+        """An interactive view for a notebook: surfaces to turn, planes to scroll.
+
+        What is sent is cropped and pooled to what a laptop shows at once, as `zoo view` does.
+
+        Returns:
+            A widget, `ipyniivue.NiiVue`.
+
+        Raises:
+            MissingDependency: the extra `notebook` is not installed.
+        """
+        return registries.showing("view_of")(self)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `volume` to a file.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from typing import Any
 
@@ -68,6 +68,23 @@ class Exhibit:
         if name not in self._made:
             self._made[name] = self._makers[name]()
         return self._made[name]
+
+    def label_colours(self) -> dict[str, list[int]]:
+        """The colours of the values in SHAPES, red, green, blue and alpha; of shapes, the last."""
+        table = [[0, 0, 0, 0]]
+        tint = 255 if self._sent.scan is None else 128
+        for numbers in self._coded[1][1:]:
+            shown = [each for each in map(self._sent.shapes.__getitem__, numbers) if each.shown]
+            table.append([*shown[-1].colour.astype(int).tolist(), tint] if shown else [0] * 4)
+        red, green, blue, alpha = map(list, zip(*table, strict=True))
+        return {"R": red, "G": green, "B": blue, "A": alpha, "I": list(range(len(table)))}
+
+    def surfaces(self) -> Iterator[tuple[str, list[int], bytes]]:
+        """The name, colour and file of every surface that is shown at first, and that there is."""
+        for number, shape in enumerate(self._sent.shapes):
+            name = _surface_name(number)
+            if shape.shown and (content := self.content(name)):
+                yield name, shape.colour.astype(int).tolist(), content
 
     def _facts(self) -> bytes:
         sent, report = self._sent, self._report

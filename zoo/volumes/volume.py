@@ -17,6 +17,7 @@ from nibabel.orientations import (
 )
 from numpy.typing import ArrayLike, NDArray
 
+from zoo import registries
 from zoo.errors import VolumeError
 
 if TYPE_CHECKING:
@@ -241,6 +242,10 @@ class Volume:
         shape = "x".join(map(str, self.shape))
         spacing = " x ".join(f"{length:.4g}" for length in self.spacing)
         return f"Volume({shape} {self.array.dtype}, {spacing} mm, {self.orientation})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a picture and a table of facts, which survive export."""
+        return str(registries.showing("html_of")(self))
 
 
 def check_grid(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
