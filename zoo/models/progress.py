@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,9 +17,11 @@ def silent(stage: str) -> None:
 def bar() -> Iterator[Progress]:
     """A bar that names the stage, in a terminal or a notebook, and is gone at the end.
 
-    TQDM_DISABLE=1 switches it off, as all bars of tqdm.
+    A notebook shows it where ipywidgets is installed. TQDM_DISABLE=1 switches it off, as all bars
+    of tqdm.
     """
-    from tqdm.auto import tqdm
+    with warnings.catch_warnings(action="ignore"):  # that ipywidgets, which draws it, is missing
+        from tqdm.auto import tqdm
 
     with tqdm(disable=None, leave=False, bar_format="{desc} [{elapsed}]") as shown:
         yield shown.set_description_str
