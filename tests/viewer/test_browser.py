@@ -88,7 +88,15 @@ def test_a_served_case(browser, tmp_path, record_property):
     assert min(map(reds, before.values())) > 150
     assert seen.page.locator("#legend span").all_inner_texts() == ["input", "prediction", "implant"]
 
-    seen.page.get_by_label("implant").uncheck()
+    slider = seen.page.get_by_label("Opacity of implant")
+    slider.fill("0.05")
+    for name in names:
+        assert reds(seen.picture(name)) < 0.3 * reds(before[name])
+    slider.fill("1")
+    assert {name: reds(seen.picture(name)) for name in names} == {
+        name: reds(before[name]) for name in names
+    }
+    seen.page.get_by_role("checkbox", name="implant").uncheck()
     for name in names:
         assert reds(seen.picture(name)) < 0.02 * reds(before[name])
     seen.page.keyboard.press("3")

@@ -8,6 +8,7 @@ import pytest
 from view_cases import skull, volume, write_case
 
 import zoo
+from zoo.cli import main
 from zoo.errors import ReadError, VolumeError
 from zoo.executors import Entry
 from zoo.viewer.cases import cases_of, in_roles
@@ -64,6 +65,16 @@ def test_a_folder_of_volumes_is_a_case_each(tmp_path):
     assert set(cases[2].read()) == {"prediction"}
 
 
+def test_of_a_folder_a_page_is_saved_of_what_the_complaint_suggests(tmp_path, capsys):
+    write_case(tmp_path)
+    page = tmp_path / "page.html"
+    assert main(["view", str(tmp_path), "--save", str(page)]) == 2
+    complaint = capsys.readouterr().err
+    suggested = complaint.rpartition("such as ")[2].strip()
+    assert "got 3" in complaint and suggested == str(tmp_path / "complete.nii.gz")
+    assert main(["view", suggested, "--save", str(page)]) == 0 and page.is_file()
+
+
 @pytest.fixture
 def predicted(tmp_path):
     """A folder with a journal of two cases."""
@@ -94,6 +105,7 @@ def test_cases_of_a_journal(predicted, path, start):
     assert found == start
     assert set(cases[1].read()) == {"input", "prediction"}  # a mesh is not read again
     assert cases[1].report["warnings"] == ["look here"]
+    assert cases[1].path == predicted / "b"
 
 
 def test_a_broken_journal_is_said(predicted):

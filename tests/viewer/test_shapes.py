@@ -70,6 +70,15 @@ def test_labels_have_the_names_that_are_known():
     assert found.scan is not None
 
 
+@pytest.mark.parametrize("suffix", ["nii.gz", "seg.nrrd"])
+def test_names_of_labels_are_read_from_their_file(tmp_path, suffix):
+    labels = (np.arange(6**3).reshape(6, 6, 6) % 3).astype(np.uint8)
+    path = tmp_path / f"labels.{suffix}"
+    zoo.Volume(labels, about=About(labels=("aorta", "left lung"))).save(path)
+    found = shown(prediction=zoo.Volume.of(path))
+    assert [each.name for each in found.shapes] == ["aorta", "left lung"]
+
+
 def test_what_is_sent_is_cropped_pooled_and_in_its_place():
     array = np.zeros((300, 40, 40), np.uint8)
     array[10:290, 12:20, 14:20] = 1

@@ -1,11 +1,13 @@
 """Meshes of shapes: where they lie, which way they face, and how many triangles they have."""
 
 import struct
+import sys
 
 import numpy as np
 import pytest
 from view_cases import skull
 
+from zoo.errors import MissingDependency
 from zoo.viewer.surfaces import mesh
 
 
@@ -34,3 +36,11 @@ def test_what_is_too_thin_for_a_surface_has_none():
     assert mesh(speck, np.eye(4)) == b""
     speck[4, 4, 4] = True
     assert mesh(speck, np.eye(4)) == b""
+
+
+def test_what_decimation_needs_is_said_where_it_is_needed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fast_simplification", None)
+    complete, _ = skull()
+    with pytest.raises(MissingDependency, match=r"needs fast_simplification, or --full; install"):
+        mesh(complete, np.eye(4), 2000)
+    assert mesh(complete, np.eye(4))

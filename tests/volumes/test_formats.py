@@ -502,3 +502,21 @@ def test_a_segmentation_of_slicer_has_names_and_colours(tmp_path):
     colour = np.array(header["Segment2_Color"].split(), float)
     assert np.allclose(255 * colour, colour_of(3), atol=0.01)
     assert np.array_equal(read_volume(tmp_path / "v.seg.nrrd").array, volume.array)
+
+
+@pytest.mark.parametrize(
+    ("table", "names"),
+    [
+        ('<Label Key="2" Red="1"><![CDATA[spleen]]></Label>', ("label 1", "spleen")),
+        ('<Label Red="1" Key="1" Alpha="1">left &amp; right</Label>', ("left & right",)),
+        ('<Label Key="1">a\x1bb</Label><Label Key="999999999">c</Label>', ()),
+        ("<!ENTITY a 'b'><Label Key='1'>&a;</Label>", ()),
+        ("no table at all", ()),
+    ],
+)
+def test_names_of_labels_in_a_table_of_others(tmp_path, table, names):
+    image = nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4))
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(0, table.encode()))
+    image.to_filename(tmp_path / "v.nii.gz")
+    about = read_volume(tmp_path / "v.nii.gz").about
+    assert (about.labels if about else ()) == names

@@ -57,8 +57,7 @@ def view(
         return server.run()
     if len(cases) > 1 and len(paths) == 1 and paths[0].is_dir():
         raise ConfigError(
-            f"--save: wanted one case, got {len(cases)}; name one, such as"
-            f" {paths[0] / cases[0].name}"
+            f"--save: wanted one case, got {len(cases)}; name one, such as {cases[0].path}"
         )
     save_page(save, Exhibit(cases[start], full=full))
     say(f"{save}: {save.stat().st_size / 1e6:.1f} MB")

@@ -31,11 +31,13 @@ class Case:
         name: its title.
         read: returns its volumes by role, at least one; raises ReadError or VolumeError.
         report: what `zoo predict --report` wrote of it; empty if that is not known.
+        path: that stands for it alone; None for a case of files.
     """
 
     name: str
     read: Callable[[], dict[str, Volume]]
     report: Mapping[str, Any]
+    path: Path | None = None
 
 
 def cases_of(paths: Sequence[Path]) -> tuple[list[Case], int]:
@@ -53,7 +55,9 @@ def cases_of(paths: Sequence[Path]) -> tuple[list[Case], int]:
         found, start = _journalled(paths[0])
         if not found and paths[0].is_dir():
             inputs = inputs_of(list(paths))
-            found = [Case(each.name, partial(_by_content, [each.path]), {}) for each in inputs]
+            found = [
+                Case(each.name, partial(_by_content, [each.path]), {}, each.path) for each in inputs
+            ]
         if found:
             return found, start
     volumes = [path for path in paths if path.suffix.lower() != ".json"]
@@ -129,11 +133,11 @@ def _journalled(path: Path) -> tuple[list[Case], int]:
             if folder != path and wanted not in names:
                 return [], 0
             start = 0 if folder == path else names.index(wanted)
-            return [_predicted(entry) for entry in entries], start
+            return [_predicted(entry, folder) for entry in entries], start
     return [], 0
 
 
-def _predicted(entry: Entry) -> Case:
+def _predicted(entry: Entry, folder: Path) -> Case:
     paths = {
         INPUT: Path(entry.input),
         PREDICTION: Path(entry.outputs["volume"]),
@@ -145,6 +149,7 @@ def _predicted(entry: Entry) -> Case:
         entry.case,
         partial(_by_role, paths),
         _report(report) if report.suffix == ".json" else known,
+        folder / entry.case,
     )
 
 

@@ -7,6 +7,7 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.errors import MissingDependency
 from zoo.pictures import PADDING, SURFACE, Bools, bounding_box, softened
 
 MOST_TRIANGLES = 150_000  # of one surface
@@ -23,6 +24,9 @@ def mesh(shape: Bools, affine: NDArray[np.float64], most: int | None = MOST_TRIA
 
     Returns:
         An MZ3 file; nothing for a shape without a surface.
+
+    Raises:
+        MissingDependency: fast-simplification is needed, and not installed.
     """
     box = bounding_box(shape)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
@@ -33,8 +37,13 @@ def mesh(shape: Bools, affine: NDArray[np.float64], most: int | None = MOST_TRIA
 
     points, triangles, *_ = marching_cubes(field, SURFACE, gradient_direction="ascent")
     if most is not None and len(triangles) > most:
-        import fast_simplification
-
+        try:
+            import fast_simplification
+        except ImportError as error:
+            raise MissingDependency(
+                f"a surface of {len(triangles):,} triangles needs fast_simplification, or --full;"
+                " install it: pip install 'sparse-volume-zoo[view]'"
+            ) from error
         points, triangles = fast_simplification.simplify(
             points.astype(np.float32), triangles.astype(np.int32), target_count=most
         )

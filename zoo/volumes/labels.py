@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,8 @@ COLOURS = (  # red, green and blue from 0 to 255
     *((140, 110, 200), (222, 92, 64), (70, 130, 200), (230, 170, 50)),
     *((80, 160, 110), (200, 100, 160), (130, 120, 90), (60, 170, 180)),
 )
+
+MOST_LABELS, LONGEST_NAME = 255, 80
 
 
 def colour_of(label: int) -> tuple[int, int, int]:
@@ -41,6 +43,22 @@ def identifier(name: str) -> str:
     'left_atrium'
     """
     return "".join(letter if letter.isalnum() else "_" for letter in name)
+
+
+def names_in_order(names: Mapping[int, str]) -> tuple[str, ...]:
+    """The names of the labels 1, 2, ..., from what a file says of some of them.
+
+    What is no name, or of no label that a volume of bytes can have, is left out.
+
+        >>> names_in_order({1: "aorta", 3: " heart\\n", -5: "what", 7: ""})
+        ('aorta', 'label 2', 'heart')
+    """
+    kept = {
+        label: name.strip()[:LONGEST_NAME]
+        for label, name in names.items()
+        if 0 < label <= MOST_LABELS and name.strip() and name.strip().isprintable()
+    }
+    return tuple(kept.get(label, f"label {label}") for label in range(1, max(kept, default=0) + 1))
 
 
 def mask_of(labels: Volume, label: int, name: str) -> Volume:

@@ -45,6 +45,7 @@ async function show(number) {
   const found = JSON.parse(new TextDecoder().decode(await content(number, "facts.json")));
   if (current !== number) return;
   facts = found;
+  for (const shape of facts.shapes) shape.opacity = 1;
   describe();
   if (!drawable) return showPicture(number);
   [...planes.volumes].forEach((volume) => planes.removeVolume(volume));
@@ -97,7 +98,7 @@ async function showPicture(number) {
 function opacity(shape) {
   const share = Number(element("share").value);
   if (!shape.shown) return 0;
-  return { always: 1, after: share, before: 1 - share }[shape.when];
+  return shape.opacity * { always: 1, after: share, before: 1 - share }[shape.when];
 }
 
 /** Bring what is drawn in line with the legend and the slider. */
@@ -166,7 +167,14 @@ function entry(shape) {
     fill: `rgb(${shape.colour.join(" ")})` })) square.setAttribute(key, value);
   swatch.append(square);
   label.append(box, swatch, made("span", shape.name), made("output", `${shape.ml} ml`));
-  item.append(label);
+  const slider = made("input");
+  Object.assign(slider, { type: "range", min: 0.05, max: 1, step: 0.05, value: 1, title: "opacity" });
+  slider.setAttribute("aria-label", `Opacity of ${shape.name}`);
+  slider.addEventListener("input", () => {
+    shape.opacity = Number(slider.value);
+    apply();
+  });
+  item.append(label, slider);
   return item;
 }
 
@@ -199,7 +207,7 @@ function turnTo(number) {
 function pressed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || !facts) return;
   const key = event.key, slider = element("share");
-  if (MOVES[key] && event.target !== slider) planes.moveCrosshairInVox(...MOVES[key]);
+  if (MOVES[key] && event.target.type !== "range") planes.moveCrosshairInVox(...MOVES[key]);
   else if (key === " " && event.target.tagName !== "BUTTON") {
     slider.value = Number(slider.value) < 0.5 ? 1 : 0;
     apply();

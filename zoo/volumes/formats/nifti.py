@@ -6,8 +6,10 @@ import gzip
 import json
 import logging
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from html import unescape
 from io import BufferedIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -23,8 +25,8 @@ from zoo.errors import VolumeError
 from zoo.version import __version__
 from zoo.volumes.formats._bounds import DEFLATED, check_memory, check_size, product
 from zoo.volumes.formats._dtypes import narrowed, storable
-from zoo.volumes.labels import colour_of
-from zoo.volumes.volume import Frame, Volume, check_grid
+from zoo.volumes.labels import colour_of, names_in_order
+from zoo.volumes.volume import About, Frame, Volume, check_grid
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -34,6 +36,10 @@ MILLIMETRES = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
 SILENCE = logging.Logger("zoo", logging.CRITICAL + 1)  # our own, so nibabel's stays as it is
 UNSCALED = ((None, None), (1.0, 0.0))  # slope and intercept
 TABLE, COMMENT = 0, 6  # codes of extensions: of any kind, text
+LABEL = re.compile(
+    r'<Label\b[^>]{0,500}?\bKey="(\d{1,9})"[^>]{0,500}>(?:<!\[CDATA\[)?([^<\]]{1,200})(?:\]\]>)?</Label>'
+)
+LONGEST_TABLE = 1 << 18  # bytes
 DESCRIPTION = 79  # bytes, and one that ends it
 CHUNK = 1 << 18  # bytes
 COMPRESSION = 1  # masks shrink a hundredfold at any level; this one is the fastest
@@ -79,8 +85,9 @@ def from_nibabel(image: SpatialImage) -> Volume:
     affine = image.header.get_best_affine() if image.affine is None else image.affine
     if not isinstance(image.header, Nifti1Header):
         return Volume(array, affine)
-    frame = _frame(image.header)
-    return Volume(array, _scaled(affine, MILLIMETRES[frame.unit]), frame)
+    frame, names = _frame(image.header), _names(image.header)
+    about = About(labels=names) if names else None
+    return Volume(array, _scaled(affine, MILLIMETRES[frame.unit]), frame, about)
 
 
 def to_nibabel(volume: Volume) -> Nifti1Image:
@@ -133,6 +140,19 @@ def _say_what_it_is(header: Nifti1Header, volume: Volume) -> None:
     header["descrip"] = f"{about.model}, zoo {__version__}".encode()[:DESCRIPTION]
     text = json.dumps({**facts, "labels": labels}).encode()
     header.extensions.append(Nifti1Extension(COMMENT, text))
+
+
+def _names(header: Nifti1Header) -> tuple[str, ...]:
+    """The names of labels in a table such as `_label_table` writes; none where there is none.
+
+    It is searched, not parsed: XML of others may grow without bounds.
+    """
+    for extension in header.extensions:
+        content = extension.get_content() if extension.get_code() == TABLE else b""
+        text = bytes(content)[:LONGEST_TABLE].decode("utf-8", "replace")
+        if found := LABEL.findall(text):
+            return names_in_order({int(value): unescape(name) for value, name in found})
+    return ()
 
 
 def _label_table(names: Sequence[str]) -> bytes:

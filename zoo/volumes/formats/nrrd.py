@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import os
+import re
 import unicodedata
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 from zoo.errors import MissingDependency, VolumeError
 from zoo.volumes.formats._bounds import DEFLATED, check_size, data_file, product
 from zoo.volumes.formats._dtypes import storable
-from zoo.volumes.labels import colour_of
-from zoo.volumes.volume import Volume
+from zoo.volumes.labels import colour_of, names_in_order
+from zoo.volumes.volume import About, Volume
 
 LPS = "left-posterior-superior"
 TO_RAS = {
@@ -52,6 +53,7 @@ TYPES = {  # of NRRD, in NumPy's words
     "float": "f4",
     "double": "f8",
 }
+SEGMENT = re.compile(r"Segment(\d+)_LabelValue")
 Header = dict[str, Any]
 
 
@@ -87,7 +89,9 @@ def read(path: Path) -> Volume:
     affine[:3, :3] = directions[spatial].T
     affine[:3, 3] = header.get("space origin", np.zeros(3))
     to_ras = np.array(_axis_signs(header)) * _millimetres(header)
-    return Volume(array, np.diag([*to_ras, 1.0]) @ affine)
+    names = _names(header)
+    about = About(labels=names) if names else None
+    return Volume(array, np.diag([*to_ras, 1.0]) @ affine, about=about)
 
 
 def write(volume: Volume, path: Path) -> None:
@@ -134,6 +138,15 @@ def _segments(volume: Volume) -> dict[str, str]:
         }
         fields |= {f"Segment{value - 1}_{field}": text for field, text in segment.items()}
     return fields
+
+
+def _names(header: Header) -> tuple[str, ...]:
+    """The names of labels in a segmentation of 3D Slicer; none in any other file."""
+    found = {}
+    for key, value in header.items():
+        if (match := SEGMENT.fullmatch(key)) and str(value).isdecimal():
+            found[int(str(value)[:9])] = str(header.get(f"Segment{match[1]}_Name", ""))
+    return names_in_order(found)
 
 
 def _ascii(text: str) -> str:
