@@ -201,6 +201,13 @@ class Prediction:
 
         What is sent is cropped and pooled to what a laptop shows at once, as `zoo view` does.
 
+            >>> import numpy as np
+            >>> import zoo
+            >>> model = zoo.create("sparse-completion", backend="torch", device="cpu")
+            >>> prediction = model.predict(np.pad(np.ones((6, 6, 6), np.uint8), 4))
+            >>> type(prediction.view()).__name__
+            'NiiVue'
+
         Returns:
             A widget, `ipyniivue.NiiVue`.
 
