@@ -90,6 +90,56 @@ def test_a_full_disk(cluster, model, scans, tmp_path):
         subprocess.run(["umount", str(out)], check=True)
 
 
+def test_a_folder_that_is_read_only(cluster, model, scans, tmp_path, capfd):
+    """Every case is named, in one line each, and the run ends."""
+    out = tmp_path / "out"
+    out.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(out)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("cannot mount a tmpfs")
+    try:
+        words = ["--executor", "ray", "--address", cluster.address]
+        assert command("predict", model, "-i", scans, "-o", out, *words) == 1
+    finally:
+        subprocess.run(["umount", str(out)], check=True)
+    complaints = [line for line in capfd.readouterr().err.splitlines() if line.startswith("zoo: ")]
+    assert len(complaints) == 14 and "13 of 13 inputs failed" in complaints[-1]
+    said = ("no permission to write it", "cannot be made: Read-only file system")
+    assert all(any(reason in line for reason in said) for line in complaints[:-1])
+
+
+class Waits:
+    """Work that takes longer than Ray's memory monitor."""
+
+    device = "cpu"
+
+    def load(self):
+        pass
+
+    def __call__(self, job):
+        time.sleep(60)
+        return {}
+
+
+class Bytes(int):
+    """A number of bytes that notes what is asked for instead."""
+
+    def __lshift__(self, doublings):
+        self.asked.append(int(self) << doublings)
+        return self.asked[-1]
+
+
+def test_a_node_that_is_short_of_memory(monkeypatch):
+    """Ray ends every task there: a job is tried with twice as much, and twice that, and fails."""
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.001")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
+    wanted = Bytes(50_000_000)
+    wanted.asked = []
+    (outcome,) = run_on_ray(Waits(), ["case"], Run(workers=1, memory=lambda job: wanted))
+    assert "its node had too little memory" in str(outcome.error) and outcome.attempts == 3
+    assert wanted.asked == [50_000_000, 100_000_000, 200_000_000]
+
+
 def test_a_node_and_the_driver_are_killed(cluster, model, scans, tmp_path):
     """Then the run goes on where it was, with the same bytes as in one process."""
     here, out = tmp_path / "here", tmp_path / "out"
