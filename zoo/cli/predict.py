@@ -28,7 +28,7 @@ from zoo.cli._task_options import TaskOptions, with_task_options
 from zoo.errors import ConfigError, ZooError
 
 if TYPE_CHECKING:
-    from zoo.executors import CasePlan, Derivative
+    from zoo.executors import CasePlan, Derivative, Input
 
 
 STREAMED = dict.fromkeys(("output", "implant", "uncertainty"), ".nii.gz") | {
@@ -132,7 +132,7 @@ def predict(
     reported, and the others go on. - stands for standard input, and for
     standard output in place of one output: NIfTI, JSON or PNG.
     """
-    from zoo.executors import Outputs, Predict, Run, plan_jobs, run_jobs
+    from zoo.executors import Outputs, Predict, Run, inputs_of, plan_jobs, run_jobs
     from zoo.models import load
     from zoo.volumes import stem
 
@@ -141,7 +141,8 @@ def predict(
         raise ConfigError(f"--plan does not take --{flag}; leave it out")
     if plan:
         return _print_plans(load(name, backend=backend, device=device), source, threshold, output)
-    derivative = _derivative(name, source, output)
+    found = inputs_of(source)
+    derivative = _derivative(name, source, found, output)
     if derivative:
         output = derivative.folder
     elif output is None:
@@ -152,7 +153,7 @@ def predict(
     part = shard_of(shard, os.environ)
     masks = output.parent / stem(output.name) if split else None
     outputs = Outputs(output, implant, report, preview, uncertainty, statistics, masks)
-    jobs = plan_jobs(source, outputs, part, derivative)
+    jobs = plan_jobs(source, outputs, part, derivative, found)
     several = any(job.name for job in jobs) or part[1] > 1
     if uncertainty:
         options = {**options, "uncertainty": True}
@@ -197,7 +198,8 @@ def predict(
             if several and not quiet and number % EVERY == 0:
                 remark(f"{number} of {count} cases, {failures} failed")
             status.update(f"{number} of {count} cases")
-            status.start()
+            if outcome.skipped is None:  # it takes a thread, and the next is skipped as fast
+                status.start()
     if failures:
         complain(f"{failures} of {count} inputs failed; the others are done")
         raise typer.Exit(1)
@@ -229,16 +231,17 @@ def shard_of(given: str | None, environment: Mapping[str, str]) -> tuple[int, in
     return int(number), int(parts)
 
 
-def _derivative(name: str, source: list[Path], output: Path | None) -> Derivative | None:
+def _derivative(
+    name: str, source: list[Path], found: list[Input], output: Path | None
+) -> Derivative | None:
     """The BIDS derivative that the predictions are to be; None if they are files of their own.
 
     It is one if a dataset is given by its root, or if all inputs are of one dataset and there is no
     `output`.
     """
     from zoo.cards import info
-    from zoo.executors import Derivative, dataset_of_all, inputs_of
+    from zoo.executors import Derivative, dataset_of_all
 
-    found = inputs_of(source)
     root = dataset_of_all(found)
     if root is None or (output is not None and root not in map(_absolute, source)):
         return None

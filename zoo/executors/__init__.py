@@ -3,7 +3,7 @@ of each."""
 
 from zoo.executors.bids import Derivative
 from zoo.executors.driver import run_jobs, spread
-from zoo.executors.inputs import dataset_of_all, inputs_of, volumes
+from zoo.executors.inputs import Input, dataset_of_all, inputs_of, volumes
 from zoo.executors.jobs import Job, Outputs, plan_jobs
 from zoo.executors.journal import Entry, Identity, Journal, done_in
 from zoo.executors.planning import CasePlan, plan_cases, plan_table
@@ -19,6 +19,7 @@ __all__ = [
     "Entry",
     "Executor",
     "Identity",
+    "Input",
     "Job",
     "Journal",
     "Outcome",

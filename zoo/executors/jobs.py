@@ -181,6 +181,7 @@ def plan_jobs(
     outputs: Outputs,
     shard: tuple[int, int] = (1, 1),
     derivative: Derivative | None = None,
+    found: list[Input] | None = None,
 ) -> list[Job]:
     """Plan and check one job per volume; nothing is written yet.
 
@@ -189,6 +190,7 @@ def plan_jobs(
         outputs: files for a single volume, folders otherwise.
         shard: which part of the jobs, from 1 on, of how many: every machine takes its own.
         derivative: the BIDS dataset that the outputs are files of; None if they are of none.
+        found: what `inputs_of` made of the inputs, if that is known.
 
     Raises:
         ReadError: an input is not there, or two have the same output.
@@ -199,7 +201,7 @@ def plan_jobs(
     number, parts = shard
     if not 1 <= number <= parts:
         raise ConfigError(f"--shard: wanted I/N with I from 1 to N, got {number}/{parts}")
-    found = inputs_of(inputs)
+    found = inputs_of(inputs) if found is None else found
     if _is_one(inputs, found) and parts == 1 and derivative is None:
         job = Job(inputs[0], outputs)
         job.check()
