@@ -13,6 +13,7 @@ import pytest
 from test_volume import AFFINES, numbered, oblique, orientation_id
 
 from zoo.errors import MissingDependency, ReadError, VolumeError
+from zoo.volumes import size_in_header
 from zoo.volumes.files import read_volume, write_volume
 from zoo.volumes.labels import colour_of
 from zoo.volumes.volume import About, Volume
@@ -520,3 +521,19 @@ def test_names_of_labels_in_a_table_of_others(tmp_path, table, names):
     image.to_filename(tmp_path / "v.nii.gz")
     about = read_volume(tmp_path / "v.nii.gz").about
     assert (about.labels if about else ()) == names
+
+
+@pytest.mark.parametrize("suffix", ["nii", "nii.gz", "nrrd", "nhdr", "mha", "mhd"])
+def test_the_header_alone_tells_the_size(suffix, tmp_path):
+    affine = np.array([[0, -2.0, 0, 5], [0.5, 0, 0, 1], [0, 0, 3, 2], [0, 0, 0, 1]])
+    path = tmp_path / f"v.{suffix}"
+    Volume(np.ones((4, 5, 6), np.int16), affine).save(path)
+    voxels, mm3 = size_in_header(path)
+    assert voxels == 120 and mm3 == pytest.approx(120 * 2 * 0.5 * 3, rel=1e-5)
+
+
+def test_what_tells_no_size_is_as_large_as_its_file(tmp_path):
+    (tmp_path / "v.nrrd").write_bytes(b"NRRD")
+    (tmp_path / "v.npy").write_bytes(bytes(77))
+    assert size_in_header(tmp_path / "v.nrrd") == (4, 4.0)
+    assert size_in_header(tmp_path / "v.npy") == (77, 77.0)

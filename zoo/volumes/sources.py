@@ -14,9 +14,15 @@ from numpy.typing import NDArray
 
 from zoo.errors import VolumeError
 from zoo.volumes.files import read_volume
-from zoo.volumes.formats import nifti
+from zoo.volumes.formats import metaimage, nifti, nrrd
 from zoo.volumes.formats.nifti import from_nibabel
 from zoo.volumes.volume import Volume
+
+SIZED = {  # formats whose header tells the size, by their suffixes
+    (".nii", ".nii.gz"): nifti.size_in_header,
+    (".nrrd", ".nhdr"): nrrd.size_in_header,
+    (".mha", ".mhd"): metaimage.size_in_header,
+}
 
 
 def volume_of(source: object) -> Volume:
@@ -70,12 +76,13 @@ def _array_of_tensor(tensor: Any, torch: Any) -> NDArray[Any]:
 def size_in_header(path: Path) -> tuple[int, float]:
     """The number of voxels of a volume, and what they fill, mm^3, without reading them.
 
-    For formats other than NIfTI, and damaged files, the bytes of the file stand for voxels of 1
+    For other formats than these, and damaged files, the bytes of the file stand for voxels of 1
     mm^3.
     """
-    if path.name.lower().endswith((".nii", ".nii.gz")):
-        with suppress(Exception):  # a parser raises anything; whoever reads the volume says what
-            return nifti.size_in_header(path)
+    for suffixes, read in SIZED.items():
+        if path.name.lower().endswith(suffixes):
+            with suppress(Exception):  # a parser raises anything; whoever reads it says what
+                return read(path)
     files = path.rglob("*") if path.is_dir() else [path]
     size = sum(each.stat().st_size for each in files if each.is_file())
     return size, float(size)

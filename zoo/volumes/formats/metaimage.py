@@ -58,6 +58,17 @@ def read(path: Path) -> Volume:
     return Volume(array, TO_RAS @ affine)
 
 
+def size_in_header(path: Path) -> tuple[int, float]:
+    """The number of voxels, and what they fill, mm^3, by the header of a .mha or .mhd file."""
+    with path.open("rb") as file:
+        header = _read_header(file)
+    lengths = header["DimSize"].split()
+    voxels = product(map(int, lengths))
+    return voxels, voxels * float(
+        np.prod(_numbers(header, "ElementSpacing", np.ones(len(lengths))))
+    )
+
+
 def _read_header(file: BinaryIO) -> Header:
     """What the lines before the voxels say, up to the one that says where these are."""
     header: Header = {}

@@ -94,6 +94,16 @@ def read(path: Path) -> Volume:
     return Volume(array, np.diag([*to_ras, 1.0]) @ affine, about=about)
 
 
+def size_in_header(path: Path) -> tuple[int, float]:
+    """The number of voxels, and what they fill, mm^3, by the header of a .nrrd or .nhdr file."""
+    with path.open("rb") as file:
+        header = _pynrrd().read_header(file)
+    directions = _directions(header, len(header["sizes"])) * _millimetres(header)
+    spatial = directions[np.isfinite(directions).all(axis=1)]
+    voxels = product(header["sizes"])
+    return voxels, voxels * abs(float(np.linalg.det(spatial)))
+
+
 def write(volume: Volume, path: Path) -> None:
     """Write a .nrrd file, or a .nhdr file and a .raw.gz file beside it; LPS millimetres, gzip.
 
