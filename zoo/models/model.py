@@ -312,7 +312,9 @@ class Model:
         """
         grid, run = self.task.trial(self, Volume.of(volume), threshold)
         with DeviceMemory(self.device):
-            return plan_prediction(run, grid, self._finest_channels(), self.backend, self.device)
+            return plan_prediction(
+                run, grid, self._finest_channels(), self._is_focused(), self.backend, self.device
+            )
 
     def backend_for(self, grid: Bools) -> Backend:
         """The backend that a volume is labelled with; segmentation alone asks for it.
@@ -339,11 +341,14 @@ class Model:
     @property
     def bytes_per_voxel(self) -> int:
         """Bytes that a prediction is expected to need per occupied voxel, whatever the volume."""
-        return bytes_per_voxel(self._finest_channels(), self.backend)
+        return bytes_per_voxel(self._finest_channels(), self._is_focused(), self.backend)
 
     def _finest_channels(self) -> int:
         channels: int | tuple[int, ...] = getattr(self.config, "channels", (16,))
         return channels if isinstance(channels, int) else channels[0]
+
+    def _is_focused(self) -> bool:
+        return getattr(self.config, "focus", None) is not None
 
     def _options(self, given: dict[str, Any]) -> Options:
         known = self.task.prediction_options

@@ -16,6 +16,7 @@ from zoo.volumes import Bools, bounds, pooled
 Run = Callable[[Bools], object]
 
 GENERATED = 3  # voxels of a generative level for each that is occupied, about
+FOCUSED = 0.8  # the same, where the decoder goes on only near what is missing
 SAMPLE = 50_000  # occupied voxels of the trial run, at most
 
 
@@ -43,11 +44,20 @@ class Plan:
 
 
 def plan_prediction(
-    run: Run, grid: Bools, channels: int, backend: Backend, device: torch.device
+    run: Run, grid: Bools, channels: int, focused: bool, backend: Backend, device: torch.device
 ) -> Plan:
-    """Plan to run a network on bool (I, J, K) `grid`, with `channels` at tensor stride 1."""
+    """Plan to run a network on bool (I, J, K) `grid`.
+
+    Args:
+        run: runs the network on a grid.
+        grid: what is occupied.
+        channels: of the network at tensor stride 1.
+        focused: whether its decoder goes on only near what is missing.
+        backend: which computes.
+        device: where.
+    """
     voxels = int(np.count_nonzero(grid))
-    generated = 8 * int(np.count_nonzero(pooled(grid, 2)))
+    generated = round(FOCUSED * voxels) if focused else 8 * int(np.count_nonzero(pooled(grid, 2)))
     if backend.dense:
         low, high = bounds(grid)
         generated, overhead = int(np.prod(high - low + 1)), 0
@@ -62,15 +72,16 @@ def plan_prediction(
     return Plan(voxels, grid.shape, seconds, process, free, on_device, free_memory(device))
 
 
-def bytes_per_voxel(channels: int, backend: Backend) -> int:
+def bytes_per_voxel(channels: int, focused: bool, backend: Backend) -> int:
     """Bytes that a network is expected to need per occupied voxel of a volume not yet seen."""
+    generated = FOCUSED if focused else GENERATED
     overhead = 0 if backend.dense else backend.index_bytes
-    return _features(channels, 1, GENERATED) + overhead * GENERATED
+    return round(_features(channels, 1, generated) + overhead * generated)
 
 
-def _features(channels: int, voxels: int, generated: int) -> int:
+def _features(channels: int, voxels: float, generated: float) -> int:
     """Bytes of the features of a level, in float32, and of those that are generated for it."""
-    return 4 * channels * (COPIES * generated + voxels)
+    return round(4 * channels * (COPIES * generated + voxels))
 
 
 def _trial(run: Run, grid: Bools, voxels: int) -> float:
