@@ -84,7 +84,9 @@ def test_a_folder_is_planned_as_a_table(tmp_path, capsys, monkeypatch):
     assert [row["case"] for row in rows] == [*"01234", "total"]
     assert {row["occupied_voxels"] for row in rows[:-1]} == {str(hollow(20).sum())}
     assert int(rows[-1]["voxels"]) == 5 * 20**3 and float(rows[-1]["seconds"]) > 0
-    assert "5 cases; the largest needs 0.4" in remarks and "h on 10, " in remarks
+    assert (
+        "5 cases; the largest needs 0.4" in remarks and "about 00:00 on 1, 00:00 on 10, " in remarks
+    )
     assert main([*words, "-o", f"{tmp_path / 'plan.csv'}"]) == 0
     assert (tmp_path / "plan.csv").read_text() == printed
     assert main([*words, "-o", f"{tmp_path / 'plan'}"]) == 2

@@ -296,7 +296,7 @@ def _print_plans(
 
 
 def needs(plans: Sequence[CasePlan], free: int, cores: int) -> list[str]:
-    """What a cohort needs in words: the memory of its largest case, and the hours on machines.
+    """What a cohort needs in words: the memory of its largest case, and the time on machines.
 
     Args:
         plans: of its cases.
@@ -307,12 +307,14 @@ def needs(plans: Sequence[CasePlan], free: int, cores: int) -> list[str]:
     lines = [f"{len(plans)} cases; the largest needs {largest / 1e9:.2f} GB"]
     if any(plan.seconds is None for plan in plans):
         return lines
+    from tqdm import tqdm
+
     total = sum(plan.seconds or 0.0 for plan in plans)
     beside = max(min(cores, free // largest), 1)
-    hours = ", ".join(f"{total / 3600 / count:.2g} h on {count}" for count in MACHINES)
+    times = ", ".join(f"{tqdm.format_interval(total / n)} on {n}" for n in MACHINES)
     lines.append(
-        f"{hours} machines like this one, of {cores} cores and {free / 1e9:.0f} GB free, where"
-        f" --workers {beside} fit"
+        f"about {times} machines like this one, of {cores} cores and {free / 1e9:.0f} GB free,"
+        f" where --workers {beside} fit"
     )
     return lines
 
