@@ -32,7 +32,6 @@ EDGE_BLUR = 0.8  # voxels, standard deviation: takes the steps out of the surfac
 MOST_EDGE_BLUR = 0.9  # voxels: a sheet one voxel thick stays well above SURFACE
 NORMAL_BLUR = 1.4  # voxels, on top of that, for shading: takes the terraces out of shallow slopes
 SAMPLES = 4  # taken along a ray at once
-BLOCK = 4  # voxels along the edge of a block; rays leap over blocks where nothing is
 
 # Lamps that travel with the viewer: (right, up, towards the viewer), strength.
 LIGHTS: tuple[tuple[Triple, float], ...] = (((-0.45, 0.65, 0.62), 0.68), ((0.7, 0.1, 0.7), 0.28))
@@ -159,14 +158,8 @@ def _depths(camera: Camera, field: Floats, skin: Doubles) -> Doubles:
     start, end = near[rows, columns], far[rows, columns]
     onwards = camera.steps[:, 2, None, None] * camera.step * np.arange(SAMPLES)
     last = np.zeros(len(rows))  # the sample before `start`
-    clearance = _clearance(camera, field)
     while len(rows):
-        first = camera.indices(np.stack([rows, columns, start]))
-        clear = _in_blocks(clearance, first)
-        if (leaping := clear > 0).any():
-            start, last = start + clear, np.where(leaping, 0, last)
-            first += camera.steps[:, 2, None] * clear
-        points = first[..., None] + onwards
+        points = camera.indices(np.stack([rows, columns, start]))[..., None] + onwards
         seen = _at(field, points.reshape(3, -1)).reshape(-1, SAMPLES)
         seen = np.column_stack([last, seen])
         inside = seen[:, 1:] > SURFACE
@@ -179,25 +172,6 @@ def _depths(camera: Camera, field: Floats, skin: Doubles) -> Doubles:
         rows, columns, end = rows[onward], columns[onward], end[onward]
         start, last = start[onward] + camera.step * SAMPLES, seen[onward, -1]
     return depth
-
-
-def _clearance(camera: Camera, field: Floats) -> Floats:
-    """How far from each block of voxels certainly nothing is, in pixels, (I, J, K) blocks."""
-    blocks = pooled(field > SURFACE, BLOCK)
-    size = BLOCK * np.linalg.norm(np.linalg.inv(camera.steps), axis=0)  # pixels along each edge
-    away = ndimage.distance_transform_edt(~np.pad(blocks, 1), sampling=size)
-    # From a point in one block to one in another: a diagonal less than from centre to centre.
-    spare = float(np.linalg.norm(size)) + camera.step
-    clear: Floats = np.maximum(away - spare, 0).astype(np.float32)
-    return clear
-
-
-def _in_blocks(values: Floats, indices: Doubles) -> Floats:
-    """The values of the blocks, which have a margin of one, that field indices (3, N) lie in."""
-    edges = np.array(values.shape)[:, None] - 1
-    i, j, k = np.clip(np.rint(indices).astype(np.intp) // BLOCK + 1, 0, edges)
-    found: Floats = values[i, j, k]
-    return found
 
 
 def _spans(camera: Camera, skin: Doubles) -> tuple[Doubles, Doubles]:
