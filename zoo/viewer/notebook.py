@@ -92,6 +92,8 @@ def view_of(prediction: Prediction) -> NiiVue:
         multiplanar_layout=MultiplanarType.GRID,
         multiplanar_show_render=ShowRender.ALWAYS,
         is_nearest_interpolation=True,
+        mesh_thickness_on_2d=0.0,  # planes show voxels, not all of a surface
+        crosshair_width=0.3,
     )
     volumes = []
     for name in (SCAN, SHAPES):
