@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import StringIO
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from zoo.errors import VolumeError, ZooError
 from zoo.executors.inputs import Input
 from zoo.executors.memory import DENSE, OCCUPIED, PROCESS
 from zoo.models import Model
+from zoo.tables import csv_of
 from zoo.volumes import Volume, binarise, read_volume, size_in_header, windowed
 
 SAMPLES = 3  # cases of a cohort that are read
@@ -122,29 +121,27 @@ def _plan(model: Model, case: Input, share: float) -> CasePlan:
 
 def plan_table(plans: Sequence[CasePlan]) -> str:
     """Plans as CSV, and a line for all of them: the sums, and the largest memory."""
-    written = StringIO()
-    rows = csv.writer(written, lineterminator="\n")
-    rows.writerow(["case", "voxels", "occupied_voxels", "memory_gb", "gpu_memory_gb", "seconds"])
-    largest = max(plan.memory for plan in plans)
     on_gpu = [plan.device_memory for plan in plans if plan.device_memory is not None]
     seconds = [plan.seconds for plan in plans if plan.seconds is not None]
     total = CasePlan(
         "total",
         sum(plan.voxels for plan in plans),
         sum(plan.occupied for plan in plans),
-        largest,
+        max(plan.memory for plan in plans),
         max(on_gpu, default=None),
         sum(seconds) if len(seconds) == len(plans) else None,
     )
-    for plan in (*plans, total):
-        rows.writerow(
-            [
-                plan.case,
-                plan.voxels,
-                plan.occupied,
-                f"{plan.memory / 1e9:.2f}",
-                "" if plan.device_memory is None else f"{plan.device_memory / 1e9:.2f}",
-                "" if plan.seconds is None else f"{plan.seconds:.1f}",
-            ]
-        )
-    return written.getvalue()
+    rows = [_row(plan) for plan in (*plans, total)]
+    return csv_of(rows, list(rows[0]))
+
+
+def _row(plan: CasePlan) -> dict[str, str | int]:
+    on_gpu, seconds = plan.device_memory, plan.seconds
+    return {
+        "case": plan.case,
+        "voxels": plan.voxels,
+        "occupied_voxels": plan.occupied,
+        "memory_gb": f"{plan.memory / 1e9:.2f}",
+        "gpu_memory_gb": "" if on_gpu is None else f"{on_gpu / 1e9:.2f}",
+        "seconds": "" if seconds is None else f"{seconds:.1f}",
+    }
