@@ -10,7 +10,8 @@ from packaging.utils import canonicalize_name
 OURS = "sparse-volume-zoo"
 BUILDING = {"dev", "minkowski"}  # extras that users do not need
 ALLOWED = re.compile(
-    r"(?i)\b(MIT|BSD|0BSD|ISC|Apache|PSF|Python Software Foundation|Zlib|HPND|MPL|Mozilla|LGPL)"
+    r"(?i)\b(MIT|BSD|0BSD|ISC|Apache|PSF|Python Software Foundation|Zlib|HPND|MPL|Mozilla|LGPL"
+    r"|Unlicense)"
 )
 NEVER = re.compile(r"(?i)\b(A?GPL|affero|proprietary|non.?commercial|CC.BY.NC)")
 
@@ -44,10 +45,13 @@ def needed():
     return found
 
 
-def licence(facts):
-    """What the metadata of a package says, in the newest of the three ways in which it may."""
+def licence(distribution):
+    """What the metadata of a package says, in the newest of the three ways; or its licence."""
+    facts = distribution.metadata
+    files = [f for f in distribution.files or [] if f.name.upper().startswith("LICEN")]
+    text = files[0].locate().read_text(errors="replace")[:200] if files else ""
     classifiers = [c for c in facts.get_all("Classifier") or [] if c.startswith("License ::")]
-    return facts.get("License-Expression") or " ".join(classifiers) or facts.get("License") or ""
+    return facts.get("License-Expression") or " ".join(classifiers) or facts.get("License") or text
 
 
 def objection(text):
@@ -60,7 +64,7 @@ def objection(text):
 def test_licences_of_dependencies():
     found = needed()
     assert {"torch", "numba", "numpy", "pydantic", "catalogue", "safetensors"} <= set(found)
-    objections = {name: objection(licence(each.metadata)) for name, each in found.items()}
+    objections = {name: objection(licence(each)) for name, each in found.items()}
     assert {name: why for name, why in objections.items() if why} == {}
 
 

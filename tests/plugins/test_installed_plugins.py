@@ -5,6 +5,7 @@ from command_line import ROOT, hollow_box
 from fresh_environment import environment, install, rows, uninstall
 
 pytestmark = pytest.mark.slow
+ON_TORCH = ("--backend", "torch")  # `cpu` would be compiled for this environment
 
 BROKEN = {
     "broken-import": ("raise RuntimeError('out of order')", "broken-net", "broken_import:Net"),
@@ -72,9 +73,9 @@ def test_broken_plugins_are_named_and_break_nothing(fresh, tmp_path):
         assert "of plugin broken-name 3.1 is ignored: the name is taken by zoo" in problems
         hollow_box().save(tmp_path / "in.nii.gz")
         words = ("predict", "skull-completion-64", "-i", tmp_path / "in.nii.gz")
-        fresh("-m", "zoo", *words, "-o", tmp_path / "out.nii.gz")
+        fresh("-m", "zoo", *words, "-o", tmp_path / "out.nii.gz", *ON_TORCH)
         assert (tmp_path / "out.nii.gz").exists()
-        fresh("-m", "zoo", "verify", "skull-completion-64", "--backends", "cpu")
+        fresh("-m", "zoo", "verify", "skull-completion-64", "--backends", "torch")
     finally:
         uninstall(fresh, *BROKEN)
     assert rows(fresh, "doctor")["problems"] == []
@@ -103,10 +104,10 @@ def test_vessels_come_with_pip(fresh, tmp_path):
         (row,) = rows(fresh, "list", "vessel-*")
         assert row["name"] == "vessel-segmentation-128"
         assert row["origin"].startswith("zoo-vessels ")
-        fresh("-m", "zoo", "verify", "vessel-segmentation-128", "--backends", "cpu,torch")
+        fresh("-m", "zoo", "verify", "vessel-segmentation-128", "--backends", "torch")
         (case,) = ROOT.glob("zoo_plugins/zoo-vessels/zoo_vessels/cards/*.golden-input.nii.gz")
         words = ("predict", "vessel-segmentation-128", "-i", case, "-o", tmp_path / "out.nii.gz")
-        fresh("-m", "zoo", *words)
+        fresh("-m", "zoo", *words, *ON_TORCH)
         assert (tmp_path / "out.nii.gz").exists()
     finally:
         uninstall(fresh, "zoo-vessels")
@@ -119,7 +120,7 @@ def test_an_implant_goes_to_a_printer_with_zoo_mesh(fresh, tmp_path):
     (skull,) = (tmp_path / "defective_skull").iterdir()
     implant = tmp_path / "implant.stl"
     words = ("-m", "zoo", "predict", "skull-completion-64", "-i", skull, "--implant", implant)
-    words += ("-o", tmp_path / "complete.nii.gz")
+    words += ("-o", tmp_path / "complete.nii.gz", *ON_TORCH)
     refused = fresh(*words, check=False)
     assert refused.returncode == 2 and f"pip install {ROOT}/zoo_plugins/zoo-mesh" in refused.stderr
     install(fresh, ROOT / "zoo_plugins/zoo-mesh", alone=False)

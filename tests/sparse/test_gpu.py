@@ -70,7 +70,7 @@ def largest_error(name, c_in, c_out, dtype, count=60, edge=6):
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize(("c_in", "c_out"), [(1, 2), (4, 5), (8, 8), (22, 40)])
 def test_errors_are_those_of_one_rounding(name, c_in, c_out, dtype):
-    if name == "k4 up" and c_in > 8 and not ON_A_GPU:
+    if name == "k4 up" and (c_in != 4 or dtype != TYPES[0]) and not ON_A_GPU:
         pytest.skip("for a GPU: Triton's interpreter would take minutes")
     few = (12, 3) if name == "k4 up" else (60, 6)
     errors = largest_error(name, c_in, c_out, dtype, *few)
@@ -92,7 +92,7 @@ def test_the_conformance_kit_passes():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wide", [False, True])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(3 if ON_A_GPU else 1))
 def test_indices_are_those_of_the_cpu(monkeypatch, seed, wide):
     """Every operation on them gives the same coordinates in the same order."""
     if wide:
