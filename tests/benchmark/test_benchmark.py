@@ -46,7 +46,7 @@ def test_a_measurement_that_fails_says_why(spec):
 
 @pytest.mark.slow
 def test_command_prints_ratios(tmp_path, capsys):
-    """Of a U-Net on a chest, which has no parts measured beside it."""
+    """For the U-Net on a chest: the benchmark of completion also measures single convolutions."""
     path = tmp_path / "result.json"
     words = "--task segmentation --channels 2,4,4 --resolutions 16 --backends cpu,torch --train"
     assert main(["bench", *words.split(), "--json", "-o", str(path)]) == 0

@@ -73,18 +73,15 @@ def run_jobs(
             left.append(job)
         else:
             yield outcome
-    memory = Memory(model)
     if run.here:
         outcomes: Iterator[Outcome[Job]] = (
             attempt(partial(run_job, model, work=work, progress=numbered(told, n, len(jobs))), job)
             for n, job in enumerate(left, len(jobs) - len(left) + 1)
         )
     else:
-        executor: Executor = registries.executors.get(run.executor)
-        outcomes = executor(work, left, replace(run, memory=memory))
+        outcomes = spread(work, left, run, Memory(model))
     try:
         for outcome in outcomes:
-            memory.learn(outcome)
             if journal is None:
                 yield outcome
             else:
@@ -117,7 +114,11 @@ def spread(
     """
     check_address(run)
     executor: Executor = registries.executors.get(run.executor)
-    for outcome in executor(work, jobs, replace(run, memory=memory)):
+    return _learnt(executor(work, jobs, replace(run, memory=memory)), memory)
+
+
+def _learnt(outcomes: Iterator[Outcome[J]], memory: object) -> Iterator[Outcome[J]]:
+    for outcome in outcomes:
         if isinstance(memory, Memory):
             memory.learn(outcome)
         yield outcome

@@ -11,13 +11,13 @@ import re
 import shutil
 from base64 import b64decode
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from zoo.cards import CONFIG, LARGEST_TEXT, LARGEST_WEIGHTS, README, WEIGHTS, sha256_of
 from zoo.errors import ConfigError, MissingDependency, SignatureError, one_line
 from zoo.models.model import Model
 from zoo.models.reference_case import INPUT, PREDICTION
+from zoo.volumes import temporary_folder
 
 SIGNATURE = "model.sig"
 READ = (README, CONFIG, WEIGHTS, INPUT, PREDICTION)  # what is read of a model, so must be signed
@@ -36,8 +36,8 @@ def sign(folder: Path, key: Path) -> None:
         ConfigError: it is no such key.
     """
     signing = _library("signing")
-    with TemporaryDirectory() as apart:  # what is signed says nothing of where it was
-        made = Path(apart, SIGNATURE)
+    with temporary_folder() as apart:  # what is signed says nothing of where it was
+        made = apart / SIGNATURE
         try:
             signing.Config().use_elliptic_key_signer(private_key=key).sign(folder, made)
         except (OSError, ValueError, TypeError) as error:
@@ -69,15 +69,15 @@ def check_signature(model: Model, key: Path) -> None:
             f"{name}: wanted {SIGNATURE} beside its files, got none; zoo push --sign makes one"
         )
     signed = _signed(signature)
-    with TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         for file in {*signed, *READ}:
             if path := location.find(file, LARGEST_WEIGHTS):
-                Path(folder, file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, Path(folder, file))
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, folder / file)
         try:
             verifying.Config().use_elliptic_key_verifier(public_key=key).verify(folder, signature)
         except Exception as error:  # the library raises its own errors and those of its parsers
-            raise SignatureError(f"{name}: {_reason(Path(folder), signed, key, error)}") from error
+            raise SignatureError(f"{name}: {_reason(folder, signed, key, error)}") from error
 
 
 def _signed(signature: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -67,6 +68,19 @@ def until(there, seconds=60):
         time.sleep(0.02)
 
 
+@contextmanager
+def mounted(folder, options):
+    """A tiny file system in a new folder, where the user may mount one."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("cannot mount a tmpfs")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
 def test_nothing_is_lost_and_nothing_repeated(cluster):
     check_executor(run_on_ray, Run(address=cluster.address))
 
@@ -74,34 +88,20 @@ def test_nothing_is_lost_and_nothing_repeated(cluster):
 def test_a_full_disk(cluster, model, scans, tmp_path):
     noise = np.random.default_rng(0).integers(0, 2, (64, 64, 64), np.uint8)
     zoo.Volume(noise, np.diag([2.0, 2, 2, 1])).save(scans / "noise.nii.gz")
-    out = tmp_path / "out"
-    out.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(out)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("cannot mount a tmpfs")
-    try:
-        words = ["--executor", "ray", "--address", cluster.address]
+    words = ["--executor", "ray", "--address", cluster.address]
+    with mounted(tmp_path / "out", "size=128k") as out:
         assert command("predict", model, "-i", scans, "-o", out, *words) == 1
         assert len(files(out)) == 12
         with (out / "failures.csv").open() as table:
             failures = {row["case"]: row["reason"] for row in csv.DictReader(table)}
         assert failures.keys() == {"corrupt", "noise"} and "No space left" in failures["noise"]
-    finally:
-        subprocess.run(["umount", str(out)], check=True)
 
 
 def test_a_folder_that_is_read_only(cluster, model, scans, tmp_path, capfd):
     """Every case is named, in one line each, and the run ends."""
-    out = tmp_path / "out"
-    out.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(out)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("cannot mount a tmpfs")
-    try:
-        words = ["--executor", "ray", "--address", cluster.address]
+    words = ["--executor", "ray", "--address", cluster.address]
+    with mounted(tmp_path / "out", "ro") as out:
         assert command("predict", model, "-i", scans, "-o", out, *words) == 1
-    finally:
-        subprocess.run(["umount", str(out)], check=True)
     complaints = [line for line in capfd.readouterr().err.splitlines() if line.startswith("zoo: ")]
     assert len(complaints) == 14 and "13 of 13 inputs failed" in complaints[-1]
     said = ("no permission to write it", "cannot be made: Read-only file system")
