@@ -15,6 +15,7 @@ from zoo.executors.memory import Memory
 from zoo.executors.running import Predict, run_job
 from zoo.executors.runs import HERE, LOCAL, Executor, J, Outcome, Run, Work, attempt
 from zoo.models import Model, Progress, numbered, silent
+from zoo.volumes import remove_abandoned
 
 EXISTS = "its outputs exist"
 
@@ -32,6 +33,9 @@ def run_jobs(
     progress: Progress | None = None,
 ) -> Iterator[Outcome[Job]]:
     """Predict jobs; one that fails does not stop the others.
+
+    What processes that were killed, of this run or an earlier one, left half-written in `folder` is
+    removed at the end.
 
     Args:
         work: what to do.
@@ -90,6 +94,7 @@ def run_jobs(
     finally:
         if journal is not None:
             journal.summarise(jobs, part)
+            remove_abandoned(journal.folder)
 
 
 def check_address(run: Run) -> None:

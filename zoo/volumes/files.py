@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
+
+import psutil
 
 from zoo import registries
 from zoo.errors import ReadError, VolumeError, WriteError, ZooError, one_line
@@ -15,6 +20,7 @@ from zoo.registries import Registry
 from zoo.volumes.volume import Volume
 
 FOLDER = "folder"  # the reader under this name reads a whole folder as one volume
+PREFIX = f".zoo-{platform.node()}-"  # of this machine's temporary folders, before the process
 DICOM, DICOM_PLUGIN = "dcm", "zoo-dicom"
 PLUGINS = {  # the zoo's own plugins, which are installed separately, by the suffixes they add
     "reader": dict.fromkeys((DICOM, "zip"), DICOM_PLUGIN),
@@ -99,7 +105,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path of the same name, to be moved over `path` if the block succeeds.
 
     It lies in a hidden folder beside `path`, so that files written with it (the data of a detached
-    header) are moved too. Whatever goes wrong, that folder is removed and `path` stays as it was.
+    header) are moved too. Whatever goes wrong, that folder is removed and `path` stays as it was;
+    that of a process that was killed is left to `remove_abandoned`.
     Once the block is left, the file survives a loss of power. Of several files, the one at `path`
     is removed first and comes last: if the process is killed in between, there is none rather than
     a mixture of old and new.
@@ -124,7 +131,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     check_output(path)
     target = Path(os.path.realpath(path))  # a link stays a link
     try:
-        with TemporaryDirectory(prefix=".zoo-", dir=target.parent) as folder:
+        with TemporaryDirectory(prefix=_hidden(os.getpid()), dir=target.parent) as folder:
             temporary = Path(folder, path.name)
             yield temporary
             companions = set(Path(folder).iterdir()) - {temporary}
@@ -144,6 +151,35 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             f"{path}: not written: {error.strerror or one_line(error)};"
             " free some space or choose another folder; what was there before is unchanged"
         ) from error
+
+
+def remove_abandoned(folder: str | os.PathLike[str]) -> None:
+    """Remove what `atomic_path` left below a folder where its process was killed.
+
+    Only that of this machine's processes, since of another's nobody here knows whether they live.
+
+        >>> with TemporaryDirectory() as folder:
+        ...     ours, lost = (f"{folder}/{_hidden(process)}abc" for process in (os.getpid(), 2**30))
+        ...     os.mkdir(ours)
+        ...     os.mkdir(lost)
+        ...     remove_abandoned(folder)
+        ...     os.path.exists(ours), os.path.exists(lost)
+        (True, False)
+
+    Args:
+        folder: with all folders in it.
+    """
+    named = re.compile(rf"{re.escape(PREFIX)}(\d+)-\w+")
+    for root, folders, _ in os.walk(folder):
+        for name in folders:
+            found = named.fullmatch(name)
+            if found and not psutil.pid_exists(int(found[1])):
+                rmtree(Path(root, name), ignore_errors=True)
+
+
+def _hidden(process: int) -> str:
+    """How the names of a process's temporary folders begin."""
+    return f"{PREFIX}{process}-"
 
 
 def _sync(path: Path) -> None:
