@@ -16,7 +16,7 @@ import zoo
 from zoo.cli import main
 from zoo.cli.predict import shard_of
 from zoo.errors import ConfigError, ReadError
-from zoo.executors import inputs_of
+from zoo.executors import done_in, inputs_of
 
 
 @pytest.fixture
@@ -146,7 +146,10 @@ def test_a_driver_that_is_killed_goes_on(model, tmp_path):
         kept = {path: path.stat().st_mtime_ns for path in out.glob(".zoo/*.json")}
         for path in kept:
             zoo.Volume.of(out / f"{path.stem}.nii.gz")
-    (out / f".zoo-{platform.node()}-{process.pid}-killed").mkdir(exist_ok=True)
+    half_written = out / ".zoo" / f".zoo-{platform.node()}-{process.pid}-killed" / "11.json"
+    half_written.parent.mkdir()
+    half_written.write_text("{")
+    assert {entry.case for entry in done_in(out)} == {path.stem for path in kept}
     predict(*words[1:])
     assert not list(out.rglob(".zoo-*"))
     assert len(list(out.glob("*.nii.gz"))) == 12

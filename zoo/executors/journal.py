@@ -167,8 +167,10 @@ def done_in(folder: Path) -> list[Entry]:
     Raises:
         ReadError: an entry cannot be read.
     """
-    found = []
-    for path in sorted((folder / FOLDER).rglob("*.json")):
+    found, journal = [], folder / FOLDER
+    for path in sorted(journal.rglob("*.json")):
+        if any(part.startswith(".") for part in path.relative_to(journal).parts):
+            continue  # half-written by a process that was killed
         try:
             found.append(Entry.model_validate_json(path.read_bytes()))
         except (OSError, ValidationError) as error:
