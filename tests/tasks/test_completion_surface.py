@@ -9,7 +9,7 @@ from zoo.models import Model
 from zoo.networks import GeneratedCoverage, SparseCompletion
 from zoo.networks.generative import GenerativeConfig
 from zoo.sparse import select_backend, torch_device
-from zoo.tasks.completion import _prediction, _surface
+from zoo.tasks.completion import _passes, _surface
 from zoo.tasks.completion._surface import filled, hole
 from zoo.volumes import HALF, InputContract, Volume, dice, dilated, roughness
 from zoo.volumes.coverage import coverage, from_bytes
@@ -127,8 +127,9 @@ def test_a_prediction_lies_on_the_inputs_grid(model, monkeypatch, axes):
     affine = np.diag([*FINE, 1.0])
     volume = Volume(holed.astype(np.uint8), affine)
     flipped = {"RAS": volume, "LPS": flip(volume), "SRA": turn(volume)}[axes]
-    monkeypatch.setattr(_prediction, "cover", lambda model, given: everywhere(covered(whole)))
-    prediction = model.predict(flipped)
+    truth = everywhere(covered(whole))
+    monkeypatch.setattr(_passes, "cover", lambda model, given, nudge: truth)
+    prediction = model.predict(flipped, passes=1)
     assert order and prediction.volume.orientation == axes
     assert (prediction.volume.affine == flipped.affine).all()
     implant = prediction.implant.canonical().array > 0

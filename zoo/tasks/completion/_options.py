@@ -9,6 +9,8 @@ from pydantic import BeforeValidator, Field
 from zoo.evaluation import Settings
 from zoo.models import Options
 
+MOST_PASSES = 16
+
 Region = Literal["left", "right", "anterior", "posterior", "largest", "all"]
 
 
@@ -34,8 +36,9 @@ class CompletionOptions(Options):
         clearance: mm between implant and bone.
         min_thickness: mm; where the implant is thinner, it is thickened.
         smooth: mm, over which the implant's surface is smoothed.
-        uncertainty: whether to predict again on the input flipped and moved a little, and tell how
-            much the implant changes.
+        passes: runs of the network on the input mirrored and moved, whose answers are averaged
+            (test-time augmentation); None: 2 of a network that predicts coverage, else 1.
+        uncertainty: whether to tell how much the implant changes from pass to pass.
         edge_length: mm, about, of the edges of a mesh of the implant; None: those of the voxels.
     """
 
@@ -57,6 +60,15 @@ class CompletionOptions(Options):
     smooth: Annotated[
         float, Field(ge=0, le=10, description="Smooth the implant's surface over so many mm.")
     ] = 0.0
+
+    passes: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=MOST_PASSES,
+            description="Average so many runs of the network, on the input mirrored and moved.",
+        ),
+    ] = None
 
     edge_length: Annotated[
         float | None,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from zoo.anatomy import Implant, Threshold, occupied_in, reshaped, selected
 from zoo.models import Model, Prediction
-from zoo.networks import GeneratedCoverage, coarsest_voxel, generated_coverage, generated_occupancy
+from zoo.networks import GeneratedCoverage
 from zoo.tasks.completion._options import CompletionOptions
+from zoo.tasks.completion._passes import averaged, number_of_passes, passes, run
 from zoo.tasks.completion._surface import filled
 from zoo.tasks.task import Bools, Stage
 from zoo.volumes import (
@@ -25,18 +26,13 @@ from zoo.volumes import (
     Volume,
     bounds,
     dice,
-    laid_out_like,
     resample_coverage,
     resample_mask,
     without_specks,
 )
 
 NOTHING = "nothing is missing: the implant is empty"
-# Whether to mirror, and which way to move along each axis: as many as cancel each other out.
-MOVES = (
-    *((True, (0, 0, 0)), (False, (1, 1, 1)), (False, (-1, -1, -1))),
-    *((True, (1, -1, 1)), (True, (-1, 1, -1))),
-)
+COMPARED = 6  # passes, to tell the uncertainty
 COARSE = 1.0  # mm: on larger voxels, a fringe of one voxel along the rim is taken off an implant
 FINISHED = 2  # voxels around an implant, so that its surface is closed
 
@@ -51,10 +47,12 @@ def predict(
         covered = model.card.input.kind == "coverage"
         resampled = (resample_coverage if covered else resample_mask)(given, model.card.input)
     with stage("network"):
-        predicted: Any = (cover if covered else run)(model, resampled.array)
+        several = passes(model, resampled.array)
+        predicted = list(islice(several, number_of_passes(model, options.passes)))
+        answer: Any = averaged(predicted, resampled.array) if covered else predicted[0]
     with stage("restore"):
         skull = given.canonical()
-        found, specks = (_filled if covered else _added)(predicted, resampled, skull)
+        found, specks = (_filled if covered else _added)(answer, resampled, skull)
         found, left_out, said = _finished(found, skull, options)
         implant = _whole(found, skull)
         complete = skull.array | implant
@@ -67,7 +65,9 @@ def predict(
     changes: dict[str, Any] = {}
     if options.uncertainty:
         with stage("uncertainty"):
-            shares, changes = uncertainty(model, resampled, skull, implant)
+            others = islice(chain(predicted, several), COMPARED)
+            alone = ((_filled if covered else _added)(each, resampled, skull) for each in others)
+            shares, changes = uncertainty((_whole(one, skull) for one, _ in alone), implant, skull)
             uncertain = source.with_array(source.restore(shares))
     surface = None
     if found is not None and (found.level is not None or options.edge_length):
@@ -197,51 +197,32 @@ def _surface(implant: Implant, skull: Volume, edge_length: float | None) -> Volu
 
 
 def uncertainty(
-    model: Model, resampled: Resampled, skull: Volume, implant: Bools
+    others: Iterable[Bools], implant: Bools, skull: Volume
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """How much an implant changes when the input is mirrored, or moved by part of a coarse voxel.
+    """How much an implant changes from pass to pass.
 
     Args:
-        model: the model.
-        resampled: the input as the network gets it.
+        others: bool, on the grid of the skull: what each pass alone makes of it.
+        implant: bool, the same: what was predicted.
         skull: the input's mask with axes RAS.
-        implant: bool, on the grid of the skull: what was predicted.
 
     Returns:
-        float32 on that grid, in which share of the predictions a voxel is added; and `runs`, their
-        number, `dice`, the mean Dice of the others with the implant, and `volume_sd_ml`, the
-        standard deviation of their volumes.
+        float32 on that grid, in which share of the passes a voxel is added; and `runs`, their
+        number, `dice`, their mean Dice with the implant, and `volume_sd_ml`, the standard deviation
+        of their volumes.
     """
-    covered = model.card.input.kind == "coverage"
-    step = max(1, coarsest_voxel(model.network) // 4)
-    shares = implant.astype(np.float32)
-    dices, sizes = [], [int(np.count_nonzero(implant))]
-    for mirrored, signs in MOVES:
-        grid = resampled.array[::-1] if mirrored else resampled.array
-        i, j, k = (step * sign for sign in signs)
-        predicted: Any = (cover if covered else run)(model, np.ascontiguousarray(grid), (i, j, k))
-        if mirrored:
-            predicted = predicted.mirrored(grid.shape) if covered else predicted[::-1]
-        found, _ = (_filled if covered else _added)(predicted, resampled, skull)
-        other = _whole(found, skull)
+    shares = np.zeros(implant.shape, np.float32)
+    dices, sizes = [], []
+    for other in others:
         shares += other
         dices.append(dice(other, implant))
         sizes.append(int(np.count_nonzero(other)))
-    ml = float(np.prod(skull.spacing)) / 1000
     facts = {
-        "runs": 1 + len(MOVES),
+        "runs": len(dices),
         "dice": round(float(np.mean(dices)), 3),
-        "volume_sd_ml": round(float(np.std(sizes)) * ml, 2),
+        "volume_sd_ml": round(float(np.std(sizes)) * float(np.prod(skull.spacing)) / 1000, 2),
     }
-    return shares / np.float32(1 + len(MOVES)), facts
-
-
-def cover(
-    model: Model, covered: NDArray[np.uint8], nudge: tuple[int, int, int] = (0, 0, 0)
-) -> GeneratedCoverage:
-    """Run the network on the coverage of a grid, uint8 (I, J, K) in steps of 1/255."""
-    with torch.inference_mode():
-        return generated_coverage(model.network, covered, model.backend, model.device, nudge)
+    return shares / np.float32(len(dices)), facts
 
 
 def trial(
@@ -251,12 +232,6 @@ def trial(
     occupied = source.with_array(occupied_in(source, threshold)[0])
     if model.card.input.kind == "coverage":
         covered = resample_coverage(occupied, model.card.input).array
-        return covered > 0, lambda grid: cover(model, grid * np.uint8(STEPS))
+        count = number_of_passes(model, None)
+        return covered > 0, lambda grid: list(islice(passes(model, grid * np.uint8(STEPS)), count))
     return resample_mask(occupied, model.card.input).array, partial(run, model)
-
-
-def run(model: Model, grid: Bools, nudge: tuple[int, int, int] = (0, 0, 0)) -> Bools:
-    """Run the network on bool (I, J, K) `grid`; the result is in the same memory order."""
-    with torch.inference_mode():
-        found = generated_occupancy(model.network, grid, model.backend, model.device, nudge=nudge)
-    return laid_out_like(found, grid)
