@@ -5,6 +5,7 @@ The model's task makes the input; the files are called golden, like the golden f
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,8 @@ LARGEST_CASE = 2**18  # bytes, of a file
 def reference_input(card: Card) -> Volume:
     """A small volume for the model of a card, which its task computes from formulas alone.
 
+    Its affine is as a NIfTI file holds it, in single precision.
+
         >>> from zoo.cards import info
         >>> reference_input(info("skull-completion-64"))
         Volume(64x64x64 uint8, 3.2 x 3.2 x 3.2 mm, RAS)
@@ -37,7 +40,7 @@ def reference_input(card: Card) -> Volume:
         The volume, the same on every machine.
     """
     volume: Volume = registries.tasks.get(card.task).reference_input(card)
-    return volume
+    return replace(volume, affine=volume.affine.astype(np.float32).astype(np.float64))
 
 
 def make_reference_case(model: Model) -> dict[str, Volume]:
