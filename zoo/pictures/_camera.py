@@ -26,7 +26,7 @@ VIEWS: dict[str, Triple] = {
     "oblique back": (0.66, -0.62, 0.42),
     "oblique back left": (-0.66, -0.62, 0.42),
 }
-PIXELS = 420  # along the longer side of a rendering: a seventh more than the sheet shows
+PIXELS = 368  # along the longer side of a rendering: as many as the sheet shows
 FINEST_STEP = 2.0  # pixels between samples on a ray
 
 

@@ -157,21 +157,40 @@ def _depths(camera: Camera, field: Floats, skin: Doubles) -> Doubles:
     rows, columns = np.nonzero(near < far)
     start, end = near[rows, columns], far[rows, columns]
     onwards = camera.steps[:, 2, None, None] * camera.step * np.arange(SAMPLES)
-    last = np.zeros(len(rows))  # the sample before `start`
+    reachable = _reachable(field)
     while len(rows):
         points = camera.indices(np.stack([rows, columns, start]))[..., None] + onwards
-        seen = _at(field, points.reshape(3, -1)).reshape(-1, SAMPLES)
-        seen = np.column_stack([last, seen])
-        inside = seen[:, 1:] > SURFACE
+        inside = _inside(field, reachable, points.reshape(3, -1)).reshape(-1, SAMPLES)
         met = inside.any(axis=1)
-        first = inside[met].argmax(axis=1)
-        low, high = (seen[met, first + side] for side in (0, 1))
-        share = (SURFACE - low) / np.maximum(high - low, LEAST)
-        depth[rows[met], columns[met]] = start[met] + camera.step * (first - 1 + share)
+        depth[rows[met], columns[met]] = start[met] + camera.step * inside[met].argmax(axis=1)
         onward = ~met & (start + camera.step * (SAMPLES - 1) < end)
         rows, columns, end = rows[onward], columns[onward], end[onward]
-        start, last = start[onward] + camera.step * SAMPLES, seen[onward, -1]
+        start = start[onward] + camera.step * SAMPLES
+    hit = np.isfinite(depth)
+    first = np.stack([*np.nonzero(hit), depth[hit]])  # the surface lies up to a step before it
+    points = camera.indices(first)
+    low, high = _at(field, points - camera.steps[:, 2, None] * camera.step), _at(field, points)
+    share = (SURFACE - low) / np.maximum(high - low, LEAST)
+    depth[hit] = first[2] + camera.step * (share - 1)
     return depth
+
+
+def _reachable(field: Floats) -> Bools:
+    """Where a value interpolated between a voxel and the next along each axis can be inside."""
+    reachable = field > SURFACE
+    for axis in range(field.ndim):
+        along = reachable.swapaxes(0, axis)
+        along[:-1] |= along[1:]
+    return reachable
+
+
+def _inside(field: Floats, reachable: Bools, indices: Doubles) -> Bools:
+    """Whether the field at indices (3, N) is above SURFACE; interpolated only where it can be."""
+    cells = indices.astype(np.int32)
+    i, j, k = np.clip(cells, 0, np.array(field.shape, np.int32)[:, None] - 1, out=cells)
+    inside: Bools = reachable[i, j, k]
+    inside[inside] = _at(field, indices[:, inside]) > SURFACE
+    return inside
 
 
 def _spans(camera: Camera, skin: Doubles) -> tuple[Doubles, Doubles]:
