@@ -48,14 +48,14 @@ def test_a_measurement_that_fails_says_why(spec):
 def test_command_prints_ratios(tmp_path, capsys):
     """For the U-Net on a chest: the benchmark of completion also measures single convolutions."""
     path = tmp_path / "result.json"
-    words = "--task segmentation --channels 2,4,4 --resolutions 16 --backends cpu,torch --train"
+    words = "--task segmentation --channels 2,4,4 --resolutions 16 --backends cpu,torch"
     assert main(["bench", *words.split(), "--json", "-o", str(path)]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result == json.loads(path.read_text())
     assert result["machine"]["cores"] >= 1 and "torch" in result["machine"]["versions"]
     rows = {(row["work"], row["backend"]): row for row in result["rows"]}
     assert all(row["error"] is None for row in rows.values())
-    assert {work for work, _ in rows} == {"index", "forward", "train"}
+    assert {work for work, _ in rows} == {"index", "forward"}
     own, other = (rows["forward", name] for name in ("cpu", "torch"))
     assert 0 < own["voxels"] == other["voxels"] < 16**3
     assert own["time_ratio"] == own["memory_ratio"] == 1
@@ -103,12 +103,12 @@ def test_shapes_fill_what_they_are_asked_to():
 @pytest.mark.slow
 def test_backends_are_compared_by_occupancy(tmp_path, capsys):
     pytest.importorskip("matplotlib")
-    words = "--task segmentation --channels 2,4 --resolutions 16 --backends cpu,dense"
+    words = "--task segmentation --channels 2,4 --resolutions 16 --backends torch,dense"
     figure = tmp_path / "figure.png"
     command = ["bench", *words.split(), "--occupancies", "0.5", "--plot", str(figure), "--json"]
     assert main(command) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [row["backend"] for row in rows if row["work"] == "forward"] == ["cpu", "dense"]
+    assert [row["backend"] for row in rows if row["work"] == "forward"] == ["torch", "dense"]
     assert all(row["occupancy"] == pytest.approx(0.5, abs=0.1) for row in rows)
     assert figure.read_bytes().startswith(b"\x89PNG")
 

@@ -17,7 +17,7 @@ from zoo.tasks._reference_inputs import EDGE, SKULL_EDGE
 from zoo.volumes.files import read_volume, write_volume
 
 # On these, MinkowskiEngine takes four minutes; it computes the networks with one level less.
-SLOW = ("skull-completion-512.skullfix",)
+SLOW = ("skull-completion-256.skullfix", "skull-completion-512.skullfix")
 MODELS = [path.stem for path in sorted(shipped_cards().glob("*.md"))]
 
 
