@@ -56,10 +56,12 @@ $(TEST)/ready: $(TEST)/installed tools/minkowski_wheel.sh
 	tools/minkowski_wheel.sh $(TEST)/bin/python
 	touch $@
 
-# The zoo and its plugins as users have them: wheels.
-$(PLUGINS)/ready: pyproject.toml constraints.txt $(shell find zoo cards zoo_plugins -type f -not -name '*.pyc')
+# The zoo and its plugins as users have them: wheels. What they need and the tests have is not installed twice.
+$(PLUGINS)/ready: $(TEST)/installed $(shell find zoo cards zoo_plugins -type f -not -name '*.pyc')
 	$(PYTHON) -m venv --clear $(PLUGINS)
-	$(PLUGINS)/bin/python $(PIP) pytest pytest-xdist SimpleITK . $(addprefix ./zoo_plugins/,zoo-dicom zoo-mesh zoo-ray zoo-spconv[cpu] zoo-vessels)
+	$(TEST)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	    > "$$($(PLUGINS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tests.pth"
+	$(PLUGINS)/bin/python $(PIP) . $(addprefix ./zoo_plugins/,zoo-dicom zoo-mesh zoo-ray zoo-spconv[cpu] zoo-vessels)
 	touch $@
 
 $(DOCS)/ready: pyproject.toml constraints.txt
