@@ -10,9 +10,9 @@ SECONDS ?= 600
 # One process per core: threads of several processes would wait for each other.
 # In the order of their names, in which no file that takes minutes comes last.
 PYTEST := OMP_NUM_THREADS=1 $(TEST)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
-PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP := -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo check lint test docs fuzz clean
+.PHONY: demo check lint test test-long docs fuzz clean
 
 demo: $(DEMO)/ready
 	$(DEMO)/bin/zoo phantom skull -o demo --seed 1000003
@@ -31,8 +31,12 @@ lint: $(TEST)/installed
 
 test:
 	$(MAKE) --no-print-directory -j2 $(TEST)/ready lint $(PLUGINS)/ready
-	$(PYTEST)
+	$(PYTEST) -m 'not long'
 	OMP_NUM_THREADS=1 $(PLUGINS)/bin/python -m pytest -n auto --dist loadfile zoo_plugins
+
+# What takes longest, and sees from end to end what other tests see in parts.
+test-long: $(TEST)/ready
+	$(PYTEST) -m long
 
 docs: $(DOCS)/ready
 	$(DOCS)/bin/sphinx-build --quiet --fail-on-warning --keep-going docs build/docs

@@ -45,6 +45,7 @@ def test_a_measurement_that_fails_says_why(spec):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_command_prints_ratios(tmp_path, capsys):
     """For the U-Net on a chest: the benchmark of completion also measures single convolutions."""
     path = tmp_path / "result.json"
@@ -101,6 +102,7 @@ def test_shapes_fill_what_they_are_asked_to():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_backends_are_compared_by_occupancy(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     words = "--task segmentation --channels 2,4 --resolutions 16 --backends torch,dense"

@@ -11,7 +11,7 @@ import yaml
 from command_line import ROOT
 from fresh_environment import environment, install, rows, uninstall
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 PACKAGE = ROOT / "tests/plugins/zoo-outliers"
 TASK = "outlier-removal"

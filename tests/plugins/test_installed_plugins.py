@@ -98,6 +98,7 @@ def test_listing_imports_no_plugin(fresh, tmp_path):
         uninstall(fresh, "silent")
 
 
+@pytest.mark.long
 def test_vessels_come_with_pip(fresh, tmp_path):
     install(fresh, ROOT / "zoo_plugins/zoo-vessels")
     try:
@@ -115,6 +116,7 @@ def test_vessels_come_with_pip(fresh, tmp_path):
     assert left and "vessel" not in str(left)
 
 
+@pytest.mark.long
 def test_an_implant_goes_to_a_printer_with_zoo_mesh(fresh, tmp_path):
     fresh("-m", "zoo", "phantom", "skull", "-o", tmp_path, "--resolution", "64")
     (skull,) = (tmp_path / "defective_skull").iterdir()

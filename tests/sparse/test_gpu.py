@@ -155,6 +155,7 @@ def test_more_voxels_than_rows_can_number_are_refused(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_network_gives_the_numbers_of_the_reference():
     """Logits, loss and gradients of the whole of it."""
     config = GenerativeConfig(channels=(2, 3, 4, 16), residuals=(1, 0, 0), thresholds=(-1, -1, -1))

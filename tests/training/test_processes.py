@@ -103,6 +103,7 @@ def test_two_processes_end_with_equal_weights_and_the_main_one_writes(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_one_of_two_processes_is_killed(tmp_path):
     """The other ends with a line, and both go on from the checkpoint to the same losses."""
     whole = [p.communicate(timeout=120) for p in start_two([tmp_path / "whole"] * 2)]
