@@ -65,6 +65,7 @@ def largest_error(name, c_in, c_out, dtype, count=60, edge=6):
     return [((a - b).abs().max() / b.abs().max()).item() for a, b in zip(got, wanted, strict=True)]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -77,6 +78,7 @@ def test_errors_are_those_of_one_rounding(name, c_in, c_out, dtype):
     assert max(errors) <= ROUNDING[dtype], f"{name}: outputs and gradients are off by {errors}"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("c", [3, 20])
 def test_many_blocks_and_parts_are_summed(monkeypatch, c):
