@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.datasets import Case
 from zoo.datasets.phantoms import skull_case
 from zoo.errors import ConfigError
 from zoo.networks import GeneratedCoverage
 from zoo.tasks.completion import _passes
+from zoo.tasks.completion._options import CompletionSettings
 from zoo.tasks.completion._passes import averaged, passes
+from zoo.tasks.completion._scoring import CompletionScoring
 
 SPACING = 3.2
 
@@ -73,6 +76,21 @@ def test_passes_are_averaged_by_default_and_one_is_as_before(model, skull):
     assert np.array_equal(default.volume.array, two.volume.array)
     assert not np.array_equal(alone.implant.array, two.implant.array)
     assert zoo.volumes.dice(alone.implant.array, two.implant.array) > 0.8
+
+
+def test_scores_are_those_of_as_many_passes_as_are_wanted(model, skull, tmp_path):
+    found = skull_case(1_000_003, 64)
+    whole = skull.with_array((found.defective | found.implant).astype(np.uint8))
+    source, target = tmp_path / "defective.nii.gz", tmp_path / "complete.nii.gz"
+    skull.save(source)
+    whole.save(target)
+    case = Case("skull", source, target, None)
+    for count in (1, 2):
+        settings = CompletionSettings(model=model.card.name, weights=None, passes=count)
+        prediction, score = CompletionScoring(settings).score(model, case)
+        alone = model.predict(source, passes=count)
+        assert np.array_equal(prediction.implant.array, alone.implant.array)
+        assert score.implant_voxels == np.count_nonzero(alone.implant.array)
 
 
 @pytest.mark.parametrize("passes", [0, 17])

@@ -9,9 +9,15 @@ from pydantic import BeforeValidator, Field
 from zoo.evaluation import Settings
 from zoo.models import Options
 
-MOST_PASSES = 16
-
 Region = Literal["left", "right", "anterior", "posterior", "largest", "all"]
+Passes = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=16,
+        description="Average so many runs of the network, on the input mirrored and moved.",
+    ),
+]
 
 
 def _place(value: object) -> object:
@@ -61,14 +67,7 @@ class CompletionOptions(Options):
         float, Field(ge=0, le=10, description="Smooth the implant's surface over so many mm.")
     ] = 0.0
 
-    passes: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            le=MOST_PASSES,
-            description="Average so many runs of the network, on the input mirrored and moved.",
-        ),
-    ] = None
+    passes: Passes = None
 
     edge_length: Annotated[
         float | None,
@@ -95,6 +94,7 @@ class CompletionSettings(Settings):
     """Settings of an evaluation of completion.
 
     Attributes:
+        passes: as for a prediction.
         defects: `official`, those of the data set, or new ones where it has none; `cut`, new ones
             anywhere in the vault; or `none`, complete skulls, to which nothing should be added.
     """
@@ -103,3 +103,5 @@ class CompletionSettings(Settings):
         Literal["official", "cut", "none"],
         Field(description="Which defects: official (of the data), cut (new ones) or none."),
     ] = "official"
+
+    passes: Passes = None

@@ -80,14 +80,17 @@ class CompletionScoring:
 
     def score(self, model: Model, case: Case) -> tuple[Prediction, CompletionScore]:
         pair = self._pair(case)
-        prediction = model.predict(pair.defective)
+        prediction = self._predict(model, pair)
         if not case.has_defect:
             prediction.report["warnings"] += doubts_of_complete(pair.complete)
         return prediction, completion_score(case.name, prediction, pair)
 
     def compared(self, model: Model, case: Case) -> tuple[Prediction, Volume]:
         pair = self._pair(case)
-        return model.predict(pair.defective), pair.implant
+        return self._predict(model, pair), pair.implant
+
+    def _predict(self, model: Model, pair: Pair) -> Prediction:
+        return model.predict(pair.defective, passes=self.settings.passes)
 
     def _pair(self, case: Case) -> Pair:
         return load_pair(
