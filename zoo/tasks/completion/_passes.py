@@ -55,12 +55,13 @@ def passes(model: Model, grid: NDArray[Any]) -> Iterator[Any]:
     Yields:
         `GeneratedCoverage`, or bool (I, J, K): what the network predicts, on the grid as it was.
     """
-    predict: Any = cover if model.card.input.kind == "coverage" else run
+    covered = model.card.input.kind == "coverage"
+    predict: Any = cover if covered else run
     for mirrored, nudge in _moves(coarsest_voxel(model.network)):
         moved = np.ascontiguousarray(grid[::-1]) if mirrored else grid
         found = predict(model, moved, nudge)
         if mirrored:
-            found = found[::-1] if grid.dtype == bool else found.mirrored(grid.shape)
+            found = found.mirrored(grid.shape) if covered else found[::-1]
         yield found
 
 

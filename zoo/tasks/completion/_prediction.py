@@ -52,7 +52,8 @@ def predict(
         answer: Any = averaged(predicted, resampled.array) if covered else predicted[0]
     with stage("restore"):
         skull = given.canonical()
-        found, specks = (_filled if covered else _added)(answer, resampled, skull)
+        implant_of: Any = _filled if covered else _added
+        found, specks = implant_of(answer, resampled, skull)
         found, left_out, said = _finished(found, skull, options)
         implant = _whole(found, skull)
         complete = skull.array | implant
@@ -66,7 +67,7 @@ def predict(
     if options.uncertainty:
         with stage("uncertainty"):
             others = islice(chain(predicted, several), COMPARED)
-            alone = ((_filled if covered else _added)(each, resampled, skull) for each in others)
+            alone = (implant_of(each, resampled, skull) for each in others)
             shares, changes = uncertainty((_whole(one, skull) for one, _ in alone), implant, skull)
             uncertain = source.with_array(source.restore(shares))
     surface = None
