@@ -6,13 +6,18 @@ import yaml
 from case_folders import save
 
 import zoo
+from zoo.cards import parse_card
 from zoo.cli import main
+from zoo.datasets import find_cases, load_labels
 from zoo.datasets.phantoms.files import write_thorax
 from zoo.errors import ConfigError
+from zoo.evaluation import Settings
+from zoo.tasks.segmentation._scoring import SegmentationScoring
 from zoo.tasks.segmentation._windows import find_exterior, find_windows
 from zoo.training import check_config
 from zoo.training._initial import start_from
 from zoo.training._loop import make_training
+from zoo.training.run import model_card
 from zoo.volumes import Volume
 
 
@@ -99,7 +104,7 @@ def test_a_share_of_the_samples_is_generated(chests, tmp_path):
     assert made.data == "generated chests and a data set"
     sources = {type(made._source(np.random.default_rng(seed))).__name__ for seed in range(9)}
     assert sources == {"Chests", "LabelledScans"}
-    with pytest.raises(ConfigError, match=r"thorax.labels: wanted some of .*, got lungs"):
+    with pytest.raises(ConfigError, match=r"generated chests: wanted some of .*, got lungs"):
         training(tmp_path, chests, 2, dataset={"share": 0.5, "labels": {"lungs": 3}})
 
 
@@ -159,10 +164,6 @@ def test_train_predict_and_evaluate_on_a_data_set(chests, tmp_path, monkeypatch,
 
 def test_structures_are_scored_by_their_names(chests):
     """As the data set orders them differently, and does not label one of them at all."""
-    from zoo.datasets import find_cases
-    from zoo.evaluation import Settings
-    from zoo.tasks.segmentation._scoring import SegmentationScoring
-
     made = zoo.create("sparse-segmentation", {"channels": [2, 4], "classes": 3}, backend="torch")
     contract = made.card.input.model_copy(update={"windows": ((1.5, 3.0),)})
     card = made.card.model_copy(update={"labels": ("spleen", "heart"), "input": contract})
@@ -174,3 +175,43 @@ def test_structures_are_scored_by_their_names(chests):
     other = card.model_copy(update={"labels": ("spleen", "liver")})
     with pytest.raises(zoo.ZooError, match=r"structures spleen, liver, got oesophagus, heart"):
         SegmentationScoring(other, settings).score(model, case)
+
+
+def test_structures_that_were_merged_are_merged_again_for_scoring(chests, tmp_path):
+    merged = {"tubes": ["trachea", "oesophagus"], "heart": "heart"}
+    held = {"labels": merged, "validation_split": str(chests / "held.txt")}
+    made = training(tmp_path, chests, classes=3, dataset=held)
+    assert made.facts()["merged"] == {"tubes": ("trachea", "oesophagus")}
+    card = model_card(made.config, "organs", made.facts(), made.data)
+    assert parse_card(card.to_markdown(), source="itself").merged == card.merged
+    scoring = SegmentationScoring(card, Settings(model="made", weights=None))
+    case = find_cases(chests)[0]
+    model = zoo.create("sparse-segmentation", {"channels": [2, 4], "classes": 3}, backend="torch")
+    _, truth, labelled = scoring._labelled(
+        zoo.Model(model.network, card, model.backend, model.device), case
+    )
+    assert labelled == ["tubes", "heart"]
+    parts = load_labels(case, {"tubes": ("oesophagus", "trachea")})[1].array
+    assert parts.any() and (truth.array == 1)[parts == 1].all()
+    partly = card.model_copy(update={"merged": {"tubes": ("trachea", "larynx")}})
+    _, score = SegmentationScoring(partly, scoring.settings).score(
+        zoo.Model(model.network, partly, model.backend, model.device), case
+    )
+    assert score.dice_tubes is None
+
+
+def test_values_stand_for_structures_in_labels_without_names(tmp_path):
+    labels = np.zeros((8, 8, 8), np.uint8)
+    labels[:2], labels[2:4], labels[4:6] = 26, 27, 4
+    save(tmp_path / "ct.nii.gz", labels.astype(np.float32))
+    save(tmp_path / "labels.nii.gz", labels)
+    (tmp_path / "cases.csv").write_text("name,source,target\na,ct.nii.gz,labels.nii.gz\n")
+    card = zoo.create("sparse-segmentation", {"channels": [2, 4], "classes": 3}).card
+    changes = {"labels": ("aorta", "spine"), "merged": {"spine": (26, 27), "aorta": (4,)}}
+    scoring = SegmentationScoring(
+        card.model_copy(update=changes), Settings(model="made", weights=None)
+    )
+    (case,) = find_cases(tmp_path)
+    assert [scoring._parts(label, ()) for label in scoring.labels] == [(4,), (26, 27)]
+    _, truth = load_labels(case, {label: scoring._parts(label, ()) for label in scoring.labels})
+    assert np.bincount(truth.array.ravel()).tolist() == [128, 128, 256]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from zoo.training import ScanConfig, augment_scan
 
@@ -16,7 +17,7 @@ def scan(size=24):
 
 
 def augmented(seed=0, **config):
-    return augment_scan(*scan(), ScanConfig(**config), WINDOWS, np.random.default_rng(seed))
+    return augment_scan(*scan(), ScanConfig(**config), WINDOWS, 2.0, np.random.default_rng(seed))
 
 
 def test_nothing_changes_by_default():
@@ -25,7 +26,15 @@ def test_nothing_changes_by_default():
 
 
 @pytest.mark.parametrize(
-    "config", [{"flip": 1}, {"degrees": 20}, {"scale": (0.7, 0.8)}, {"stretch": 0.3}]
+    "config",
+    [
+        {"flip": 1},
+        {"degrees": 20},
+        {"scale": (0.7, 0.8)},
+        {"stretch": 0.3},
+        {"deformation": 3},
+        {"deformation": 1, "degrees": 20, "flip": 1},
+    ],
 )
 def test_labels_move_with_the_scan(config):
     values, labels = augmented(**config)
@@ -40,6 +49,22 @@ def test_a_sample_shows_a_part_of_the_scan():
         i, j, k = values.shape
         assert i == 24 and 12 <= j <= 24 and 6 <= k <= 24
         assert values.shape == labels.shape
+
+
+def test_a_crop_is_so_many_millimetres_around_something_labelled():
+    for seed in range(20):
+        values, labels = augmented(seed, crop=(16, 9, 100))
+        assert values.shape == labels.shape == (8, 4, 24)
+        assert labels.any()
+
+
+def test_a_deformation_is_smooth_and_in_millimetres():
+    moved = [np.argwhere(augmented(seed, deformation=4)[1]).mean(axis=0) for seed in range(30)]
+    still = np.argwhere(scan()[1]).mean(axis=0)
+    assert 0.7 < np.std(np.array(moved) - still) < 3.5  # about 2 voxels
+    _, labels = augmented(deformation=4)
+    _, count = ndimage.label(labels)
+    assert count == 1
 
 
 @pytest.mark.parametrize(
@@ -74,6 +99,6 @@ def test_thick_slices_are_alike_along_one_axis():
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((24, 24, 24)).astype(np.float32)
     labels = np.zeros(noise.shape, np.uint8)
-    thick, _ = augment_scan(noise, labels, ScanConfig(coarse=20), WINDOWS, rng)
+    thick, _ = augment_scan(noise, labels, ScanConfig(coarse=20), WINDOWS, 2.0, rng)
     rough = sorted(np.abs(np.diff(thick, axis=axis)).mean() for axis in range(3))
     assert rough[0] < 0.3 * rough[1]

@@ -73,6 +73,8 @@ class Card(_Frozen):
         config: the architecture's config.
         input: the input contract: spacing in mm, and how intensities are used.
         labels: for segmentation, the names of the structures, from label 1 on.
+        merged: of those that were merged or renamed for training, the names or values of what
+            they are made of in the data set.
         after: for super-resolution, the model whose prediction is this one's input in a chain.
         weights: the pinned weights; None for a network with random weights.
         metadata: the rest of the front matter, which the Hugging Face Hub reads.
@@ -88,6 +90,7 @@ class Card(_Frozen):
     config: dict[str, Any] = {}
     input: InputContract
     labels: tuple[Annotated[str, StringConstraints(pattern=r"^[^\p{C}]{1,80}$")], ...] = ()
+    merged: dict[str, tuple[int | str, ...]] = {}
     after: str | None = None
     weights: Weights | None = None
     metadata: dict[str, Any] = Field(default={}, repr=False)
@@ -123,7 +126,7 @@ class Card(_Frozen):
         """
         block = self.model_dump(mode="json", exclude={"metadata", "text"}, exclude_none=True)
         block["input"] = _rounded(block["input"])
-        for key in ("labels", "default"):
+        for key in ("labels", "merged", "default"):
             if not block[key]:
                 del block[key]
         front = yaml.safe_dump({**self.metadata, "zoo": block}, sort_keys=False, allow_unicode=True)

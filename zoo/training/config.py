@@ -139,6 +139,9 @@ class ScanConfig(PoseConfig):
     Attributes:
         field_of_view: the smallest share of the scan's extent to right, anterior and superior that
             a sample shows, somewhere in the scan.
+        crop: the largest extent of a sample to right, anterior and superior, in mm; larger scans
+            are cropped around a labelled voxel.
+        deformation: standard deviation of smooth random displacements, in mm.
         contrast: largest share by which intensities spread or draw together about the middle of the
             windows.
         brightness: largest amount by which intensities are raised or lowered.
@@ -149,6 +152,8 @@ class ScanConfig(PoseConfig):
     """
 
     field_of_view: tuple[Share, Share, Share] = (1, 1, 1)
+    crop: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    deformation: float = Field(default=0, ge=0, le=50)
     contrast: float = Field(default=0, ge=0, lt=1)
     brightness: float = Field(default=0, ge=0, le=1)
     noise: float = Field(default=0, ge=0, le=1)

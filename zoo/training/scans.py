@@ -14,8 +14,9 @@ from zoo.training.config import ScanConfig
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.uint8]
+Doubles = NDArray[np.float64]
 
-LATTICE = 4  # random gains along each axis, between which the bias varies smoothly
+LATTICE = 4  # random gains or displacements along each axis, with smooth ones between
 
 
 def augment_scan(
@@ -23,6 +24,7 @@ def augment_scan(
     labels: Labels,
     config: ScanConfig,
     windows: tuple[float, float],
+    spacing: float,
     rng: np.random.Generator,
 ) -> tuple[Floats, Labels]:
     """Augment a scan and its labels; what turns or moves into view is as dark as the darkest voxel.
@@ -32,14 +34,19 @@ def augment_scan(
         labels: uint8 (I, J, K).
         config: what to draw.
         windows: the lowest and the highest intensity of the model's windows.
+        spacing: edge of a voxel in mm.
         rng: the generator to draw with.
 
     Returns:
-        Both, on a grid that is smaller where the field of view is.
+        Both, on a grid that is smaller where the field of view or the crop is.
     """
     shares = zip(scan.shape, config.field_of_view, strict=True)
     part = tuple(_part(count, least, rng) for count, least in shares)
-    scan, labels = _posed(scan[part], labels[part], config, rng)
+    scan, labels = scan[part], labels[part]
+    if config.crop:
+        part = _crop(labels, np.divide(config.crop, spacing), rng)
+        scan, labels = scan[part], labels[part]
+    scan, labels = _posed(scan, labels, config, spacing, rng)
     return _exposed(scan, config, windows, rng), labels
 
 
@@ -50,11 +57,25 @@ def _part(length: int, least: float, rng: np.random.Generator) -> slice:
     return slice(start, start + count)
 
 
+def _crop(labels: Labels, extent: Doubles, rng: np.random.Generator) -> tuple[slice, ...]:
+    """A range of so many voxels of each axis, around a random labelled voxel if there is one."""
+    shape = np.array(labels.shape)
+    size = np.clip(np.rint(extent).astype(int), 1, shape)
+    labelled = np.flatnonzero(labels)
+    share = rng.random()
+    number = labelled[int(share * len(labelled))] if len(labelled) else int(share * labels.size)
+    middle = np.array(np.unravel_index(number, labels.shape))
+    start = np.clip(middle - (rng.random(3) * size).astype(int), 0, shape - size)
+    return tuple(map(slice, start, start + size))
+
+
 def _posed(
-    scan: Floats, labels: Labels, config: ScanConfig, rng: np.random.Generator
+    scan: Floats, labels: Labels, config: ScanConfig, spacing: float, rng: np.random.Generator
 ) -> tuple[Floats, Labels]:
-    """Flip, turn and scale both about the middle of their grid, which stays as large as it is."""
+    """Flip, turn, scale and deform both about the middle of their grid, which stays as large."""
     matrix = draw_matrix(config, rng)
+    if config.deformation:
+        return _deformed(scan, labels, matrix, config.deformation / spacing, rng)
     if (matrix == np.eye(3)).all():
         return scan, labels
     if (matrix == np.diag([-1, 1, 1])).all():
@@ -66,6 +87,27 @@ def _posed(
     return (
         ndimage.affine_transform(scan, inverse, offset, order=1, mode="constant", cval=dark),
         ndimage.affine_transform(labels, inverse, offset, order=0, mode="constant", cval=0),
+    )
+
+
+def _deformed(
+    scan: Floats, labels: Labels, matrix: Doubles, deviation: float, rng: np.random.Generator
+) -> tuple[Floats, Labels]:
+    """Map by a (3, 3) matrix and by smooth random displacements of so many voxels."""
+    sources = np.indices(scan.shape, np.float32)
+    for axis, count in enumerate(scan.shape):
+        sources[axis] -= (count - 1) / 2
+    sources = np.tensordot(np.linalg.inv(matrix).astype(np.float32), sources, 1)
+    zoom = np.divide(scan.shape, LATTICE)
+    for axis, count in enumerate(scan.shape):
+        moves = rng.normal(0, deviation, (LATTICE,) * 3).astype(np.float32)
+        sources[axis] += (count - 1) / 2 + ndimage.zoom(
+            moves, zoom, order=3, mode="nearest", grid_mode=True
+        )
+    dark = float(scan.min())
+    return (
+        ndimage.map_coordinates(scan, sources, order=1, mode="constant", cval=dark),
+        ndimage.map_coordinates(labels, sources, order=0, mode="constant", cval=0),
     )
 
 

@@ -45,7 +45,8 @@ class Chests:
         """Label some of the generated structures, in this order; the config's do not count."""
         if unknown := set(labels) - set(LABELS):
             raise ConfigError(
-                f"thorax.labels: wanted some of {', '.join(LABELS)}, got {', '.join(unknown)}"
+                f"generated chests: wanted some of {', '.join(LABELS)}, got {', '.join(unknown)};"
+                " leave out dataset.share and give dataset.validation_split to do without them"
             )
         self.config, self.cache = config, cache
         self.prefix = f"chests-{config.resolution}-{generator_digest(solids, chests)}"

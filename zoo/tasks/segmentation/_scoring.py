@@ -31,7 +31,8 @@ KINDS = ("dice", "surface_dice", "hd95")  # of scores, each of every structure
 class SegmentationScoring:
     """Compares labels with the ground truth, on the scan's own grid, structure by structure.
 
-    Structures are matched by name where the data set has names, or else by their order. One that
+    Structures are matched by name where the data set has names, or else by their order; those that
+    were merged for training are merged again where the data set has all of their parts. One that
     the data set does not label, or that is in neither, has no score. One that is in only one of
     them has a Dice and a surface Dice of 0 and an infinite distance. Means of a case are over the
     structures that have scores.
@@ -44,6 +45,7 @@ class SegmentationScoring:
             raise ConfigError(f"{card.name} takes intensities as they are; leave --threshold out")
         self.labels = card.labels
         self.settings = SegmentationSettings(**settings.model_dump())
+        self.merged = card.merged
         self.measures = _measures(card.labels)
         names = [name for name in self.measures if name not in COST]
         columns: dict[str, Any] = dict.fromkeys(names, (float | None, ...))
@@ -63,17 +65,26 @@ class SegmentationScoring:
 
     def _labelled(self, model: Model, case: Case) -> tuple[Prediction, Volume, list[str]]:
         """The prediction, the ground truth, and the structures that are labelled in that."""
-        known = structures_of(case) or self.labels
-        labelled = [label for label in self.labels if label in known]
+        known = structures_of(case)
+        structures = {label: self._parts(label, known) for label in self.labels}
+        labelled = [label for label, parts in structures.items() if parts]
         if not labelled:
             raise ReadError(
                 f"{case.target}: wanted some of the model's structures {', '.join(self.labels)},"
                 f" got {', '.join(known)}; a table of cases has labels by their order"
             )
-        structures = {label: (label,) if label in labelled else () for label in self.labels}
         scan, truth = load_labels(case, structures)
         prediction = model.predict(scan, largest_component=self.settings.largest_component)
         return prediction, truth, labelled
+
+    def _parts(self, label: str, known: Sequence[str]) -> tuple[int | str, ...]:
+        """What the data set calls the parts of a structure; empty if it does not label them all."""
+        if label in known:
+            return (label,)
+        parts = self.merged.get(label, ())
+        if known:
+            return parts if set(parts) <= set(known) else ()
+        return parts if all(isinstance(part, int) for part in parts) and parts else (label,)
 
     def compare(
         self, name: str, prediction: Prediction, truth: Volume, labelled: Sequence[str] = ()

@@ -86,7 +86,8 @@ class SegmentationTraining(CountsCases):
         )
         scan = self._source(extra).sample(rng)
         ends = self.contract.window_ends
-        values, classes = augment_scan(*scan, self.config.augmentation, ends, extra)
+        spacing = self.contract.spacing[0]
+        values, classes = augment_scan(*scan, self.config.augmentation, ends, spacing, extra)
         return self.placed(values, classes, rng)
 
     def placed(
@@ -160,7 +161,11 @@ class SegmentationTraining(CountsCases):
         return {"mean_dice": mean, **dict(zip(names, counted.tolist(), strict=True))}
 
     def facts(self) -> dict[str, Any]:
-        return {"input": self.contract, "labels": self.labels}
+        merged = {}
+        if self.scans:
+            structures = self.scans.structures.items()
+            merged = {name: tuple(parts) for name, parts in structures if tuple(parts) != (name,)}
+        return {"input": self.contract, "labels": self.labels, "merged": merged}
 
     def _source(self, rng: np.random.Generator) -> LabelledScans | Chests:
         dataset = self.config.dataset
