@@ -13,8 +13,10 @@ import pytest
 import torch
 from convolutions import OPERATIONS
 
+import zoo
 from zoo import sparse
 from zoo.errors import BackendError
+from zoo.sparse.backends.bitmap.cpu import ahead, runtime
 from zoo.sparse.backends.bitmap.cpu.backend import CpuBackend
 from zoo.sparse.backends.reference import TorchBackend
 
@@ -283,6 +285,50 @@ def test_processes_that_compile_at_once_do_not_mix_up_their_code(tmp_path):
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     assert done.stdout == "[1. 1. 1.] [2 2 2]\n"
+
+
+def test_what_is_compiled_ahead_is_what_a_network_calls():
+    network = zoo.create("sparse-completion", {"channels": [16, 16, 32, 32]}, backend="cpu").network
+    with torch.no_grad():
+        grid = torch.from_numpy(shell(24).astype(bool))
+        network(sparse.SparseTensor.from_grids([grid.numpy()], backend=CpuBackend()))
+    for kernel, *arguments in ahead.kernels():
+        assert tuple(map(numba.typeof, arguments)) in kernel.signatures
+
+
+@pytest.mark.slow
+def test_a_process_compiles_ahead_and_another_one_takes_it(tmp_path):
+    """Nothing of these is compiled by whoever comes first, which waits instead."""
+    code = """
+import torch
+from zoo.sparse.backends.bitmap.cpu import ahead, runtime, words
+from zoo.sparse.backends.bitmap.cpu.backend import CpuBackend
+from zoo.sparse import SparseTensor
+torch.set_num_threads(2)
+with CpuBackend().compiling(lambda: __import__("contextlib").nullcontext()):
+    x = SparseTensor.from_coordinates(torch.zeros(1, 3).long(), backend=CpuBackend(), stride=2)
+    assert words.refine in runtime._elsewhere
+    x.backend.refine(x.index, 2)
+    assert words.refine not in runtime._elsewhere
+print(sum(words.refine.stats.cache_misses.values()), sum(words.refine.stats.cache_hits.values()))
+"""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "0 1\n", done.stderr
+
+
+def test_what_a_process_did_not_compile_is_compiled_here():
+    @runtime.jit
+    def twice(number, begin, end, out):
+        out[number] = 2 * end
+
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.2)"])
+    runtime.compile_elsewhere(process, [twice])
+    out = np.zeros(1)
+    runtime.run(twice, [(0, 3)], out)
+    assert out[0] == 6 and process.poll() is not None and not runtime._elsewhere
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from zoo.errors import BackendError
 from zoo.sparse.backend import Backend, Scope, Triple
 from zoo.sparse.backends.bitmap.cpu import convolution, rows, runtime
 from zoo.sparse.backends.bitmap.cpu import index as indices
+from zoo.sparse.backends.bitmap.cpu.ahead import compile_ahead
 from zoo.sparse.backends.bitmap.cpu.index import BitmapIndex
 from zoo.sparse.convolution_relation import Relation
 from zoo.sparse.tensor import Index
@@ -30,6 +31,7 @@ class CpuBackend(Backend):
             raise BackendError(f"backend cpu computes on the CPU; got device {device}: use -d cpu")
 
     def compiling(self, compilation: Callable[[], Scope]) -> Scope:
+        compile_ahead()
         return runtime.compiling(compilation)
 
     def index(self, coordinates: Tensor, *, batch_size: int, stride: int) -> tuple[Index, Tensor]:

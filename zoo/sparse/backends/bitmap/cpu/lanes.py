@@ -19,12 +19,12 @@ from numba.core import cgutils
 from numba.core.extending import intrinsic
 
 from zoo.sparse.backends.bitmap.cpu.bits import element
-from zoo.sparse.backends.bitmap.cpu.runtime import jit
+from zoo.sparse.backends.bitmap.cpu.parts import part
 
 REGISTER_BYTES = 64
 
 
-@jit
+@part
 def aligned(count, like):
     """Zeros at a whole register: reading back a sum that straddles two cache lines is slow."""
     spare = REGISTER_BYTES // like.itemsize

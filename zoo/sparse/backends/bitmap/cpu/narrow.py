@@ -18,7 +18,8 @@ from numba.core.extending import intrinsic
 
 from zoo.sparse.backends.bitmap.cpu.bits import lowest, peek, poke
 from zoo.sparse.backends.bitmap.cpu.lanes import Lanes, aligned
-from zoo.sparse.backends.bitmap.cpu.runtime import bare, inline, jit
+from zoo.sparse.backends.bitmap.cpu.parts import bare, inline
+from zoo.sparse.backends.bitmap.cpu.runtime import jit
 from zoo.sparse.backends.bitmap.cpu.windows import (
     chunks_per_word,
     enter_line,

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from zoo.sparse.backends.bitmap.cpu.bits import peek
 from zoo.sparse.backends.bitmap.cpu.lanes import Lanes, aligned
 from zoo.sparse.backends.bitmap.cpu.narrow import split_outputs
-from zoo.sparse.backends.bitmap.cpu.runtime import bare, inline, jit
+from zoo.sparse.backends.bitmap.cpu.parts import bare, inline, part
+from zoo.sparse.backends.bitmap.cpu.runtime import jit
 from zoo.sparse.backends.bitmap.cpu.spreading import MARGIN, gather, line_length, spread, wipe
 from zoo.sparse.backends.bitmap.cpu.windows import enter_line, is_empty, new_view
 
@@ -154,7 +155,7 @@ class Planes(NamedTuple):
     groups: NDArray[np.int64]
 
 
-@jit
+@part
 def new_planes(target, relation, channels, like):
     lines, length = relation.width * relation.width, line_length(target)
     values = aligned(lines * channels * length, like)

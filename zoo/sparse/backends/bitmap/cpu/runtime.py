@@ -15,6 +15,8 @@ from functools import cache, partial
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
+from subprocess import Popen
+from time import sleep
 from typing import Any
 
 import numba
@@ -29,10 +31,12 @@ Span = tuple[int, int]
 ROWS_PER_SPAN = 8192
 LEAST = 400 << 20  # bytes; compiling everything for a network took 390 MB of address space
 
+_elsewhere: dict[Any, Popen[bytes]] = {}
+
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compile on first use, for the types of its arguments; without a cache if none can be kept."""
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     try:
         compiled = numba.njit(function, cache=True, **options)
     except RuntimeError:  # Numba finds no folder that it can write to
@@ -60,6 +64,27 @@ def compiling(compilation: Callable[[], AbstractContextManager[None]]) -> Iterat
         )
     with event.install_listener("numba:compile", _Listener(compilation)):
         yield
+
+
+def is_kept(kernel: Any) -> bool:
+    """Whether some of a kernel's compiled code is in the cache; also if that cannot be known."""
+    try:
+        return bool(kernel._cache._cache_file._load_index())
+    except (AttributeError, ImportError):
+        return True
+
+
+def compile_elsewhere(process: Popen[bytes], kernels: Sequence[Any]) -> None:
+    """Let `run` wait for what a process compiles into the cache, kernel by kernel."""
+    _elsewhere.update(dict.fromkeys(kernels, process))
+
+
+def _await(kernel: Any) -> None:
+    process = _elsewhere[kernel]
+    with event.trigger_event("numba:compile"):
+        while not is_kept(kernel) and process.poll() is None:
+            sleep(0.02)
+    _elsewhere.pop(kernel, None)
 
 
 class _Listener(event.Listener):
@@ -102,21 +127,6 @@ def _save(kept: Any, key: Any, data: Any) -> None:
     kept._save_index(overloads)
 
 
-def bare(function: Callable[..., Any], **options: Any) -> Any:
-    """Compile a part of compiled functions, without counting references to arrays.
-
-    Numba counts them whenever an array gets a name, atomically, and threads that share an array
-    would wait for each other at every line of a bitmap. Such code can neither make nor reshape one.
-    """
-    options |= {"nogil": True, "error_model": "numpy", "_nrt": False}
-    return numba.njit(function, **options)
-
-
-def inline(function: Callable[..., Any]) -> Any:
-    """Compile a `bare` part into each place that calls it."""
-    return bare(function, forceinline=True)
-
-
 @cache
 def _stamp() -> str:
     sources = sorted(Path(__file__).parent.glob("*.py"))
@@ -132,6 +142,8 @@ def spans(count: int, rows: int, most: int = 64) -> list[Span]:
 
 def run(kernel: Callable[..., Any], cut: Sequence[Span], *arguments: Any) -> None:
     """Call kernel(number, begin, end, *arguments) for every span, in any order, on all threads."""
+    if kernel in _elsewhere:
+        _await(kernel)
     todo = iter([(number, *span) for number, span in enumerate(cut)])
 
     def work() -> None:

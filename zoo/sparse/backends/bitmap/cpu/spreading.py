@@ -18,7 +18,7 @@ from numba.core.extending import intrinsic
 
 from zoo.sparse.backends.bitmap.cpu.bits import lowest, peek, poke
 from zoo.sparse.backends.bitmap.cpu.lanes import Lanes, clear
-from zoo.sparse.backends.bitmap.cpu.runtime import inline
+from zoo.sparse.backends.bitmap.cpu.parts import inline
 
 U = np.uint64
 MARGIN = 16  # voxels on either side of a plane, as windows look past the ends of a line

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from zoo.sparse.backends.bitmap.cpu.bits import lowest, popcount
 from zoo.sparse.backends.bitmap.cpu.lanes import REGISTER_BYTES, Lanes, aligned
 from zoo.sparse.backends.bitmap.cpu.narrow import split_outputs
-from zoo.sparse.backends.bitmap.cpu.runtime import bare, inline, jit
+from zoo.sparse.backends.bitmap.cpu.parts import bare, inline, part
+from zoo.sparse.backends.bitmap.cpu.runtime import jit
 from zoo.sparse.backends.bitmap.cpu.windows import (
     chunks_per_word,
     enter_line,
@@ -160,7 +161,7 @@ class Pairs(NamedTuple):
     here: NDArray[np.int32]
 
 
-@jit
+@part
 def new_pairs(matrices):
     rows = np.zeros((2, matrices, BATCH + EIGHT), np.int32)
     return Pairs(np.zeros(matrices, np.int64), rows[0], rows[1])

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.sparse.backends.bitmap.cpu.bits import peek, popcount
-from zoo.sparse.backends.bitmap.cpu.runtime import inline, jit
+from zoo.sparse.backends.bitmap.cpu.parts import inline, part
 
 U = np.uint64
 
@@ -37,7 +37,7 @@ class View(NamedTuple):
     which: NDArray[np.int64]
 
 
-@jit
+@part
 def new_view(lines):
     numbers = np.empty((3, lines), np.int64)
     return View(numbers[0], np.empty((lines, 2), np.uint64), numbers[1], numbers[2])

@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from zoo.sparse.backends.bitmap.cpu.bits import lowest, popcount
-from zoo.sparse.backends.bitmap.cpu.runtime import inline, jit
+from zoo.sparse.backends.bitmap.cpu.parts import inline
+from zoo.sparse.backends.bitmap.cpu.runtime import jit
 
 U = np.uint64
 
