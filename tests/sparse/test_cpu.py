@@ -16,8 +16,10 @@ from convolutions import OPERATIONS
 import zoo
 from zoo import sparse
 from zoo.errors import BackendError
+from zoo.sparse.backends.bitmap.bounds import Bounds
 from zoo.sparse.backends.bitmap.cpu import ahead, runtime
 from zoo.sparse.backends.bitmap.cpu.backend import CpuBackend
+from zoo.sparse.backends.bitmap.cpu.index import Bitmap, seal
 from zoo.sparse.backends.reference import TorchBackend
 
 
@@ -145,6 +147,18 @@ def test_a_box_out_of_all_proportion_is_refused():
     far = torch.tensor([[-15000] * 3, [15000] * 3])
     with pytest.raises(BackendError, match="use backend torch"):
         sparse.SparseTensor.from_coordinates(far, backend=CpuBackend())
+
+
+@pytest.mark.slow
+def test_more_voxels_than_ranks_can_count_are_refused():
+    """2^31 of them, in words of 268 MB."""
+    bitmap = Bitmap.empty(1, Bounds((0, 0, 0), (1, 1, 1 << 31)))
+    bitmap.words[:] = ~np.uint64(0)
+    with pytest.raises(BackendError, match=r"at most 2,147,483,647 voxels; use a coarser grid"):
+        seal(CpuBackend(), 1, Bounds((0, 0, 0), (1, 1, 1 << 31)), bitmap)
+    bitmap.words[0, 0, 0, 0] -= np.uint64(1)
+    index = seal(CpuBackend(), 1, Bounds((0, 0, 0), (1, 1, 1 << 31)), bitmap)
+    assert len(index) == (1 << 31) - 1
 
 
 def test_other_devices_are_refused():
@@ -288,10 +302,7 @@ def test_processes_that_compile_at_once_do_not_mix_up_their_code(tmp_path):
 
 
 def test_what_is_compiled_ahead_is_what_a_network_calls():
-    network = zoo.create("sparse-completion", {"channels": [16, 16, 32, 32]}, backend="cpu").network
-    with torch.no_grad():
-        grid = torch.from_numpy(shell(24).astype(bool))
-        network(sparse.SparseTensor.from_grids([grid.numpy()], backend=CpuBackend()))
+    zoo.load("skull-completion-64", backend="cpu").predict(shell(24))
     for kernel, *arguments in ahead.kernels():
         assert tuple(map(numba.typeof, arguments)) in kernel.signatures
 
@@ -306,9 +317,10 @@ from zoo.sparse.backends.bitmap.cpu.backend import CpuBackend
 from zoo.sparse import SparseTensor
 torch.set_num_threads(2)
 with CpuBackend().compiling(lambda: __import__("contextlib").nullcontext()):
-    x = SparseTensor.from_coordinates(torch.zeros(1, 3).long(), backend=CpuBackend(), stride=2)
+    backend = CpuBackend()
+    x = SparseTensor.from_coordinates(torch.zeros(1, 3).long(), backend=backend, stride=2)
     assert words.refine in runtime._elsewhere
-    x.backend.refine(x.index, 2)
+    backend.refine(x.index, 2)
     assert words.refine not in runtime._elsewhere
 print(sum(words.refine.stats.cache_misses.values()), sum(words.refine.stats.cache_hits.values()))
 """

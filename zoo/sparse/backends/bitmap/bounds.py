@@ -8,6 +8,7 @@ from typing import NamedTuple
 from zoo.errors import BackendError
 
 MOST_VOXELS = 1 << 34  # of a bitmap: 2 GB of words, half as much of ranks
+MOST_ROWS = (1 << 31) - 1  # ranks are int32
 
 
 class Bounds(NamedTuple):

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.sparse.backends.bitmap.bounds import Bounds
+from zoo.errors import BackendError
+from zoo.sparse.backends.bitmap.bounds import MOST_ROWS, Bounds
 from zoo.sparse.backends.bitmap.cpu import words
 from zoo.sparse.backends.bitmap.cpu.runtime import Span, run, spans
 
@@ -94,8 +95,13 @@ class BitmapIndex:
 
 
 def seal(backend: CpuBackend, stride: int, bounds: Bounds, bitmap: Bitmap) -> BitmapIndex:
-    """Number the voxels of a bitmap whose words are complete."""
-    words.count(bitmap.words.reshape(-1), bitmap.rank)
+    """Number the voxels of a bitmap whose words are complete.
+
+    Raises:
+        BackendError: there are more than ranks can count.
+    """
+    if words.count(bitmap.words.reshape(-1), bitmap.rank) > MOST_ROWS:
+        raise BackendError(f"backend cpu numbers at most {MOST_ROWS:,} voxels; use a coarser grid")
     return BitmapIndex(backend, stride, bounds, bitmap)
 
 

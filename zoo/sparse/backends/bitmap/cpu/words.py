@@ -62,12 +62,13 @@ def stretch(word):
 
 @jit
 def count(words, rank):
-    """rank[n] = bits set before word n; one more entry holds the total."""
+    """rank[n] = bits set before word n; one more entry holds the total, which is returned."""
     total = 0
     for n in range(len(words)):
         rank[n] = total
         total += popcount(words[n])
     rank[len(words)] = total
+    return total
 
 
 @jit

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.errors import BackendError
-from zoo.sparse.backends.bitmap.bounds import Bounds
+from zoo.sparse.backends.bitmap.bounds import MOST_ROWS, Bounds
 from zoo.sparse.backends.bitmap.gpu import words as kernels
 from zoo.sparse.backends.bitmap.gpu.runtime import blocks
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from zoo.sparse.backends.bitmap.gpu.backend import GpuBackend
 
 NARROW_POSITIONS = 1 << 31  # positions below it are int32
-MOST_ROWS = (1 << 31) - 1
 WORDS = 1024  # in a block of a kernel on words
 TILES = 16  # the same, for a kernel that looks at every bit
 
