@@ -3,9 +3,14 @@
 It is part of the wheel so that anyone who doubts a figure in the README can measure it.
 """
 
+from zoo.benchmark._measure import Spec
+from zoo.benchmark._suite import machine, run_measurement
 from zoo.benchmark.command import bench, table
 
 __all__ = [
+    "Spec",
     "bench",
+    "machine",
+    "run_measurement",
     "table",
 ]
