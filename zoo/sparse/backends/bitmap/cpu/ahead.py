@@ -20,7 +20,7 @@ from zoo.memory import free_memory
 from zoo.sparse.backends.bitmap.bounds import Bounds
 from zoo.sparse.backends.bitmap.cpu import rows, wide, words
 from zoo.sparse.backends.bitmap.cpu.index import Bitmap
-from zoo.sparse.backends.bitmap.cpu.runtime import LEAST, compile_elsewhere, is_kept
+from zoo.sparse.backends.bitmap.cpu.runtime import LEAST, Types, compile_elsewhere, is_kept
 from zoo.sparse.convolution_relation import Relation
 
 
@@ -31,27 +31,31 @@ def compile_ahead() -> None:
         process = Popen(
             [sys.executable, "-m", __name__], stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
         )
-        compile_elsewhere(process, [kernel for kernel, *_ in kernels()])
+        compile_elsewhere(process, kernels())
 
 
-def kernels() -> list[tuple[Any, ...]]:
-    """Kernels, and arguments of the types that a network calls each with."""
+def kernels() -> dict[Any, Types]:
+    """Kernels, and the types of the arguments that a network calls each with."""
     bitmap = Bitmap.empty(1, Bounds((0, 0, 0), (1, 1, 1)))
     features = np.zeros((1, 1), np.float32)
     span, relation = (0, 0, 0), Relation(0, -1, 3)
     weights = np.zeros((1, 1, 1, 16), np.float32)
-    return [
-        (wide.convolve, *span, bitmap, bitmap, relation, features, weights, features),
-        (words.refine, *span, bitmap, 2, bitmap),
-        (rows.move_rows, *span, bitmap, bitmap, features, features, True),
-        (words.unite, *span, bitmap, bitmap, bitmap),
-        (words.select, *span, bitmap, np.zeros(1, np.bool_), bitmap),
-    ]
+    arguments: dict[Any, tuple[Any, ...]] = {
+        wide.convolve: (bitmap, bitmap, relation, features, weights, features),
+        words.refine: (bitmap, 2, bitmap),
+        words.unite: (bitmap, bitmap, bitmap),
+        rows.move_rows: (bitmap, bitmap, features, features, True),
+        words.select: (bitmap, np.zeros(1, np.bool_), bitmap),
+    }
+    return {
+        kernel: tuple(map(numba.typeof, (*span, *given))) for kernel, given in arguments.items()
+    }
 
 
 def main() -> None:
-    for kernel, *arguments in kernels():
-        kernel.compile(tuple(map(numba.typeof, arguments)))
+    for kernel, types in kernels().items():
+        if not is_kept(kernel):
+            kernel.compile(types)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ callers at once, and setting their thread count changes PyTorch's.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cache, partial
@@ -31,7 +31,9 @@ Span = tuple[int, int]
 ROWS_PER_SPAN = 8192
 LEAST = 400 << 20  # bytes; compiling everything for a network took 390 MB of address space
 
-_elsewhere: dict[Any, Popen[bytes]] = {}
+Types = tuple[Any, ...]
+
+_elsewhere: dict[Any, tuple[Popen[bytes], Types]] = {}
 
 
 def jit(function: Callable[..., Any]) -> Any:
@@ -74,16 +76,21 @@ def is_kept(kernel: Any) -> bool:
         return True
 
 
-def compile_elsewhere(process: Popen[bytes], kernels: Sequence[Any]) -> None:
-    """Let `run` wait for what a process compiles into the cache, kernel by kernel."""
-    _elsewhere.update(dict.fromkeys(kernels, process))
+def compile_elsewhere(process: Popen[bytes], kernels: Mapping[Any, Types]) -> None:
+    """Let `run` wait for what a process compiles into the cache, for types of arguments."""
+    _elsewhere.update({kernel: (process, types) for kernel, types in kernels.items()})
 
 
-def _await(kernel: Any) -> None:
-    process = _elsewhere[kernel]
+def _await(kernel: Any, process: Popen[bytes]) -> None:
+    """Wait for a kernel; meanwhile compile those that the process will come to last."""
     with event.trigger_event("numba:compile"):
         while not is_kept(kernel) and process.poll() is None:
-            sleep(0.02)
+            for other, (_, types) in reversed(list(_elsewhere.items())):
+                if other is not kernel and not other.signatures and not is_kept(other):
+                    other.compile(types)
+                    break
+            else:
+                sleep(0.02)
     _elsewhere.pop(kernel, None)
 
 
@@ -142,8 +149,8 @@ def spans(count: int, rows: int, most: int = 64) -> list[Span]:
 
 def run(kernel: Callable[..., Any], cut: Sequence[Span], *arguments: Any) -> None:
     """Call kernel(number, begin, end, *arguments) for every span, in any order, on all threads."""
-    if kernel in _elsewhere:
-        _await(kernel)
+    if compiled_elsewhere := _elsewhere.get(kernel):
+        _await(kernel, compiled_elsewhere[0])
     todo = iter([(number, *span) for number, span in enumerate(cut)])
 
     def work() -> None:
