@@ -5,7 +5,7 @@
 A complete network of 2 to 16 channels is run forward on a skull, SKULL or a generated one of 512^3,
 any-pooled to coarser grids, and with every voxel divided into eight for 1024^3. Each measurement is
 a process of its own. Slopes are those of straight lines through the logarithms, 1 being growth in
-proportion; memory is that of the process beyond what the smallest grid takes.
+proportion; for memory, of that beyond the smallest process's, which imports take.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def main() -> None:
         for key in ("voxels", "seconds", "peak_memory")
     )
     many = voxels > 1e5  # below, what does not grow dominates
-    beyond = memory - memory[0]
+    beyond = memory - memory.min()
     curves = {"seconds": seconds, "GB": memory / 1e9}
     slopes = {
         "seconds": slope(voxels[many], seconds[many]),
