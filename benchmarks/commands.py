@@ -39,7 +39,9 @@ config = {"channels": [2, 2, 4, 4, 4, 4, 16]}
 zoo.create("sparse-completion", config, backend="cpu").save(sys.argv[1])
 """
 RECIPE = Path(__file__).parents[1] / "cards" / "skull-completion-128.skullfix.yaml"
-FIRST = {"steps": 1, "validation_cases": 1, "statistics_batches": 1, "validate_every": 1}
+FIRST_EVER = "the first prediction ever, skull-completion-64 on 64^3"
+READY = "the cases of skull-completion-128's recipe, ready to train"
+ONE_STEP = {"steps": 1, "validation_cases": 1, "statistics_batches": 1, "validate_every": 1}
 
 
 class Cost(NamedTuple):
@@ -93,10 +95,10 @@ class Installation(NamedTuple):
         if status:
             print(f"{self.name}: zoo {words[0]}: {said.strip()}", file=sys.stderr)
             return None
-        return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20 * 1.073741824)
+        return Cost(seconds, usage.ru_utime + usage.ru_stime, 1024e-9 * usage.ru_maxrss)
 
 
-def works(skull: Path, small: Path, narrow: Path, data: Path | None) -> dict[str, Work]:
+def works(skull: Path, small: Path, narrow: Path) -> dict[str, Work]:
     """What is timed, by its name."""
 
     def predicts(model: str, volume: Path = skull, *more: object, **settings: bool) -> Work:
@@ -114,17 +116,30 @@ def works(skull: Path, small: Path, narrow: Path, data: Path | None) -> dict[str
             predicts("skull-completion-512")(zoo, folder),
         )
 
+    return {
+        "zoo list": lambda zoo, _: zoo.run("list"),
+        "zoo predict skull-completion-512, implant too": predicts("skull-completion-512"),
+        "the same, 2 to 16 channels, random weights": predicts(f"local-dir:{narrow}"),
+        "zoo predict skull-completion-256": predicts("skull-completion-256"),
+        "a preview at 512, beyond the prediction": previews,
+        FIRST_EVER: predicts("skull-completion-64", small, compiled=False),
+        "the next one": predicts("skull-completion-64", small),
+    }
+
+
+def works_on(data: Path) -> dict[str, Work]:
+    """What is timed on a data set, by its name."""
+
     def evaluates(zoo: Installation, folder: Path) -> Cost | None:
-        names = (data / "validation.txt").read_text().split()[:1]  # type: ignore[operator]
-        (folder / "one.txt").write_text("\n".join(names))
+        (name, *_) = (data / "validation.txt").read_text().split()
+        (folder / "one.txt").write_text(name)
         model, split = "skull-completion-512", ("--data", data, "--split", folder / "one.txt")
         return zoo.run("evaluate", model, *split)
 
     def prepares(zoo: Installation, folder: Path) -> Cost | None:
-        recipe = yaml.safe_load(RECIPE.read_text()) | FIRST
+        recipe = yaml.safe_load(RECIPE.read_text()) | ONE_STEP
         recipe["dataset"] |= {"folder": str(data)} | {
-            key: str(data / recipe["dataset"][key])  # type: ignore[operator]
-            for key in ("split", "validation_split")
+            key: str(data / recipe["dataset"][key]) for key in ("split", "validation_split")
         }
         path = folder / "recipe.yaml"
         path.write_text(yaml.safe_dump(recipe))
@@ -136,21 +151,7 @@ def works(skull: Path, small: Path, narrow: Path, data: Path | None) -> dict[str
 
         return _difference(once(), once())
 
-    found: dict[str, Work] = {
-        "zoo list": lambda zoo, _: zoo.run("list"),
-        "zoo predict skull-completion-512, implant too": predicts("skull-completion-512"),
-        "the same, 2 to 16 channels, random weights": predicts(f"local-dir:{narrow}"),
-        "zoo predict skull-completion-256": predicts("skull-completion-256"),
-        "a preview at 512, beyond the prediction": previews,
-        "the first prediction ever, skull-completion-64 on 64^3": predicts(
-            "skull-completion-64", small, compiled=False
-        ),
-        "the next one": predicts("skull-completion-64", small),
-    }
-    if data:
-        found["zoo evaluate skull-completion-512, one case"] = evaluates
-        found["the cases of skull-completion-128's recipe, ready to train"] = prepares
-    return found
+    return {"zoo evaluate skull-completion-512, one case": evaluates, READY: prepares}
 
 
 def _difference(one: Cost | None, other: Cost | None) -> Cost | None:
@@ -172,7 +173,7 @@ def measure(
     rows = []
     for name, work in named.items():
         costs: dict[str, list[Cost | None]] = {each.name: [] for each in installations}
-        once = "first" in name or "ready" in name
+        once = name in (FIRST_EVER, READY)
         for number in range(1 if once else repeat + 1):
             for each in installations:
                 with TemporaryDirectory() as folder:
@@ -221,7 +222,7 @@ def main() -> None:
         narrow, small = Path(folder, "narrow"), Path(folder, "defective_skull", "000.nii.gz")
         subprocess.run([sys.executable, "-c", NARROW, str(narrow)], check=True)
         Installation("now", ZOO).run("phantom", "skull", "-o", folder, "--resolution", 64)
-        named = works(given.skull, small, narrow, given.data)
+        named = works(given.skull, small, narrow) | (works_on(given.data) if given.data else {})
         rows = measure(installations, named, given.repeat)
     Console(width=160).print(table(rows, [each.name for each in installations]))
     if given.output:

@@ -4,8 +4,8 @@
 
 A complete network of 2 to 16 channels is run forward on a skull, SKULL or a generated one of 512^3,
 any-pooled to coarser grids, and with every voxel divided into eight for 1024^3. Each measurement is
-a process of its own. Slopes are those of straight lines through the logarithms, 1 being growth in
-proportion; for memory, of that beyond the smallest process's, which imports take.
+a process of its own. Slopes are those of straight lines fitted to the logarithms: 1 is growth in
+proportion. The memory of the smallest process, which imports take, is subtracted first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from zoo.benchmark import Spec, machine, run_measurement
 from zoo.plugins import complete_skull
-from zoo.volumes import bounds, pooled, read_volume
+from zoo.volumes import occupied_box, pooled, read_volume, replicated
 
 CHANNELS = (2, 2, 4, 4, 4, 4, 16)
 FACTORS = 24, 16, 12, 8, 6, 4, 3, 2, 1  # of any-pooling
@@ -31,12 +31,8 @@ FACTORS = 24, 16, 12, 8, 6, 4, 3, 2, 1  # of any-pooling
 
 def grids(skull: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
     """The skull from coarse to fine."""
-    low, high = bounds(skull)
-    box = skull[tuple(map(slice, low, high + 1))]
-    finer = box
-    for axis in range(3):
-        finer = finer.repeat(2, axis)
-    return [*(pooled(box, factor) for factor in FACTORS), finer]
+    box = skull[occupied_box(skull)]
+    return [*(pooled(box, factor) for factor in FACTORS), replicated(box, (2, 2, 2))]
 
 
 def measure(skull: NDArray[np.bool_]) -> list[dict[str, Any]]:
@@ -62,7 +58,7 @@ def measure(skull: NDArray[np.bool_]) -> list[dict[str, Any]]:
 
 
 def slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Of a straight line through the logarithms."""
+    """The slope of a straight line fitted to the logarithms of both."""
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 

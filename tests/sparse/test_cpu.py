@@ -311,12 +311,13 @@ def test_what_is_compiled_ahead_is_what_a_network_calls():
 def test_a_process_compiles_ahead_and_another_one_takes_it(tmp_path):
     """Nothing of these is compiled by whoever comes first, which waits instead."""
     code = """
+from contextlib import nullcontext
 import torch
 from zoo.sparse.backends.bitmap.cpu import ahead, runtime, words
 from zoo.sparse.backends.bitmap.cpu.backend import CpuBackend
 from zoo.sparse import SparseTensor
 torch.set_num_threads(2)
-with CpuBackend().compiling(lambda: __import__("contextlib").nullcontext()):
+with CpuBackend().compiling(nullcontext):
     backend = CpuBackend()
     x = SparseTensor.from_coordinates(torch.zeros(1, 3).long(), backend=backend, stride=2)
     assert words.refine in runtime._elsewhere

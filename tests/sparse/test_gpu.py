@@ -23,6 +23,7 @@ from zoo.training.losses import deep_supervision
 
 pytest.importorskip("triton")
 
+from zoo.sparse.backends.bitmap import bounds
 from zoo.sparse.backends.bitmap.gpu import convolution, index, narrow, runtime, wide
 from zoo.sparse.backends.bitmap.gpu.backend import GpuBackend
 
@@ -151,7 +152,7 @@ def test_any_array_is_a_grid(dtype, shape):
 
 def test_more_voxels_than_rows_can_number_are_refused(monkeypatch):
     monkeypatch.setattr(index, "NARROW_POSITIONS", 0)
-    monkeypatch.setattr(index, "MOST_ROWS", 3)
+    monkeypatch.setattr(bounds, "MOST_ROWS", 3)
     with pytest.raises(BackendError, match="numbers at most 3 voxels"):
         SparseTensor.from_coordinates(points(20, 4).to(WHERE), backend=GpuBackend())
 

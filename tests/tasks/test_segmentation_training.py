@@ -104,7 +104,7 @@ def test_a_share_of_the_samples_is_generated(chests, tmp_path):
     assert made.data == "generated chests and a data set"
     sources = {type(made._source(np.random.default_rng(seed))).__name__ for seed in range(9)}
     assert sources == {"Chests", "LabelledScans"}
-    with pytest.raises(ConfigError, match=r"generated chests: wanted some of .*, got lungs"):
+    with pytest.raises(ConfigError, match=r"thorax.labels: wanted some of .*, got lungs"):
         training(tmp_path, chests, 2, dataset={"share": 0.5, "labels": {"lungs": 3}})
 
 

@@ -118,7 +118,7 @@ def test_some_of_the_structures_may_be_wanted(tmp_path):
     assert ((classes == 2) == (labels == 1 + LABELS.index("heart"))).all()
     with pytest.raises(ConfigError, match=r"config.classes: wanted 3, .* got 5"):
         task(tmp_path, ORGANS, **wanted)
-    with pytest.raises(ConfigError, match=r"generated chests: wanted some of .*, got spleen"):
+    with pytest.raises(ConfigError, match=r"thorax.labels: wanted some of .*, got spleen"):
         task(tmp_path, ORGANS, thorax={"labels": ["spleen"]})
     for windows in ([], [[100, -100]]):
         with pytest.raises(ConfigError, match="windows"):

@@ -44,9 +44,10 @@ class Chests:
     def __init__(self, config: ThoraxConfig, labels: Sequence[str], cache: GridCache) -> None:
         """Label some of the generated structures, in this order; the config's do not count."""
         if unknown := set(labels) - set(LABELS):
+            without = "leave out dataset.share and give dataset.validation_split to do without"
+            hint = "" if labels == config.labels else f"; {without} generated chests"
             raise ConfigError(
-                f"generated chests: wanted some of {', '.join(LABELS)}, got {', '.join(unknown)};"
-                " leave out dataset.share and give dataset.validation_split to do without them"
+                f"thorax.labels: wanted some of {', '.join(LABELS)}, got {', '.join(unknown)}{hint}"
             )
         self.config, self.cache = config, cache
         self.prefix = f"chests-{config.resolution}-{generator_digest(solids, chests)}"

@@ -84,7 +84,7 @@ class SegmentationScoring:
         parts = self.merged.get(label, ())
         if known:
             return parts if set(parts) <= set(known) else ()
-        return parts if all(isinstance(part, int) for part in parts) and parts else (label,)
+        return parts if parts and all(isinstance(part, int) for part in parts) else (label,)
 
     def compare(
         self, name: str, prediction: Prediction, truth: Volume, labelled: Sequence[str] = ()

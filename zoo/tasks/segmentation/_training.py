@@ -161,10 +161,9 @@ class SegmentationTraining(CountsCases):
         return {"mean_dice": mean, **dict(zip(names, counted.tolist(), strict=True))}
 
     def facts(self) -> dict[str, Any]:
-        merged = {}
-        if self.scans:
-            structures = self.scans.structures.items()
-            merged = {name: tuple(parts) for name, parts in structures if tuple(parts) != (name,)}
+        structures = self.scans.structures if self.scans else {}
+        parts = {name: tuple(given) for name, given in structures.items()}
+        merged = {name: given for name, given in parts.items() if given != (name,)}
         return {"input": self.contract, "labels": self.labels, "merged": merged}
 
     def _source(self, rng: np.random.Generator) -> LabelledScans | Chests:

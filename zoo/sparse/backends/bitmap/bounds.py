@@ -63,3 +63,11 @@ class Bounds(NamedTuple):
                 " apart"
             )
         return shape
+
+
+def check_rows(count: int, backend: str) -> None:
+    """Raise BackendError if there are more voxels than ranks can number."""
+    if count > MOST_ROWS:
+        raise BackendError(
+            f"backend {backend} numbers at most {MOST_ROWS:,} voxels; use a coarser grid"
+        )

@@ -16,8 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.errors import BackendError
-from zoo.sparse.backends.bitmap.bounds import MOST_ROWS, Bounds
+from zoo.sparse.backends.bitmap.bounds import Bounds, check_rows
 from zoo.sparse.backends.bitmap.cpu import words
 from zoo.sparse.backends.bitmap.cpu.runtime import Span, run, spans
 
@@ -100,8 +99,7 @@ def seal(backend: CpuBackend, stride: int, bounds: Bounds, bitmap: Bitmap) -> Bi
     Raises:
         BackendError: there are more than ranks can count.
     """
-    if words.count(bitmap.words.reshape(-1), bitmap.rank) > MOST_ROWS:
-        raise BackendError(f"backend cpu numbers at most {MOST_ROWS:,} voxels; use a coarser grid")
+    check_rows(words.count(bitmap.words.reshape(-1), bitmap.rank), "cpu")
     return BitmapIndex(backend, stride, bounds, bitmap)
 
 

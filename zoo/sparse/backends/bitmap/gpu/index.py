@@ -16,8 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.errors import BackendError
-from zoo.sparse.backends.bitmap.bounds import MOST_ROWS, Bounds
+from zoo.sparse.backends.bitmap.bounds import Bounds, check_rows
 from zoo.sparse.backends.bitmap.gpu import words as kernels
 from zoo.sparse.backends.bitmap.gpu.runtime import blocks
 
@@ -95,8 +94,8 @@ def seal(backend: GpuBackend, stride: int, bounds: Bounds, words: Tensor) -> Bit
     rank = words.new_zeros(size + 1, dtype=torch.int32)
     torch.cumsum(counts, 0, dtype=torch.int32, out=rank[1:])
     kind = torch.int32 if 64 * size < NARROW_POSITIONS else torch.int64
-    if kind == torch.int64 and int(counts.sum(dtype=torch.int64)) > MOST_ROWS:
-        raise BackendError(f"backend gpu numbers at most {MOST_ROWS:,} voxels; use a coarser grid")
+    if kind == torch.int64:
+        check_rows(int(counts.sum(dtype=torch.int64)), "gpu")
     positions = words.new_empty(int(rank[-1]), dtype=kind)
     kernels.number[(blocks(size, TILES),)](words, rank, size, positions, BLOCK=TILES)
     return BitmapIndex(backend, stride, bounds, words, rank, positions)
