@@ -118,6 +118,9 @@ class PoseConfig(Section):
 class AugmentationConfig(PoseConfig):
     """Augmentation of every sample, the same for both of its shapes; switched off by default.
 
+    What is turned, scaled or deformed is interpolated on the model's grid, which blurs the coverage
+    of bone that is not much thicker than a voxel; a flip is exact.
+
     Attributes:
         noise: probability that a voxel on either side of the surface is dropped or added; this only
             applies to the defective shape.
