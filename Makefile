@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 demo: $(DEMO)/ready
 	$(DEMO)/bin/zoo phantom skull -o demo --seed 1000003
-	$(DEMO)/bin/zoo predict skull-completion-64 -i demo/defective_skull/000.nii.gz \
+	$(DEMO)/bin/zoo predict skull-completion-64.phantom -i demo/defective_skull/000.nii.gz \
 	    -o demo/complete.nii.gz --implant demo/implant.nii.gz \
 	    --preview demo/preview.png --report demo/report.json
 	@echo "written: demo/complete.nii.gz, demo/implant.nii.gz, demo/preview.png, demo/report.json"
