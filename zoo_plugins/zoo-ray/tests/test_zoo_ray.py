@@ -57,8 +57,14 @@ def scans(tmp_path):
     return folder
 
 
+def finished(folder, pattern):
+    """The files that are not in a hidden folder, where a process writes until they are complete."""
+    return [path for path in folder.rglob(pattern) if ".zoo-" not in path.parent.name]
+
+
 def files(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.nii.gz")}
+    found = finished(folder, "*.nii.gz")
+    return {path.relative_to(folder): path.read_bytes() for path in found}
 
 
 def until(there, seconds=60):
@@ -148,8 +154,7 @@ def test_a_node_and_the_driver_are_killed(cluster, model, scans, tmp_path):
     words += ["--executor", "ray", "--address", cluster.address]
 
     def entries():
-        written = (path for path in out.glob(".zoo/**/*.json") if ".zoo-" not in path.parent.name)
-        return {path: path.stat().st_mtime_ns for path in written}
+        return {path: path.stat().st_mtime_ns for path in finished(out / ".zoo", "*.json")}
 
     with subprocess.Popen([sys.executable, "-m", "zoo", *words]) as driver:
         until(lambda: len(entries()) >= 2)
