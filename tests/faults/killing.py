@@ -8,7 +8,6 @@ exit status is 1 if any do. Both runs have one thread.
 """
 
 import argparse
-import csv
 import json
 import os
 import random
@@ -18,7 +17,8 @@ import sys
 import time
 from pathlib import Path
 
-TIMES = ("seconds",)  # columns of a log that differ from run to run
+from zoo.cards import WEIGHTS
+from zoo.training._log import read_log
 
 
 def start(recipe: Path, output: Path) -> subprocess.Popen[bytes]:
@@ -56,21 +56,14 @@ def killed_again_and_again(recipe: Path, output: Path, every: float, seed: int) 
 
 def differences(one: Path, other: Path) -> list[str]:
     """The files of two runs that differ in more than times."""
-    names = sorted(path.name for path in (one / "model").glob("*.safetensors"))
-    found = [
-        f"model/{name}"
-        for name in names
-        if (one / "model" / name).read_bytes() != (other / "model" / name).read_bytes()
-    ]
-    if not names or losses(one) != losses(other):
-        found.append("log.csv" if names else "model: no weights")
-    return found
+    found = [] if logged(one) == logged(other) else ["log.csv"]
+    weights, others = (run / "model" / WEIGHTS for run in (one, other))
+    return found if weights.read_bytes() == others.read_bytes() else [*found, f"model/{WEIGHTS}"]
 
 
-def losses(run: Path) -> list[dict[str, str]]:
-    with open(run / "log.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{key: row[key] for key in row if key not in TIMES} for row in rows]
+def logged(run: Path) -> list[dict[str, str]]:
+    """The lines of a run's log, without their times."""
+    return [{**row, "seconds": ""} for row in read_log(run / "log.csv")]
 
 
 def main() -> int:
@@ -82,17 +75,21 @@ def main() -> int:
     given = parser.parse_args()
     given.folder.mkdir(parents=True)
     begun = time.monotonic()
-    undisturbed = start(given.recipe, given.folder / "undisturbed")
-    killed = given.folder / "killed"
-    kills = killed_again_and_again(given.recipe, killed, given.every, given.seed)
+    whole, killed = given.folder / "undisturbed", given.folder / "killed"
+    with start(given.recipe, whole) as undisturbed:
+        try:
+            kills = killed_again_and_again(given.recipe, killed, given.every, given.seed)
+        except BaseException:
+            os.killpg(undisturbed.pid, signal.SIGKILL)
+            raise
     seconds = time.monotonic() - begun
-    if status := undisturbed.wait():
-        raise SystemExit(f"the undisturbed run ended with exit status {status}")
-    found = differences(given.folder / "undisturbed", killed)
+    if undisturbed.returncode:
+        raise SystemExit(f"{whole}: exit status {undisturbed.returncode}")
+    found = differences(whole, killed)
     facts = {
         "seconds": round(seconds),
         "kills": kills,
-        "validations": len(losses(killed)),
+        "validations": len(read_log(killed / "log.csv")),
         "differences": found,
     }
     print(json.dumps(facts))

@@ -129,6 +129,6 @@ def test_the_tutorial_runs_and_is_exported(tmp_path, monkeypatch):
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(made, timeout=300, resources=resources).execute()
     page, _ = nbconvert.HTMLExporter().from_notebook_node(made)
-    assert page.count('src="data:image/png;base64,') == 3  # skull, prediction, implant
+    assert page.count('src="data:image/png;base64,') == 4  # card, skull, prediction, implant
     assert "skull-completion-64" in page
     assert (tmp_path / "demo/implant.nii.gz").is_file()
