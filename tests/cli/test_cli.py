@@ -287,6 +287,25 @@ def test_what_says_what_there_is_imports_no_more_than_it_needs(words, unneeded):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")]
+)
+def test_the_threads_of_openmp_wait_without_a_core_unless_the_user_says_otherwise(given, found):
+    """They are told before PyTorch is imported, which reads it once."""
+    code = """
+        import atexit, os, sys
+        from zoo.cli import run
+        assert "torch" not in sys.modules
+        sys.argv = ["zoo", "--version"]
+        atexit.register(lambda: print(os.environ["OMP_WAIT_POLICY"]))
+        run()
+    """
+    rest = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    command = [sys.executable, "-c", dedent(code)]
+    done = subprocess.run(command, env=rest | given, capture_output=True, text=True)
+    assert done.stdout.split()[-1] == found
+
+
 def test_list_and_info_show_tag_licence_and_data(run):
     lines = run("list").splitlines()
     assert max(map(len, lines)) <= 80

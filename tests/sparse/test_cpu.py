@@ -19,6 +19,7 @@ from zoo.errors import BackendError
 from zoo.sparse.backends.bitmap.bounds import Bounds
 from zoo.sparse.backends.bitmap.cpu import ahead, runtime
 from zoo.sparse.backends.bitmap.cpu.backend import CpuBackend
+from zoo.sparse.backends.bitmap.cpu.convolution import Method
 from zoo.sparse.backends.bitmap.cpu.index import Bitmap, seal
 from zoo.sparse.backends.reference import TorchBackend
 
@@ -90,6 +91,20 @@ def test_bits_do_not_depend_on_the_number_of_threads(name, c_in, c_out, threads)
         threads(count)
         more = outcome(CpuBackend(), name, c_in, c_out)
         assert all(torch.equal(a, b) for a, b in zip(one, more, strict=True))
+
+
+def test_few_voxels_of_many_channels_are_work_for_several_threads(threads):
+    """At a network's coarse levels; and the bits do not depend on the threads there, either."""
+    _, x = tensor(CpuBackend(), 1, size := 40)
+    wide, thin = (Method.choose(c, c, torch.float32, 0).rows_per_span(c, c) for c in (96, 2))
+    assert len(x) > 8 * wide
+    assert len(x.index.spans(wide)) > 8
+    assert len(x.index.spans(thin)) == 1
+    threads(1)
+    one = outcome(CpuBackend(), "k3", 96, 96, size=size)
+    threads(3)
+    more = outcome(CpuBackend(), "k3", 96, 96, size=size)
+    assert all(torch.equal(a, b) for a, b in zip(one, more, strict=True))
 
 
 def test_the_number_of_threads_is_left_as_it_was(threads):
@@ -210,6 +225,7 @@ SMALL = """
 import torch
 from zoo import sparse
 from zoo.sparse.backends.bitmap.cpu.backend import CpuBackend
+from zoo.sparse.backends.bitmap.cpu.convolution import Method
 x = sparse.SparseTensor.from_coordinates(torch.tensor([[1, 2, 3]]), backend=CpuBackend())
 print(sparse.coarsen(x.index).coordinates.tolist())
 """
@@ -315,6 +331,7 @@ from contextlib import nullcontext
 import torch
 from zoo.sparse.backends.bitmap.cpu import ahead, runtime, words
 from zoo.sparse.backends.bitmap.cpu.backend import CpuBackend
+from zoo.sparse.backends.bitmap.cpu.convolution import Method
 from zoo.sparse import SparseTensor
 torch.set_num_threads(2)
 with CpuBackend().compiling(nullcontext):

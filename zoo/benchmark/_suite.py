@@ -183,6 +183,9 @@ def run_measurement(
 ) -> dict[str, Any]:
     """Run one measurement in a child process; if it fails, the result is its `error`."""
     command = [sys.executable, "-m", "zoo.benchmark._measure", spec.model_dump_json()]
+    environment = dict(environment or os.environ)
+    if spec.backend not in OWN.values():
+        environment.pop("OMP_WAIT_POLICY", None)  # which `zoo` sets; peers are as they come
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, env=environment

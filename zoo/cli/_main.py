@@ -88,6 +88,9 @@ def run() -> NoReturn:
     What was registered to happen at the end does; but modules are not taken apart one by one, for
     which PyTorch and Numba take a second.
     """
+    # PyTorch's OpenMP threads would spin for a while after every operation, on cores that the CPU
+    # backend's own threads want next. OpenMP reads this when PyTorch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     status = main()
     atexit._run_exitfuncs()
     with suppress(OSError):

@@ -12,12 +12,16 @@ from torch import Tensor
 from zoo.sparse.backends.bitmap.cpu import narrow, planes, wide
 from zoo.sparse.backends.bitmap.cpu.index import BitmapIndex
 from zoo.sparse.backends.bitmap.cpu.lanes import REGISTER_BYTES
-from zoo.sparse.backends.bitmap.cpu.runtime import run
+from zoo.sparse.backends.bitmap.cpu.runtime import ROWS_PER_SPAN, run
 from zoo.sparse.convolution_relation import Relation, kernel_rows
 
 MOST_PARTS_BYTES = 64 << 20
 PLANES_TO = 16  # products per pair of voxels, measured
 WIDE_FROM = 256  # the same, counting outputs by whole registers
+PRODUCTS_PER_SPAN = (
+    1 << 20
+)  # products per pair of voxels, times rows: a tenth to half a millisecond
+FEWEST_ROWS = 256  # of a span
 
 
 class Method(NamedTuple):
@@ -46,6 +50,11 @@ class Method(NamedTuple):
         packed: Tensor = self.kernels.pack(kernel, rows, relation.width, self.lanes)
         return packed
 
+    def rows_per_span(self, c_in: int, c_out: int) -> int:
+        """The fewest rows that are worth a thread: the wider the channels, the fewer."""
+        wanted = PRODUCTS_PER_SPAN // (c_in * max(c_out, self.lanes))
+        return min(max(wanted, FEWEST_ROWS), ROWS_PER_SPAN)
+
     def unpack(self, packed: Tensor, relation: Relation, shape: tuple[int, ...]) -> Tensor:
         """The adjoint of `pack`; `shape` is that of the kernel."""
         rows = kernel_rows(relation)
@@ -63,7 +72,8 @@ def convolve(
     out = features.new_empty(len(target), c_out)
     bitmaps = target.bitmap, source.bitmap
     x = features.contiguous().numpy()
-    run(method.kernels.convolve, target.spans(), *bitmaps, relation, x, weights, out.numpy())
+    cut = target.spans(method.rows_per_span(c_in, c_out))
+    run(method.kernels.convolve, cut, *bitmaps, relation, x, weights, out.numpy())
     return out
 
 
@@ -79,7 +89,8 @@ def correlate(
     method = Method.choose(c_in, c_out, features.dtype, relation.scale)
     shape = relation.size**3, c_in, c_out
     empty = method.pack(features.new_zeros(shape), relation)
-    cut = target.spans(max(1, min(32, MOST_PARTS_BYTES // empty.nbytes)))
+    least, most = method.rows_per_span(c_in, c_out), MOST_PARTS_BYTES // empty.nbytes
+    cut = target.spans(least, max(1, min(32, most)))
     parts = np.zeros((len(cut), *empty.shape), empty.numpy().dtype)
     bitmaps = target.bitmap, source.bitmap
     x, y = features.contiguous().numpy(), gradient.contiguous().numpy()

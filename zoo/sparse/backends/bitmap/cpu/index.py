@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zoo.sparse.backends.bitmap.bounds import Bounds, check_rows
 from zoo.sparse.backends.bitmap.cpu import words
-from zoo.sparse.backends.bitmap.cpu.runtime import Span, run, spans
+from zoo.sparse.backends.bitmap.cpu.runtime import ROWS_PER_SPAN, Span, run, spans
 
 if TYPE_CHECKING:
     from zoo.sparse.backends.bitmap.cpu.backend import CpuBackend
@@ -76,9 +76,9 @@ class BitmapIndex:
     def __len__(self) -> int:
         return int(self.bitmap.rank[-1])
 
-    def spans(self, most: int = 64) -> list[Span]:
-        """The lines cut into spans of work."""
-        return spans(self.bitmap.lines, len(self), most)
+    def spans(self, least: int = ROWS_PER_SPAN, most: int = 64) -> list[Span]:
+        """The lines cut into spans of work, as by `runtime.spans`."""
+        return spans(self.bitmap.lines, len(self), least, most)
 
     def derive(
         self, stride: int, bounds: Bounds, fill: Callable[..., None], *arguments: Any

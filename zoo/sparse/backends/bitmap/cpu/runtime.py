@@ -140,9 +140,12 @@ def _stamp() -> str:
     return sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
-def spans(count: int, rows: int, most: int = 64) -> list[Span]:
-    """Cut range(count), which holds `rows` rows, into spans; threads have no part in where."""
-    parts = max(1, min(count, most, rows // ROWS_PER_SPAN))
+def spans(count: int, rows: int, least: int = ROWS_PER_SPAN, most: int = 64) -> list[Span]:
+    """Cut range(count), which holds `rows` rows, into spans; threads have no part in where.
+
+    There are at most `most` spans, and `least` rows in a span on average, or more.
+    """
+    parts = max(1, min(count, most, rows // least))
     edges = [count * part // parts for part in range(parts + 1)]
     return list(pairwise(edges))
 
