@@ -6,6 +6,7 @@ import math
 import re
 import signal
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from zoo.training._batches import Samples, batches
 from zoo.training._checkpoint import load_checkpoint, load_tensors, save_checkpoint, save_tensors
 from zoo.training._initial import make_network, take_over_initial
 from zoo.training._log import append_log, draw_curve
+from zoo.training._muon import Muon, is_hidden
 from zoo.training._processes import check_shares, uses_bfloat16
 from zoo.training.config import TrainingConfig
 from zoo.training.losses import Supervised
@@ -87,7 +89,7 @@ class Trainer:
         self.samples = Samples(self.task)
         average = get_ema_multi_avg_fn(config.average)
         self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
-        self.optimizer = torch.optim.Adam(self._parameters(), amsgrad=True)
+        self.optimizer = self._make_optimizer()
         supervised = Supervised(self.network, self.task, mixed=mixed)
         self.supervised = accelerator.prepare_model(supervised, device_placement=False)
         self.best = -1.0  # the best value so far of the score that decides
@@ -97,15 +99,19 @@ class Trainer:
         source, target = self.task.sample(0)
         return self.task.tensors(([source], [target]), self.backend, self.device)[0]
 
-    def _parameters(self) -> list[dict[str, Any]]:
-        """Group new parameters and those taken over, with the factors of their learning rates."""
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        """An optimiser with groups of new parameters and those taken over, whose rates differ."""
+        muon = self.config.optimizer == "muon"
+        rates = {False: 1.0, True: self.config.initial_rate}
         taken = tuple(f"{name}." for name in self.taken_over)
-        parameters = list(self.network.named_parameters())
-        groups = [
-            {"params": [p for name, p in parameters if name.startswith(taken) == old], "rate": rate}
-            for old, rate in ((False, 1.0), (True, self.config.initial_rate))
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = defaultdict(list)
+        for name, parameter in self.network.named_parameters():
+            groups[name.startswith(taken), muon and is_hidden(parameter)].append(parameter)
+        made = [
+            {"params": groups[old, hidden], "rate": rates[old], "hidden": hidden}
+            for old, hidden in sorted(groups)
         ]
-        return [group for group in groups if group["params"]]
+        return Muon(made) if muon else torch.optim.Adam(made, amsgrad=True)
 
     @property
     def modules(self) -> dict[str, nn.Module]:

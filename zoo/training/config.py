@@ -187,6 +187,8 @@ class TrainingConfig(Section):
         forcing: share of the steps, from the first one on, in which the target's voxels survive
             pruning whatever the network predicts. In the other steps the network has to deal with
             its own omissions, as in a prediction.
+        optimizer: `adam`, or `muon`, which orthogonalises the steps of hidden layers' kernels and
+            uses Adam for all other parameters.
         learning_rate: peak of the schedule: linear warm-up, then half a cosine down to zero.
         warmup: share of the steps that are used to warm up.
         average: decay of the exponential moving average of the weights, which is what is exported.
@@ -208,6 +210,7 @@ class TrainingConfig(Section):
     accumulate: PositiveInt = 1
     precision: Literal["float32", "bfloat16"] = "float32"
     forcing: float = Field(default=1, ge=0, le=1)
+    optimizer: Literal["adam", "muon"] = "adam"
     learning_rate: PositiveFloat = 1e-3
     warmup: float = Field(default=0.1, ge=0, le=1)
     average: float = Field(default=0.999, ge=0, lt=1)
