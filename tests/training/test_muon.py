@@ -32,10 +32,11 @@ def test_hidden_kernels_alone_are_orthogonalized():
     ] * 3
 
 
-def test_the_first_step_of_either_kind_has_its_size():
+@pytest.mark.parametrize("shape", [(27, 16, 16), (1, 4, 32)])
+def test_the_first_step_of_either_kind_has_its_size(shape):
     """Muon's in root mean square, whatever the gradient's size; Adam's in every element."""
     rng = torch.Generator().manual_seed(0)
-    kernel, bias = Parameter(torch.zeros(27, 16, 16)), Parameter(torch.zeros(16))
+    kernel, bias = Parameter(torch.zeros(shape)), Parameter(torch.zeros(16))
     kernel.grad = 1e-6 * torch.randn(kernel.shape, generator=rng)
     bias.grad = 0.1 * torch.randn(bias.shape, generator=rng)
     groups = [{"params": [kernel], "hidden": True}, {"params": [bias], "hidden": False}]

@@ -48,7 +48,7 @@ class Muon(torch.optim.Optimizer):
         momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
         matrix = gradient.lerp(momentum, MOMENTUM).flatten(0, 1)  # Nesterov's
         size = ADAMS_SIZE * max(matrix.shape) ** 0.5
-        kernel.add_(orthogonalized(matrix).view_as(kernel), alpha=-rate * size)
+        kernel.add_(orthogonalized(matrix).reshape_as(kernel), alpha=-rate * size)
 
     def _adam(self, parameter: nn.Parameter, gradient: Tensor, rate: float) -> None:
         state = self.state[parameter]
