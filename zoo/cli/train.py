@@ -11,11 +11,14 @@ import typer
 from zoo.cli._console import err, remark, say
 from zoo.cli._progress import Bars, Lines
 from zoo.cli._shared_options import BackendName, DeviceName
+from zoo.errors import ConfigError
 
 
 def train(
     config: Annotated[Path, typer.Argument(help="Training config, a YAML file.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the run.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for the run.")
+    ] = None,
     backend: BackendName = "auto",
     device: DeviceName = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare the data.")] = 1,
@@ -31,6 +34,9 @@ def train(
         int, typer.Option(min=1, help="Steps from line to line, where there is no terminal.")
     ] = 50,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only try a few steps, and print what all would cost.")
+    ] = False,
 ) -> None:
     """Train a model and write checkpoints, a log, a curve and finally the model's folder.
 
@@ -41,6 +47,10 @@ def train(
     from zoo.training import CHECKPOINT
     from zoo.training import train as run
 
+    if plan:
+        return _print_plan(config, backend, device, threads, mixed_precision, cache)
+    if output is None:
+        raise ConfigError("wanted a folder for the run: pass -o FOLDER, or --plan (see --help)")
     try:
         shown: TrainingBars | TrainingLines
         with TrainingBars() if err.is_terminal else TrainingLines(log_every) as shown:
@@ -62,6 +72,27 @@ def train(
         raise
     if line:
         say(line)
+
+
+def _print_plan(
+    config: Path, backend: str, device: str, threads: int, mixed: bool, cache: Path | None
+) -> None:
+    from tqdm import tqdm
+
+    from zoo.training import plan
+
+    found = plan(
+        config, backend=backend, device=device, threads=threads, mixed_precision=mixed, cache=cache
+    )
+    parts = {"data": found.data_seconds, "validation": found.validation_seconds}
+    beside = ", ".join(f"{name} {tqdm.format_interval(part)}" for name, part in parts.items())
+    whole = tqdm.format_interval(found.seconds)
+    peak = "" if found.peak_memory is None else f"; a peak of {found.peak_memory / 1e9:.2f} GB"
+    say(
+        f"{config}: {found.parameters:,} parameters; {found.steps:,} steps of {found.samples}"
+        f" samples and {found.step_seconds:.2f} s, {beside}: about {whole}{peak};"
+        f" {found.free_memory / 1e9:.1f} GB are free"
+    )
 
 
 class TrainingBars(Bars):

@@ -20,6 +20,7 @@ from zoo.training.config import (
 )
 from zoo.training.deformation import deform
 from zoo.training.losses import coverage_loss, deep_supervision, occupancy_loss
+from zoo.training.planning import TrainingPlan, plan
 from zoo.training.run import train
 from zoo.training.samples import (
     Batch,
@@ -62,6 +63,7 @@ __all__ = [
     "Shape",
     "Training",
     "TrainingConfig",
+    "TrainingPlan",
     "augment",
     "augment_scan",
     "check_config",
@@ -71,6 +73,7 @@ __all__ = [
     "generator_digest",
     "occupancy_loss",
     "place_pair",
+    "plan",
     "read_config",
     "sparse_input",
     "train",

@@ -135,7 +135,7 @@ class Trainer:
         alone = self.accelerator.num_processes == 1
         with stopping(enabled=alone) as stop:
             try:
-                for passes in self._batches(range(self.step, self.config.steps), workers):
+                for passes in self.batches(range(self.step, self.config.steps), workers):
                     self.losses.append(self.update(passes))
                     on_step(self.step, self.losses[-1])
                     every = self.config.validate_every
@@ -304,7 +304,8 @@ class Trainer:
             for batch in passes:
                 yield self.task.tensors(batch, self.backend, self.device)[0]
 
-    def _batches(self, steps: range, workers: int) -> Iterator[list[Batch]]:
+    def batches(self, steps: range, workers: int) -> Iterator[list[Batch]]:
+        """The passes of this process in each of the steps; see `train` for `workers`."""
         process, processes = self.accelerator.process_index, self.accelerator.num_processes
         return batches(
             self.samples, self.config, steps, workers, process=process, processes=processes

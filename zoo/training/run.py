@@ -88,15 +88,13 @@ def train(
         WriteError: the folder cannot be made.
     """
     config = read_config(path)
-    if mixed_precision:
-        config = config.model_copy(update={"precision": "bfloat16"})
-    if threads:
-        torch.set_num_threads(threads)
     _check_resume(folder, resume)
     if resume and (line := _finished(folder, config)):
         return line if os.environ.get("RANK", "0") == "0" else None
-    accelerator, target = start_processes(device)
-    trainer = Trainer(config, folder, select_backend(backend, target), target, accelerator, cache)
+    trainer = make_trainer(
+        config, folder, backend, device, threads=threads, mixed=mixed_precision, cache=cache
+    )
+    config, accelerator = trainer.config, trainer.accelerator
     make_folder(folder)
     if resume:
         trainer.resume()
@@ -114,9 +112,34 @@ def train(
     return line
 
 
+def make_trainer(
+    config: TrainingConfig,
+    folder: Path,
+    backend: str,
+    device: str,
+    *,
+    threads: int,
+    mixed: bool,
+    cache: Path | None,
+) -> Trainer:
+    """Make what trains, with the processes that were started for it; see `train`."""
+    if mixed:
+        config = config.model_copy(update={"precision": "bfloat16"})
+    if threads:
+        torch.set_num_threads(threads)
+    accelerator, target = start_processes(device)
+    return Trainer(config, folder, select_backend(backend, target), target, accelerator, cache)
+
+
+def preparations(trainer: Trainer) -> Sequence[Callable[[], object]]:
+    """What the task wants to be done before the first step."""
+    parts: Sequence[Callable[[], object]] = getattr(trainer.task, "preparations", tuple)()
+    return parts
+
+
 def _prepare(trainer: Trainer, progress: Progress) -> None:
     """Do what the task wants to be done before the first step, on all cores."""
-    parts: Sequence[Callable[[], object]] = getattr(trainer.task, "preparations", tuple)()
+    parts = preparations(trainer)
     for done in prepare(parts, os.cpu_count() or 1) if parts else ():
         progress.prepared(done, len(parts))
 

@@ -1,0 +1,109 @@
+"""Plans a training: what its steps cost, measured on the first ones."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+from zoo.memory import free_memory
+from zoo.models import forget_peak_memory, peak_memory
+from zoo.training.run import make_trainer, preparations
+from zoo.training.task import read_config
+
+TRIED = 4  # steps; in the first, kernels are compiled
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """The expected cost of a training.
+
+    Attributes:
+        steps: number of steps.
+        samples: samples in each.
+        parameters: number of trainable parameters.
+        step_seconds: of one step.
+        validation_seconds: of all validations.
+        data_seconds: of what is done before the first step; little, if it is in the cache.
+        peak_memory: peak memory of the main process, in bytes; None where it is not known.
+        free_memory: memory that was free before, in bytes.
+    """
+
+    steps: int
+    samples: int
+    parameters: int
+    step_seconds: float
+    validation_seconds: float
+    data_seconds: float
+    peak_memory: int | None
+    free_memory: int
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run."""
+        return self.data_seconds + self.steps * self.step_seconds + self.validation_seconds
+
+
+def plan(
+    path: Path,
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    threads: int = 0,
+    mixed_precision: bool = False,
+    cache: Path | None = None,
+) -> TrainingPlan:
+    """Plan a training, from its first steps and the validation of one case; nothing is kept of it.
+
+    Args:
+        path, backend, device, threads, mixed_precision, cache: as for `train`.
+
+    Returns:
+        What the run is expected to cost on this machine, while it has nothing else to do.
+
+    Raises:
+        ConfigError: the config does not fit.
+    """
+    free = free_memory()
+    forget_peak_memory()
+    config = read_config(path)
+    tried = config.model_copy(update={"validation_cases": 1})
+    with TemporaryDirectory() as folder:
+        trainer = make_trainer(
+            tried,
+            Path(folder),
+            backend,
+            device,
+            threads=threads,
+            mixed=mixed_precision,
+            cache=cache,
+        )
+        parts = preparations(trainer)
+        cases = len(parts) + config.validation_cases - 1
+        data = cases * _seconds(parts[0]) / (os.cpu_count() or 1) if parts else 0.0
+        batches = trainer.batches(range(TRIED), workers=0)
+        steps = [_seconds(partial(trainer.update, passes)) for passes in batches]
+        validation = config.validation_cases * _seconds(trainer.validate)
+        parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
+    return TrainingPlan(
+        steps=config.steps,
+        samples=config.batch_size,
+        parameters=parameters,
+        step_seconds=median(steps[1:]),
+        validation_seconds=validation * math.ceil(config.steps / config.validate_every),
+        data_seconds=data,
+        peak_memory=peak_memory(),
+        free_memory=free,
+    )
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = perf_counter()
+    work()
+    return perf_counter() - started
