@@ -63,7 +63,7 @@ def grow(folder):
 
 
 def mumble(folder):
-    raise ReadError("first line" + "." * 9000)
+    raise ReadError("first line" + " and so on" * 900)
 
 
 def trip(folder):
