@@ -142,19 +142,19 @@ def _listed(path: Path) -> list[Path]:
 
 def _distinct(found: list[Input]) -> list[Input]:
     """Inputs whose names differ: those of one name keep so many of their folders that they do."""
-    owners: dict[str, list[Input]] = {}
+    owners: dict[str, set[str]] = {}
     for each in found:
-        owners.setdefault(each.name, []).append(each)
-    if all(len(group) == 1 for group in owners.values()):
-        return found
+        owners.setdefault(each.name, set()).add(os.path.abspath(each.path))
+    common = {
+        name: os.path.commonpath([os.path.dirname(path) for path in paths])
+        for name, paths in owners.items()
+        if len(paths) > 1
+    }
     made = []
     for each in found:
-        group = {os.path.abspath(other.path) for other in owners[each.name]}
-        if len(group) == 1:
-            made.append(each)
-            continue
-        common = Path(os.path.commonpath([os.path.dirname(path) for path in group]))
-        parents = Path(os.path.abspath(each.path)).relative_to(common).parent
-        name = str(PurePosixPath(parents, case_name(each.path)))
-        made.append(Input(each.path, name, len(parents.parts)))
+        if each.name in common:
+            parents = Path(os.path.abspath(each.path)).relative_to(common[each.name]).parent
+            name = str(PurePosixPath(parents, case_name(each.path)))
+            each = Input(each.path, name, len(parents.parts))
+        made.append(each)
     return made
