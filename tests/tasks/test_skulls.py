@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from case_folders import segthor
 from training_runs import equal, points, same, samples
 
@@ -253,6 +254,47 @@ def test_cases_are_prepared_once_for_runs_at_all_resolutions(tmp_path, skulls, m
 
 
 COVERED = {"phantoms": COARSE, "coverage": True}
+
+
+@pytest.mark.parametrize("coverage", [True, False])
+def test_variants_of_a_case_are_stretched_and_moved(tmp_path, skulls, coverage):
+    dataset = {"folder": skulls, "variants": 4, "stretch": 0.2}
+    task = samples(tmp_path, phantoms=COARSE, coverage=coverage, dataset=dataset).task
+    assert len(task.preparations()) == 3 * 4
+    first, second = task.cases.cases[:2]
+    kept = [task.cases.prepared(first, number).grids for number in range(4)]
+    for complete, head, defective in kept:
+        assert (head <= complete).all() and (defective <= complete).all()
+    extents = np.array([grids.shape[1:] for grids in kept], float)
+    shares = extents[1:] / extents[0]
+    assert (abs(shares - 1) < 0.2 + 2 / extents[0]).all()
+    assert len(np.unique(extents[:, 0])) > 1 and (np.ptp(shares, axis=1) > 0.02).any()
+    if coverage:  # as much bone as the stretch says, to the last step of coverage
+        sizes = np.array([grids[0].sum(dtype=float) for grids in kept])
+        assert (abs(sizes[1:] / sizes[0] / np.prod(shares, axis=1) - 1) < 0.2).all()
+    others = [task.cases.prepared(second, number).grids.shape[1:] for number in range(4)]
+    assert not np.allclose(np.divide(others, others[0])[1:], shares, atol=0.01)  # of its own
+
+
+def test_samples_are_drawn_from_all_variants(tmp_path, skulls):
+    dataset = {"folder": skulls, "variants": 3}
+    data = samples(tmp_path, **COVERED, dataset=dataset)
+    asked = []
+    prepared = data.task.cases.prepared
+    data.task.cases.prepared = lambda case, number: asked.append(number) or prepared(case, number)
+    for number in range(20):
+        data[number]
+    assert set(asked) == {0, 1, 2}
+
+
+def test_one_variant_is_the_case_itself(tmp_path, skulls):
+    """The same draws, and so the same samples, as a config that says nothing of variants."""
+    alone, said = (
+        samples(tmp_path, **COVERED, dataset={"folder": skulls} | more)
+        for more in ({}, {"variants": 1})
+    )
+    for number in range(4):
+        assert torch.equal(alone[number][0].values, said[number][0].values)
 
 
 @pytest.mark.parametrize("source", ["cases", "phantoms"])

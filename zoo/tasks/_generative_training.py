@@ -102,11 +102,14 @@ class GenerativeTraining(CountsCases):
         return loss + coverage_loss(found.candidates, target.shape)
 
     def preparations(self) -> Sequence[Callable[[], object]]:
-        """Read every case of the data set that the run needs, once."""
+        """Read every case of the data set that the run needs, and its variants, once."""
         if self.cases is None:
             return ()
         held_out = self.cases.validation_cases[: self.config.validation_cases]
-        return [partial(self.cases.prepared, case) for case in (*self.cases.cases, *held_out)]
+        variants = range(self.cases.config.variants)
+        needed = [(case, number) for case in self.cases.cases for number in variants]
+        needed += [(case, 0) for case in held_out]
+        return [partial(self.cases.prepared, *each) for each in needed]
 
     def validation(self) -> Iterator[Shapes]:
         """Cases that are never trained on: the data set's validation split, or phantoms."""

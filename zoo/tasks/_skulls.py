@@ -177,7 +177,8 @@ class Cases:
         for _ in range(ATTEMPTS):
             case = self.cases[int(rng.integers(len(self.cases)))]
             defect = self._defect(case, rng)
-            kept = self.prepared(case)
+            variants = self.config.variants
+            kept = self.prepared(case, int(rng.integers(variants)) if variants > 1 else 0)
             grids = _values(kept)
             if self.augmentation is not None:
                 grids = deform(grids, kept.spacing[0], self.augmentation, rng)
@@ -203,13 +204,12 @@ class Cases:
         complete, head, *others = _values(kept)
         if others:
             return Shapes(others[0], complete, kept.spacing)
-        seed = hashlib.sha256(case.name.encode()).digest()
-        rng = np.random.Generator(np.random.PCG64(int.from_bytes(seed[:8], "little")))
+        rng = np.random.Generator(np.random.PCG64(_number(case)))
         return Shapes(
             _without(complete, self._cut(head, kept.spacing, rng)), complete, kept.spacing
         )
 
-    def prepared(self, case: Case) -> Grids:
+    def prepared(self, case: Case, variant: int = 0) -> Grids:
         """The complete skull, the head, and the defective skull if there is one, from the cache.
 
         The cache has them unless the files of the case changed. It also has what was read of the
@@ -217,11 +217,14 @@ class Cases:
         """
         name = f"cases/{digest(case, self.config.threshold)}"
         kind, spacing = self.contract.kind, self.contract.spacing[0]
+        suffix = f"-variant-{variant}-{self.config.stretch:g}" if variant else ""
 
         def make() -> Grids:
-            return self._conformed(self.cache.get(f"{name}-read", lambda: self._read(case)))
+            read = self.cache.get(f"{name}-read", lambda: self._read(case))
+            rng = np.random.Generator(np.random.PCG64([_number(case), variant]))
+            return self._conformed(read, rng if variant else None)
 
-        return self.cache.get(f"{name}-{kind}-{spacing:g}", make)
+        return self.cache.get(f"{name}-{kind}-{spacing:g}{suffix}", make)
 
     def _defect(self, case: Case, rng: np.random.Generator) -> str:
         """What the next sample has: an official defect, a new cut, or none: intact."""
@@ -253,17 +256,35 @@ class Cases:
         grids = [np.asarray(volume.array, dtype=bool) for volume in canonical]
         return Grids(np.stack(grids), canonical[0].spacing)
 
-    def _conformed(self, read: Grids) -> Grids:
-        """The complete skull, the head, and the defective skull if there is one."""
-        affine = np.diag([*read.spacing, 1.0])
-        if self.augmentation is None:
-            found = [resample_mask(Volume(grid, affine), self.contract) for grid in read.grids]
-        else:
-            # Where coverage begins does not matter, and empty space takes time.
-            parts = _cropped(*read.grids)
-            found = [resample_coverage(Volume(grid, affine), self.contract) for grid in parts]
+    def _conformed(self, read: Grids, rng: np.random.Generator | None) -> Grids:
+        """The complete skull, the head, and the defective skull if there is one.
+
+        With a generator, they are those of a variant.
+        """
+        parts, spacing = list(read.grids), read.spacing
+        if rng is not None or self.augmentation is not None:
+            parts = _cropped(*parts)  # where they begin does not matter, and empty space takes time
+        if rng is not None:
+            parts, spacing = self._varied(parts, spacing, rng)
+        affine = np.diag([*spacing, 1.0])
+        resample = resample_mask if self.augmentation is None else resample_coverage
+        found = [resample(Volume(part, affine), self.contract) for part in parts]
         complete, *others = (each.array for each in found)
         return _grids(_cropped(complete, _head(complete), *others), found[0].spacing)
+
+    def _varied(
+        self, parts: list[Shape], spacing: tuple[float, float, float], rng: np.random.Generator
+    ) -> tuple[list[Shape], tuple[float, float, float]]:
+        """Shapes stretched, and moved by less than a voxel of the model."""
+        stretch = rng.uniform(1 - self.config.stretch, 1 + self.config.stretch, 3)
+        i, j, k = (length * share for length, share in zip(spacing, stretch, strict=True))
+        moved = (rng.random(3) * self.contract.spacing / (i, j, k)).astype(int)
+        return [np.pad(part, [(n, 0) for n in moved]) for part in parts], (i, j, k)
+
+
+def _number(case: Case) -> int:
+    """A number to draw with for a case, which its name decides."""
+    return int.from_bytes(hashlib.sha256(case.name.encode()).digest()[:8], "little")
 
 
 def _without(shape: Shape, part: Shape) -> Shape:

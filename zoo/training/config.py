@@ -84,12 +84,18 @@ class DatasetConfig(CasesConfig):
             without a defect get a new one in any case.
         cut: share of new defects, of `both`.
         intact: share of the samples that have no defect, where nothing is to be added.
+        variants: how many variants of every case to train on: the first as it is, the others
+            stretched along each axis and moved by a part of a voxel. They are made from the
+            volume's own voxels, and so are as sharp as the case itself.
+        stretch: largest share by which a variant is stretched along each axis, up or down.
     """
 
     threshold: float | None = None
     defects: Literal["official", "cut", "both"] = "official"
     cut: float = Field(default=0.5, ge=0, le=1)
     intact: float = Field(default=0, ge=0, lt=1)
+    variants: Annotated[int, Field(ge=1, le=1000)] = 1
+    stretch: float = Field(default=0.06, ge=0, le=0.3)
 
 
 class PoseConfig(Section):
