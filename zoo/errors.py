@@ -5,7 +5,8 @@ Each message is one line that says what was wanted, what was got and how to fix 
 
 import re
 
-LONGEST = 400  # characters of another library's message, or of a word, that are shown
+LONGEST = 400  # characters of another library's message that are shown
+BEGINNING, END = 1500, 500  # characters of a message that is longer: what is wrong, and the remedy
 
 
 def one_line(error: BaseException) -> str:
@@ -19,13 +20,6 @@ def one_line(error: BaseException) -> str:
     return said if len(said) <= LONGEST else f"{said[:LONGEST]}..."
 
 
-def _without_long_words(text: str) -> str:
-    half = LONGEST // 2
-    return re.sub(
-        rf"\S{{{LONGEST + 1},}}", lambda found: f"{found[0][:half]}...{found[0][-half:]}", text
-    )
-
-
 def _escaped(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)
 
@@ -33,12 +27,15 @@ def _escaped(text: str) -> str:
 class ZooError(Exception):
     """Base class of the zoo's errors; the command line prints the message and exits with 2.
 
-    The message is one line whatever it quotes: control characters are written as escapes, and
-    words that nobody can read, of more than 400 characters, are cut in their middle.
+    The message is one line whatever it quotes: control characters are written as escapes, and what
+    is longer than 2,000 characters is cut in its middle.
     """
 
     def __str__(self) -> str:
-        return _without_long_words(_escaped(super().__str__()))
+        said = _escaped(super().__str__())
+        if len(said) <= BEGINNING + END:
+            return said
+        return f"{said[:BEGINNING]}...{said[-END:]}"
 
 
 class VolumeError(ZooError, ValueError):
