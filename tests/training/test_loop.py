@@ -237,7 +237,7 @@ def test_loss_weights_go_from_fine_to_coarse():
 def test_passes_add_up_to_the_gradient_of_their_mean_loss(tmp_path):
     """Two passes of two skulls: their gradients' mean, each with its own batch statistics."""
     split = trainer(tmp_path, accumulate=2)
-    (one, other), *_ = split._batches(range(1), 0)
+    (one, other), *_ = split.batches(range(1), 0)
     wanted = []
     for batch in (one, other):
         alone = trainer(tmp_path)
