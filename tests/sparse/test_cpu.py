@@ -225,7 +225,6 @@ SMALL = """
 import torch
 from zoo import sparse
 from zoo.sparse.backends.bitmap.cpu.backend import CpuBackend
-from zoo.sparse.backends.bitmap.cpu.convolution import Method
 x = sparse.SparseTensor.from_coordinates(torch.tensor([[1, 2, 3]]), backend=CpuBackend())
 print(sparse.coarsen(x.index).coordinates.tolist())
 """
@@ -331,7 +330,6 @@ from contextlib import nullcontext
 import torch
 from zoo.sparse.backends.bitmap.cpu import ahead, runtime, words
 from zoo.sparse.backends.bitmap.cpu.backend import CpuBackend
-from zoo.sparse.backends.bitmap.cpu.convolution import Method
 from zoo.sparse import SparseTensor
 torch.set_num_threads(2)
 with CpuBackend().compiling(nullcontext):

@@ -26,11 +26,11 @@ class TrainingPlan:
 
     Attributes:
         steps: number of steps.
-        samples: samples in each.
+        samples: number of samples in each step.
         parameters: number of trainable parameters.
-        step_seconds: of one step.
-        validation_seconds: of all validations.
-        data_seconds: of what is done before the first step; little, if it is in the cache.
+        step_seconds: seconds that one step takes.
+        validation_seconds: seconds that all validations take together.
+        data_seconds: seconds before the first step; few if the data is in the cache.
         peak_memory: peak memory of the main process, in bytes; None where it is not known.
         free_memory: memory that was free before, in bytes.
     """
@@ -46,7 +46,7 @@ class TrainingPlan:
 
     @property
     def seconds(self) -> float:
-        """Of the whole run."""
+        """Seconds that the whole run is expected to take."""
         return self.data_seconds + self.steps * self.step_seconds + self.validation_seconds
 
 
