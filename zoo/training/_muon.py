@@ -10,13 +10,12 @@ from torch import Tensor, nn
 
 MOMENTUM = 0.95
 BETAS = 0.9, 0.99  # of Adam
-EPSILON = 1e-8
 # Coefficients of a polynomial that brings singular values from (0, 1] near 1, repeated five times.
 QUINTIC, REPEATS = (3.4445, -4.7750, 2.0315), 5
 ADAMS_SIZE = 0.2  # the root mean square of Adam's steps, in learning rates, is about that
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(torch.optim.Adam):
     """Muon for the kernels of hidden layers, Adam for everything else.
 
     A hidden layer's step is its momentum with all singular values brought near 1, so that it goes
@@ -30,38 +29,27 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
-        super().__init__(groups, {"lr": 1e-3, "hidden": False})
+        super().__init__(groups, betas=BETAS)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Update all parameters that have a gradient."""
+        """Update all parameters that have a gradient; hidden layers' kernels have none after it."""
         for group in self.param_groups:
-            update = self._muon if group["hidden"] else self._adam
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    update(parameter, parameter.grad, group["lr"])
+            for kernel in group["params"] if group["hidden"] else ():
+                if kernel.grad is not None:
+                    self._step_hidden(kernel, kernel.grad, group["lr"])
+                    kernel.grad = None  # so that Adam leaves it alone
+        super().step()
 
-    def _muon(self, kernel: nn.Parameter, gradient: Tensor, rate: float) -> None:
+    def _step_hidden(self, kernel: nn.Parameter, gradient: Tensor, rate: float) -> None:
         state = self.state[kernel]
         if not state:
+            state["step"] = torch.zeros(())  # Adam's `load_state_dict` asks for one
             state["momentum"] = torch.zeros_like(kernel)
         momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
         matrix = gradient.lerp(momentum, MOMENTUM).flatten(0, 1)  # Nesterov's
         size = ADAMS_SIZE * max(matrix.shape) ** 0.5
         kernel.add_(orthogonalized(matrix).reshape_as(kernel), alpha=-rate * size)
-
-    def _adam(self, parameter: nn.Parameter, gradient: Tensor, rate: float) -> None:
-        state = self.state[parameter]
-        if not state:
-            state["step"] = torch.zeros(())
-            state["mean"], state["square"] = (torch.zeros_like(parameter) for _ in range(2))
-        state["step"] += 1
-        moments = (state["mean"], gradient), (state["square"], gradient.square())
-        mean, square = (
-            moment.lerp_(value, 1 - beta) / (1 - beta ** state["step"])
-            for (moment, value), beta in zip(moments, BETAS, strict=True)
-        )
-        parameter.addcdiv_(mean, square.sqrt() + EPSILON, value=-rate)
 
 
 def is_hidden(parameter: nn.Parameter) -> bool:
@@ -77,13 +65,13 @@ def orthogonalized(matrix: Tensor) -> Tensor:
     if matrix.shape[0] < matrix.shape[1]:
         return orthogonalized(matrix.T).T
     gram = (matrix.T @ matrix).double()
-    gram = gram / gram.trace().clamp(min=torch.finfo(torch.float32).tiny)
+    square = gram.trace().clamp(min=torch.finfo(torch.float32).tiny)  # of the matrix's norm
+    gram = gram / square
     one = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     total = one
     a, b, c = QUINTIC
     for _ in range(REPEATS):
         factor = a * one + b * gram + c * (gram @ gram)
         total, gram = total @ factor, factor @ gram @ factor
-    scale = matrix.norm().clamp(min=torch.finfo(torch.float32).tiny)
-    found: Tensor = matrix / scale @ total.to(matrix.dtype)
+    found: Tensor = matrix @ (total / square.sqrt()).to(matrix.dtype)
     return found
