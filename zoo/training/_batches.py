@@ -50,6 +50,7 @@ def prepare(parts: Sequence[Callable[[], object]], workers: int) -> Iterator[int
         Preparations(parts),
         batch_size=None,
         num_workers=min(workers, len(parts)),
+        worker_init_fn=_one_thread,
         generator=torch.Generator(),
     )
     for done, _ in enumerate(_raised(loader), 1):
@@ -81,10 +82,18 @@ def batches(
         samples,
         batch_sampler=[list(range(start, start + share)) for start in starts],
         num_workers=workers,
+        worker_init_fn=_one_thread,
         collate_fn=partial(_passes, count=config.accumulate),
         generator=torch.Generator(),  # otherwise it would draw from the global one
     )
     yield from _raised(loader)
+
+
+def _one_thread(worker: int) -> None:
+    """Keep NumPy to one thread, as PyTorch is in a worker, or workers wait for one another."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, user_api="blas")
 
 
 def _raised(items: Iterable[Item]) -> Iterator[Item]:

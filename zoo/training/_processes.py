@@ -28,10 +28,11 @@ def start_processes(device: str) -> tuple[Accelerator, torch.device]:
         The accelerator, and the device of this process.
 
     Raises:
-        MissingDependency: accelerate, or matplotlib for the curve, is not installed.
+        MissingDependency: one of what the extra `train` installs is missing.
     """
     try:
         import matplotlib  # noqa: F401
+        import threadpoolctl  # noqa: F401
         from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
     except ImportError as error:
         raise MissingDependency(
