@@ -31,6 +31,7 @@ from zoo.datasets.phantoms import (
 )
 from zoo.errors import VolumeError
 from zoo.tasks._cases import digest, split_cases
+from zoo.tasks._variants import settings, varied
 from zoo.training import (
     VALIDATION_SEEDS,
     AugmentationConfig,
@@ -217,7 +218,7 @@ class Cases:
         """
         name = f"cases/{digest(case, self.config.threshold)}"
         kind, spacing = self.contract.kind, self.contract.spacing[0]
-        suffix = f"-variant-{variant}-{self.config.stretch:g}" if variant else ""
+        suffix = f"-variant-{variant}-{settings(self.config)}" if variant else ""
 
         def make() -> Grids:
             read = self.cache.get(f"{name}-read", lambda: self._read(case))
@@ -265,21 +266,12 @@ class Cases:
         if rng is not None or self.augmentation is not None:
             parts = _cropped(*parts)  # where they begin does not matter, and empty space takes time
         if rng is not None:
-            parts, spacing = self._varied(parts, spacing, rng)
+            parts, spacing = varied(parts, spacing, self.config, self.contract.spacing, rng)
         affine = np.diag([*spacing, 1.0])
         resample = resample_mask if self.augmentation is None else resample_coverage
         found = [resample(Volume(part, affine), self.contract) for part in parts]
         complete, *others = (each.array for each in found)
         return _grids(_cropped(complete, _head(complete), *others), found[0].spacing)
-
-    def _varied(
-        self, parts: list[Shape], spacing: tuple[float, float, float], rng: np.random.Generator
-    ) -> tuple[list[Shape], tuple[float, float, float]]:
-        """Shapes stretched, and moved by less than a voxel of the model."""
-        stretch = rng.uniform(1 - self.config.stretch, 1 + self.config.stretch, 3)
-        i, j, k = (length * share for length, share in zip(spacing, stretch, strict=True))
-        moved = (rng.random(3) * self.contract.spacing / (i, j, k)).astype(int)
-        return [np.pad(part, [(n, 0) for n in moved]) for part in parts], (i, j, k)
 
 
 def _number(case: Case) -> int:

@@ -88,6 +88,10 @@ class DatasetConfig(CasesConfig):
             stretched along each axis and moved by a part of a voxel. They are made from the
             volume's own voxels, and so are as sharp as the case itself.
         stretch: largest share by which a variant is stretched along each axis, up or down.
+        slice_thickness: in mm, of the thickest slices that one variant in four has: it has bone
+            where a share of the slice is, from a quarter to a half.
+        crop: largest share of its height that another variant in four loses at its top, and at its
+            bottom: its scan ends within the skull.
     """
 
     threshold: float | None = None
@@ -96,6 +100,8 @@ class DatasetConfig(CasesConfig):
     intact: float = Field(default=0, ge=0, lt=1)
     variants: Annotated[int, Field(ge=1, le=1000)] = 1
     stretch: float = Field(default=0.06, ge=0, le=0.3)
+    slice_thickness: PositiveFloat | None = None
+    crop: float = Field(default=0, ge=0, lt=0.5)
 
 
 class PoseConfig(Section):
