@@ -2,9 +2,10 @@
 
     LD_PRELOAD=shim.so python tests/faults/striking.py FOLDER EVERY [COMMAND...]
 
-Every run is a fork of this process, so that the zoo is imported once. It prints, as JSON, how often
-each command was struck, and what it left then that it must not: a file that is neither the old one
-nor a new one, more than one line on stderr, hidden files, or a state from which it cannot go on.
+Every run is a fork of this process, so that the zoo is imported once. It says on stderr how far it
+is, and prints, as JSON, how often each command was struck, and what it left then that it must not:
+a file that is neither the old one nor a new one, more than one line on stderr, hidden files, or a
+state from which it cannot go on.
 """
 
 import ctypes
@@ -124,6 +125,7 @@ def strike(command: Command, base: Path, every: int) -> tuple[int, list[str]]:
                 assert status == KILLED, (status, said)
                 faults += [f"{where}: {fault}" for fault in resumed(command, folder, new)]
             number += every
+        print(f"{base.name}: {name}, {times} strikes, {len(faults)} faults", file=sys.stderr)
     return times, faults
 
 
