@@ -116,6 +116,27 @@ def test_what_does_not_work_here_is_no_disagreement(tmp_path, capsys, monkeypatc
     assert "not on this machine" in capsys.readouterr().out
 
 
+def test_a_backend_that_crashes_fails(tmp_path, capsys, monkeypatch):
+    from zoo.sparse.backends.reference import TorchBackend
+
+    def crash(*_):
+        raise RuntimeError("out of bounds")
+
+    name = save_model(tmp_path / "made")
+    monkeypatch.setattr(TorchBackend, "index_from_grids", crash, raising=False)
+    monkeypatch.setattr(TorchBackend, "index", crash)
+    assert cli.main(["verify", name, "--backends", "torch"]) == 2
+    streams = capsys.readouterr()
+    assert "RuntimeError: out of bounds, from" in streams.out
+    assert "1 checks failed" in streams.err
+
+
+def test_a_backend_that_there_is_not_is_an_error(tmp_path, capsys):
+    name = save_model(tmp_path / "made")
+    assert cli.main(["verify", name, "--backends", "torhc"]) == 2
+    assert "unknown backend 'torhc'; the nearest are: torch" in capsys.readouterr().err
+
+
 def test_a_model_without_a_golden_case_says_so(tmp_path, capsys):
     name = save_model(tmp_path / "made")
     (tmp_path / "made" / INPUT).unlink()

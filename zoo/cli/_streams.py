@@ -37,6 +37,8 @@ def with_standard_streams(
                 raise ConfigError(f"-i -: wanted nothing besides it, got {len(sources)} inputs")
             if len(written) > 1:
                 raise ConfigError(f"wanted one output to be -, got {len(written)}; name the others")
+            if "output" in written and arguments.get("split"):
+                raise ConfigError("--split: wanted -o FILE, beside which the masks go, got -o -")
             from zoo.volumes import temporary_folder  # takes a while to import
 
             with temporary_folder() as folder:

@@ -141,7 +141,8 @@ def predict(
         raise ConfigError(f"--plan does not take --{flag}; leave it out")
     if plan:
         return _print_plans(load(name, backend=backend, device=device), source, threshold, output)
-    found = inputs_of(source)
+    files = (output, implant, report, preview, uncertainty, statistics)
+    found = inputs_of(source, [path for path in files if path])
     derivative = _derivative(name, source, found, output)
     if derivative:
         output = derivative.folder
@@ -150,7 +151,8 @@ def predict(
             "wanted -o PATH for the prediction, or images of a BIDS dataset, which has a place for"
             " it, or --plan (see --help)"
         )
-    part = shard_of(shard, os.environ)
+    alone = len(source) == 1 and [each.path for each in found] == source
+    part = (1, 1) if alone and not shard else shard_of(shard, os.environ)
     masks = output.parent / stem(output.name) if split else None
     outputs = Outputs(output, implant, report, preview, uncertainty, statistics, masks)
     jobs = plan_jobs(source, outputs, part, derivative, found)

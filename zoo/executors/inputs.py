@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import glob
 import os
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from zoo.errors import ReadError
@@ -33,7 +34,7 @@ class Input:
     folders: int = 0
 
 
-def inputs_of(given: list[Path]) -> list[Input]:
+def inputs_of(given: list[Path], apart: Collection[Path] = ()) -> list[Input]:
     """The inputs that paths stand for, in a stable order.
 
     A folder stands for the volumes in it and below, in the order of their names; hidden ones are
@@ -43,11 +44,16 @@ def inputs_of(given: list[Path]) -> list[Input]:
     its lines, and a .csv file for those in its column `input`, `path` or `image`, or its first
     one; paths in files are relative to them.
 
+    Args:
+        given: the paths.
+        apart: folders of outputs; where they lie below a folder, they are left out as well.
+
     Raises:
         ReadError: a folder contains no volume, or a DICOM series next to other volumes; a pattern
-            matches nothing, or a list is empty or cannot be read.
+            matches nothing, or a list is empty, names itself or cannot be read.
     """
-    return _distinct([found for path in given for found in _inputs(path)])
+    outputs = frozenset(map(os.path.realpath, apart))
+    return _distinct([found for path in given for found in _inputs(path, outputs)])
 
 
 def volumes(given: list[Path]) -> list[Path]:
@@ -62,18 +68,22 @@ def dataset_of_all(inputs: list[Input]) -> Path | None:
     return roots.pop() if len(roots) == 1 else None
 
 
-def _inputs(path: Path) -> list[Input]:
+def _inputs(path: Path, apart: Collection[str], lists: tuple[Path, ...] = ()) -> list[Input]:
+    """The inputs that a path stands for, which is named in these lists."""
     if os.path.isdir(path):  # where a Path would raise, of names that are too long
-        return _below(path)
+        return _below(path, apart)
     if path.suffix.lower() in LISTS and os.path.isfile(path):
-        return [found for listed in _listed(path) for found in _inputs(listed)]
+        if path.resolve() in lists:
+            raise ReadError(f"{path}: wanted a list of other paths, got one that names itself")
+        within = (*lists, path.resolve())
+        return [found for listed in _listed(path) for found in _inputs(listed, apart, within)]
     if len(str(path)) > LONGEST_PATH:
         raise ReadError(f"{str(path)[:80]}...: wanted a path, got {len(str(path))} characters")
     if not os.path.exists(path) and glob.has_magic(str(path)):
         matched = sorted(map(Path, glob.glob(str(path), recursive=True)))
         if not matched:
             raise ReadError(f"{path}: nothing matches this pattern; check it, and quote it")
-        return [found for each in matched for found in _inputs(each)]
+        return [found for each in matched for found in _inputs(each, apart, lists)]
     return [Input(path, case_name(path))]
 
 
@@ -82,13 +92,13 @@ def case_name(path: Path) -> str:
     return stem(Path(os.path.abspath(path)).name)  # "." has none
 
 
-def _below(folder: Path) -> list[Input]:
+def _below(folder: Path, apart: Collection[str]) -> list[Input]:
     bids = is_dataset(folder)
     found = sorted(
         path
         for top in (image_folders(folder) if bids else [folder])
         for root, folders, names in os.walk(top)
-        for path in _files(root, folders, names)
+        for path in _files(root, folders, names, apart)
         if is_volume(path)
     )
     if bids and not found:
@@ -117,9 +127,11 @@ def _below(folder: Path) -> list[Input]:
     return made
 
 
-def _files(root: str, folders: list[str], names: list[str]) -> list[Path]:
-    """The files of a folder; hidden folders below it are not entered."""
+def _files(root: str, folders: list[str], names: list[str], apart: Collection[str]) -> list[Path]:
+    """The files of a folder; hidden folders below it, and those of outputs, are not entered."""
     folders[:] = [name for name in folders if not name.startswith(".")]
+    if apart:
+        folders[:] = [n for n in folders if os.path.realpath(os.path.join(root, n)) not in apart]
     return [Path(root, name) for name in names if not name.startswith(".")]
 
 
@@ -141,7 +153,10 @@ def _listed(path: Path) -> list[Path]:
 
 
 def _distinct(found: list[Input]) -> list[Input]:
-    """Inputs whose names differ: those of one name keep so many of their folders that they do."""
+    """Inputs whose names differ: those of one name keep so many of their folders that they do.
+
+    Those of one folder, which differ in their suffixes, keep these.
+    """
     owners: dict[str, set[str]] = {}
     for each in found:
         owners.setdefault(each.name, set()).add(os.path.abspath(each.path))
@@ -157,4 +172,12 @@ def _distinct(found: list[Input]) -> list[Input]:
             name = str(PurePosixPath(parents, case_name(each.path)))
             each = Input(each.path, name, len(parents.parts))
         made.append(each)
-    return made
+    places = dict[str, set[str]]()
+    for each in made:
+        places.setdefault(each.name, set()).add(os.path.abspath(each.path))
+    return [
+        replace(each, name=str(PurePosixPath(each.name).with_name(each.path.name)))
+        if len(places[each.name]) > 1
+        else each
+        for each in made
+    ]

@@ -194,14 +194,14 @@ def plan_jobs(
 
     Raises:
         ReadError: an input is not there, or two have the same output.
-        WriteError: an output cannot be written, or is not a folder although there are several
-            inputs.
+        WriteError: an output cannot be written, would replace an input, or is not a folder although
+            there are several inputs.
         ConfigError: there is no such part.
     """
     number, parts = shard
     if not 1 <= number <= parts:
         raise ConfigError(f"--shard: wanted I/N with I from 1 to N, got {number}/{parts}")
-    found = inputs_of(inputs) if found is None else found
+    found = inputs_of(inputs, outputs.paths()) if found is None else found
     if _is_one(inputs, found) and parts == 1 and derivative is None:
         job = Job(inputs[0], outputs)
         job.check()
@@ -226,8 +226,11 @@ def _is_one(given: list[Path], found: list[Input]) -> bool:
 
 def _check_distinct(jobs: list[Job]) -> None:
     owners: dict[Path, Path] = {}
+    sources = {os.path.realpath(job.source) for job in jobs}
     for job in jobs:
         for path in set(job.outputs.paths()):
+            if os.path.realpath(path) in sources:
+                raise WriteError(f"{path}: is one of the inputs; choose another folder for outputs")
             if path in owners:
                 raise ReadError(
                     f"{owners[path]} and {job.source} would both write {path};"

@@ -31,12 +31,12 @@ class Entry(BaseModel):
     Attributes:
         case: its name.
         status: `done` or `failed`.
-        input: path of the input.
+        input: absolute path of the input.
         stamp: size and time of change of the input, by which it is known to be the same.
         sha256: of `input` and `weights`.
         model: name of the model.
         options: threshold and options of the task.
-        outputs: paths by what they are.
+        outputs: paths by what they are, relative to the folder of the outputs.
         zoo: version of the zoo.
         attempts: how often it was tried.
         node: name of the machine.
@@ -112,7 +112,7 @@ class Journal:
                 if entry.options.get(name) != options.get(name)
             )
             return f"another {', '.join(changed)}"
-        if entry.outputs != _outputs(job):
+        if entry.outputs != self._outputs(job):
             return "other outputs are wanted"
         if not _same_input(job.source, entry):
             return "the input changed"
@@ -129,12 +129,12 @@ class Journal:
         entry = Entry(
             case=job.name,
             status="failed" if outcome.error else "done",
-            input=str(job.source),
-            stamp=stamp_of(job.source),
+            input=os.path.abspath(job.source),
+            stamp=facts.get("stamp") or stamp_of(job.source),
             sha256={"input": digests.get("input"), "weights": self.identity.weights},
             model=self.identity.model,
             options=_plain(self.identity.options),
-            outputs=_outputs(job),
+            outputs=self._outputs(job),
             attempts=failed_before + outcome.attempts,
             node=facts.get("node", ""),
             seconds=round(float(facts.get("seconds", 0.0)), 2),
@@ -156,9 +156,20 @@ class Journal:
             path = self.folder / f"{Path(name).stem}{part}.csv"
             if entries:
                 with atomic_path(path) as temporary:
-                    temporary.write_text(_table(entries), encoding="utf-8")
+                    temporary.write_text(self._table(entries), encoding="utf-8")
             elif path.exists():
                 path.unlink()
+
+    def _outputs(self, job: Job) -> dict[str, str]:
+        """The paths of a job's outputs relative to the folder, which may be moved with them."""
+        named = job.outputs.named()
+        return {name: os.path.relpath(path, self.folder) for name, path in named.items()}
+
+    def _table(self, entries: list[Entry]) -> str:
+        rows = [entry.model_dump() for entry in entries]
+        for row in rows:
+            row["output"] = os.path.normpath(self.folder / row["outputs"]["volume"])
+        return csv_of(rows, COLUMNS)
 
 
 def done_in(folder: Path) -> list[Entry]:
@@ -205,15 +216,6 @@ def _same_input(path: Path, entry: Entry) -> bool:
     return bool(known) and path.is_file() and sha256_of(path) == known
 
 
-def _outputs(job: Job) -> dict[str, str]:
-    return {name: str(path) for name, path in job.outputs.named().items()}
-
-
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(dict(options), default=str))
     return plain
-
-
-def _table(entries: list[Entry]) -> str:
-    rows = [{**entry.model_dump(), "output": entry.outputs.get("volume")} for entry in entries]
-    return csv_of(rows, COLUMNS)

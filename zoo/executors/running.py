@@ -13,6 +13,7 @@ from typing import Any
 from zoo.anatomy import Threshold
 from zoo.errors import VolumeError, WriteError
 from zoo.executors.jobs import Job, Outputs
+from zoo.executors.journal import stamp_of
 from zoo.models import Model, Prediction, Progress, forget_peak_memory, load, silent
 from zoo.tables import csv_of
 from zoo.volumes import Volume, atomic_path, make_folder, mask_of
@@ -63,7 +64,7 @@ def run_job(
     """Predict on one input with a model that is loaded, and write its outputs.
 
     Returns:
-        The report, with the seconds of all of it.
+        The report, with the seconds of all of it, and the `stamp` that the input had before.
 
     Raises:
         ZooError: it failed; what was not written yet is not written.
@@ -72,6 +73,7 @@ def run_job(
     for folder in job.folders:
         make_folder(folder)
     job.check()
+    stamp = stamp_of(job.source)
     prediction = _predict(model, job.source, work, progress)
     outputs = job.outputs
     if progress:
@@ -109,7 +111,7 @@ def run_job(
                 temporary.write_text(
                     json.dumps({**job.facts, **prediction.report}, indent=2) + "\n"
                 )
-    return prediction.report
+    return {**prediction.report, "stamp": stamp}
 
 
 def _save_mask(prediction: Prediction, mask: Volume, path: Path) -> None:

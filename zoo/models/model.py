@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from zoo import registries
-from zoo.anatomy import Threshold
+from zoo.anatomy import Threshold, occupied_in
 from zoo.cards import Card, Origin, sha256_of
 from zoo.errors import ConfigError, ReadError, VolumeError
 from zoo.models.plan import Plan, bytes_per_voxel, plan_prediction
@@ -422,18 +422,28 @@ def _predict_straight(
             return volume
         return replace(laid_back(volume, source), about=volume.about)
 
+    volume, occupied = back(prediction.volume), back(prediction.occupied)
+    implant = prediction.implant and back(prediction.implant)
+    report = dict(prediction.report)
+    if implant is not None and not isinstance(threshold, str):
+        # On the way to the straight grid and back voxels are lost; a completion removes none.
+        given, _ = occupied_in(source, threshold)
+        report["voxels_in"] = int(np.count_nonzero(given))
+        occupied = occupied.with_array(given.view(np.uint8))
+        volume = replace(volume.with_array(volume.array | given), about=volume.about)
+        implant = replace(implant.with_array(implant.array & ~given), about=implant.about)
     said = (
         f"the axes are not at right angles, by {shear(source):.1f} degrees, as of a tilted gantry:"
         " resampled to a straight grid"
     )
     return replace(
         prediction,
-        volume=back(prediction.volume),
-        implant=prediction.implant and back(prediction.implant),
-        occupied=back(prediction.occupied),
+        volume=volume,
+        implant=implant,
+        occupied=occupied,
         probabilities=seen and replace(seen, sheared=source),
         uncertainty=prediction.uncertainty and back(prediction.uncertainty),
-        report={**prediction.report, "warnings": [said, *prediction.report.get("warnings", [])]},
+        report={**report, "warnings": [said, *report.get("warnings", [])]},
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo import registries
-from zoo.errors import BackendError, ZooError
+from zoo.errors import BackendError, MissingDependency, ZooError
 from zoo.models.loading import load
 from zoo.models.model import Model
 from zoo.models.reference_case import differing, predict_reference, read_reference_case
@@ -84,11 +84,13 @@ def _verdict(model: Model, backend: str, given: Volume, expected: Volume) -> Ver
     name, total = model.card.name, int((expected.array != 0).sum())
     try:
         found = predict_reference(_on(model, backend), given)
-    except ZooError as error:
+    except (BackendError, MissingDependency) as error:
         return Verdict(name, backend, False, False, total, 0, str(error))
+    except ZooError:
+        raise
     except Exception as error:  # from a plugin
         reason = f"{type(error).__name__}: {error}, from {registries.backends.origin(backend)}"
-        return Verdict(name, backend, False, False, total, 0, reason)
+        return Verdict(name, backend, True, False, total, total, reason)
     different = differing(found, expected)
     agrees = different <= ROUNDING * total
     detail = "agrees" if not different else f"{different:,} of {total:,} voxels differ"

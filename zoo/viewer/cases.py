@@ -138,12 +138,11 @@ def _journalled(path: Path) -> tuple[list[Case], int]:
 
 
 def _predicted(entry: Entry, folder: Path) -> Case:
-    paths = {
-        INPUT: Path(entry.input),
-        PREDICTION: Path(entry.outputs["volume"]),
-        IMPLANT: Path(entry.outputs.get("implant", "")),
-    }
-    report = Path(entry.outputs.get("report", ""))
+    outputs = {name: folder / path for name, path in entry.outputs.items()}
+    paths = {INPUT: Path(entry.input), PREDICTION: outputs["volume"]}
+    if "implant" in outputs:
+        paths[IMPLANT] = outputs["implant"]
+    report = outputs.get("report", Path())
     known = {"model": entry.model, "warnings": entry.warnings}
     return Case(
         entry.case,

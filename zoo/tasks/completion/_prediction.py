@@ -25,6 +25,7 @@ from zoo.volumes import (
     Resampled,
     Volume,
     bounds,
+    components,
     dice,
     resample_coverage,
     resample_mask,
@@ -67,8 +68,11 @@ def predict(
     if options.uncertainty:
         with stage("uncertainty"):
             others = islice(chain(predicted, several), COMPARED)
-            alone = (implant_of(each, resampled, skull) for each in others)
-            shares, changes = uncertainty((_whole(one, skull) for one, _ in alone), implant, skull)
+            alone = (_whole(implant_of(each, resampled, skull)[0], skull) for each in others)
+            if left_out is not None and left_out.mask.any():
+                apart = _whole(left_out, skull)
+                alone = (_without_parts(one, apart, implant) for one in alone)
+            shares, changes = uncertainty(alone, implant, skull)
             uncertain = source.with_array(source.restore(shares))
     surface = None
     if found is not None and (found.level is not None or options.edge_length):
@@ -176,6 +180,13 @@ def _whole(implant: Implant | None, skull: Volume) -> Bools:
     if implant is not None:
         grid[implant.box] = implant.mask
     return grid
+
+
+def _without_parts(mask: Bools, left_out: Bools, implant: Bools) -> Bools:
+    """A mask without what is left out, and without its components that are only beside that."""
+    labels = components(mask)
+    beside = np.setdiff1d(labels[left_out], labels[implant])
+    return mask & ~left_out & ~np.isin(labels, beside[beside > 0])
 
 
 def _surface(implant: Implant, skull: Volume, edge_length: float | None) -> Volume:
