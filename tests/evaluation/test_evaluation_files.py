@@ -8,14 +8,15 @@ import pytest
 from zoo.datasets.cases import Case
 from zoo.evaluation import _files as evaluation_files
 from zoo.evaluation._files import draw_worst
+from zoo.evaluation.scores import Measure
 from zoo.tasks.completion._scoring import MEASURES
 
 
 @pytest.fixture
 def draw(tmp_path, monkeypatch):
-    """Draw so many of the cases with these implant Dice; returns titles by the pictures' names."""
+    """Draw so many of the cases with these values; returns titles by the pictures' names."""
 
-    def draw(dice, count):
+    def draw(dice, count, measures=MEASURES):
         titles = {}
 
         def save(path, prediction, title):
@@ -24,9 +25,10 @@ def draw(tmp_path, monkeypatch):
 
         monkeypatch.setattr(evaluation_files, "draw_prediction", save)
         cases = [Case(name, None, Path("skull.nii"), None) for name in dice]
-        scores = [SimpleNamespace(case=name, implant_dice=value) for name, value in dice.items()]
+        first = next(iter(measures))
+        scores = [SimpleNamespace(**{"case": name, first: value}) for name, value in dice.items()]
         model = SimpleNamespace(card=SimpleNamespace(name="a-model"))
-        checks = SimpleNamespace(measures=MEASURES, score=lambda model, case: (None, None))
+        checks = SimpleNamespace(measures=measures, score=lambda model, case: (None, None))
         drawn = draw_worst(tmp_path, model, cases, scores, checks, count)
         assert [path.name for path in drawn] == list(titles)
         return titles
@@ -42,6 +44,11 @@ def test_the_worst_cases_are_drawn(tmp_path, draw):
     assert list(titles) == names
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names, "worst-1-mine.png"])
     assert titles[names[0]] == "bilateral/001, a-model: implant Dice 0.2000"
+
+
+def test_the_worst_of_errors_are_the_largest(draw):
+    titles = draw({"a": 0.5, "b": 2.0, "c": 1.0}, 2, {"error": Measure("error mm", unit="mm")})
+    assert list(titles) == ["worst-1-b.png", "worst-2-c.png"]
 
 
 def test_no_two_cases_share_a_picture(tmp_path, draw):

@@ -56,6 +56,11 @@ def test_a_coarse_sample_is_its_target_in_blocks(tmp_path, seed):
     assert blocks.coordinates.min(0).values.tolist() == [0, 0, 0]
 
 
+def test_coverage_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="coverage: .*wanted false: super-resolution"):
+        task(tmp_path, FINER, coverage=True)
+
+
 def test_some_samples_have_thick_slices(tmp_path):
     made = task(tmp_path, FINER, refinement={"slices": 0.5, "thickest": 4})
     blocks = [made.sample(n)[0].grid for n in range(12)]

@@ -91,8 +91,10 @@ def test_voxels_that_cannot_be_divided_are_refused(spacing):
 def test_a_chain_goes_through_the_coarser_models(monkeypatch):
     middle = model("super-resolution", 2.0)
     last = model("super-resolution", 1.0, after="middle")
+    loaded = []
     monkeypatch.setattr(
-        "zoo.tasks.super_resolution._chain.load", lambda name, **_: {"middle": middle}[name]
+        "zoo.tasks.super_resolution._chain.load",
+        lambda name, **_: loaded.append(name) or {"middle": middle}[name],
     )
     grid = np.pad(np.ones((4, 4, 4), np.uint8), 3)
     coarse = zoo.Volume(grid.astype(np.int16) * 300, np.diag([4.0, 4, 4, 1]))
@@ -104,7 +106,9 @@ def test_a_chain_goes_through_the_coarser_models(monkeypatch):
     assert answer.report["grid"]["spacing_in"] == pytest.approx([4, 4, 4])
     blocks = grid.repeat(4, 0).repeat(4, 1).repeat(4, 2)
     np.testing.assert_array_equal(answer.occupied.array, blocks)
+    assert middle.shows_progress is False
     already = last.predict(halfway, chain=True)  # too fine for the first of the two
+    assert loaded == ["middle"]
     np.testing.assert_array_equal(already.volume.array, answer.volume.array)
 
 

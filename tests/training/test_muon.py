@@ -26,9 +26,9 @@ def test_nothing_stays_nothing():
 
 
 def test_hidden_kernels_alone_are_orthogonalized():
-    shapes = [(27, 4, 8), (8, 4, 8), (27, 1, 8), (1, 8, 1), (8,)]
+    shapes = [(27, 4, 8), (8, 4, 8), (27, 1, 8), (1, 8, 1), (1, 8, 5), (8,)]
     hidden = [is_hidden(Parameter(torch.zeros(shape))) for shape in shapes]
-    assert hidden == [True, True, False, False, False]
+    assert hidden == [True, True, False, False, False, False]
 
 
 @pytest.mark.parametrize("shape", [(27, 16, 16), (1, 4, 32)])

@@ -286,6 +286,20 @@ def test_metaimage_with_a_header_before_its_voxels(start, before, tmp_path):
     assert (read_volume(tmp_path / "v.mhd").array == array).all()
 
 
+@pytest.mark.parametrize("spacing", ["", "ElementSpacing = 1 1 2\n"])
+@pytest.mark.parametrize("first", [True, False])
+def test_metaimage_whose_slices_overlap(spacing, first, tmp_path):
+    """How large voxels are stands for their spacing only where that is missing, as in ITK."""
+    sitk = pytest.importorskip("SimpleITK")
+    size = "ElementSize = 1 1 5\n"
+    lines = size + spacing if first else spacing + size
+    header = f"NDims = 3\nDimSize = 2 3 4\nElementType = MET_SHORT\n{lines}"
+    path = tmp_path / "v.mha"
+    path.write_bytes(f"ObjectType = Image\n{header}ElementDataFile = LOCAL\n".encode() + bytes(48))
+    found = read_volume(path).spacing
+    assert found == sitk.ReadImage(str(path)).GetSpacing() == (1, 1, 2 if spacing else 5)
+
+
 @pytest.mark.parametrize("suffix", ["mhd", "nhdr"])
 def test_voxels_are_never_read_from_a_device(suffix, tmp_path):
     """One could read for ever."""

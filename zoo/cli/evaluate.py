@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import MappingProxyType
@@ -149,12 +150,12 @@ def case_table(result: Result) -> list[dict[str, str]]:
     """The scores of cases for the terminal: all in order, or only the worst if there are many."""
     cases, measures = result.facts["cases"], result.measures
     if len(cases) > MOST_ROWS:
-        first = next(iter(measures))
-        cases = sorted(cases, key=lambda case: _ascending(case[first]))[:MOST_ROWS]
+        first, measure = next(iter(measures.items()))
+        cases = sorted(cases, key=lambda case: _badness(measure, case[first]))[:MOST_ROWS]
     return [
         {"case": case["case"]}
         | {
-            measure.heading: _cell(measure, case[key])
+            measure.heading: measure.cell(case[key])
             for key, measure in measures.items()
             if not measure.minor
         }
@@ -162,9 +163,11 @@ def case_table(result: Result) -> list[dict[str, str]]:
     ]
 
 
-def _ascending(value: float | None) -> float:
-    """A value to sort by, after all others where there is none."""
-    return float("inf") if value is None else float(value)
+def _badness(measure: Measure, value: float | None) -> float:
+    """What sorts the worst value first, and cases without one last."""
+    if value is None:
+        return math.inf
+    return value if measure.high else -value
 
 
 def summary_table(result: Result) -> list[dict[str, str]]:
@@ -172,7 +175,7 @@ def summary_table(result: Result) -> list[dict[str, str]]:
     return [
         {"measure": measure.heading}
         | {
-            column: _cell(measure, result.facts["summary"][key][column])
+            column: measure.cell(result.facts["summary"][key][column])
             for column in ("mean", "median", "worst")
         }
         for key, measure in result.measures.items()
@@ -193,18 +196,10 @@ def remarks(result: Result) -> list[str]:
         unscored = count - facts["summary"].get(name, {"cases": count})["cases"]
         if unscored and measure.high and not measure.minor:
             lines.append(
-                f"{measure.heading}: {unscored} of {count} cases have no score, as there is nothing"
-                " to find and nothing was found; mean and median leave them out"
+                f"{measure.heading}: {unscored} of {count} cases have no score, as it is not"
+                " labelled, or not there and not found; mean and median leave them out"
             )
     left_out = count - facts["summary"].get("hd95", {"cases": count})["cases"]
     if left_out:
         lines.append(f"mean and median leave out the infinite distances of {left_out} cases")
     return lines
-
-
-def _cell(measure: Measure, value: float | None) -> str:
-    if value is None:
-        return "-" if measure.high or measure.unit == "bytes" else "inf"
-    if measure.unit == "bytes":
-        return f"{value / 1e9:.2f}"
-    return f"{value:.2f}" if measure.unit in ("mm", "s") else f"{value:.4f}"

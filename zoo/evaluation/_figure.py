@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.evaluation.scores import Measure, Measures
+from zoo.evaluation.scores import Measures
 from zoo.volumes import atomic_path
 
 FIGURE = "scores.png"
@@ -42,7 +42,7 @@ def draw_scores(path: Path, facts: Mapping[str, Any], measures: Measures) -> Non
     axis = figure.add_subplot(grid[1, :])
     axis.set_axis_off()
     cells = [
-        [_cell(measure, facts["summary"][name][column]) for name, measure in shown.items()]
+        [measure.cell(facts["summary"][name][column]) for name, measure in shown.items()]
         for column in COLUMNS
     ]
     headings = [measure.heading for measure in shown.values()]
@@ -52,9 +52,3 @@ def draw_scores(path: Path, facts: Mapping[str, Any], measures: Measures) -> Non
     figure.suptitle(f"{facts['model']}, {facts['scored']} cases (line: mean)", fontsize=10)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
-
-
-def _cell(measure: Measure, value: float | None) -> str:
-    if value is None:
-        return "inf"
-    return f"{value:.2f}" if measure.unit else f"{value:.3f}"

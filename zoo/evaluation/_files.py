@@ -106,14 +106,14 @@ def draw_worst(
     scoring: Scoring,
     count: int,
 ) -> list[Path]:
-    """Draw the `count` cases with the lowest first measure; each is predicted once more.
+    """Draw the `count` cases whose first measure is the worst; each is predicted once more.
 
     Pictures of these cases from an earlier evaluation are removed.
     """
     by_name = {case.name: case for case in cases}
     name, measure = next(iter(scoring.measures.items()))
     scored = [score for score in scores if getattr(score, name) is not None]
-    worst = sorted(scored, key=lambda score: float(getattr(score, name)))[:count]
+    worst = sorted(scored, key=lambda score: getattr(score, name), reverse=not measure.high)[:count]
     names = {f"{_file_name(case)}.png" for case in cases}
     for old in list(folder.glob("worst-*-*.png")):
         if old.name.split("-", 2)[2] in names:

@@ -29,6 +29,21 @@ class Measure:
     unit: str = ""
     minor: bool = False
 
+    def cell(self, value: float | None) -> str:
+        """A value as tables show it.
+
+            >>> Measure("HD95 mm", unit="mm").cell(None), Measure("Dice", high=True).cell(None)
+            ('inf', '-')
+
+        Args:
+            value: None for an infinite distance, or for a score that there is none of.
+        """
+        if value is None:
+            return "-" if self.high or self.unit == "bytes" else "inf"
+        if self.unit == "bytes":
+            return f"{value / 1e9:.2f}"
+        return f"{value:.2f}" if self.unit in ("mm", "s") else f"{value:.4f}"
+
 
 Measures = dict[str, Measure]
 COST: Measures = {

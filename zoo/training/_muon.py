@@ -53,8 +53,11 @@ class Muon(torch.optim.Adam):
 
 
 def is_hidden(parameter: nn.Parameter) -> bool:
-    """Whether it is the kernel of a convolution from several channels to several."""
-    return parameter.ndim == 3 and min(parameter.shape[1:]) > 1
+    """Whether it is the kernel of a convolution from several channels to several.
+
+    One of size 1 classifies voxels, from the last hidden layer on.
+    """
+    return parameter.ndim == 3 and min(parameter.shape) > 1
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ Floats = NDArray[np.float32]
 
 ATTEMPTS = 6
 OPENINGS = 0.6  # share of the cuts that are openings; the others are solids
-PLANNED_AT = 3.0  # mm: skulls with smaller voxels are pooled for planning
+PLANNED_AT = 3.0  # mm: of smaller voxels every n-th is enough to plan solids on
 BLOCK = 1.7  # mm: on blocks up to that large, cuts are looked for before smaller voxels are cut
 
 
@@ -70,7 +70,7 @@ def cut_coverage(
 def _solids(
     bone: Bools, spacing: float, rng: np.random.Generator, thinnest: float
 ) -> tuple[Defect, ...]:
-    """Solids, planned on every other voxel where voxels are small: good enough, and much faster."""
+    """Solids, planned on every n-th voxel where voxels are small: good enough, and much faster."""
     step = max(int(PLANNED_AT / spacing), 1)
     return plan_defects(bone[::step, ::step, ::step], spacing * step, rng, thinnest=thinnest)
 

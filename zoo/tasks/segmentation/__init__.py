@@ -36,7 +36,8 @@ ANY_SCAN = ANY_SPACING.model_copy(
 class Segmentation(Task):
     """Predicts a label per voxel on the input's own grid; 0 where there is no structure.
 
-    Voxels outside the windows are always 0.
+    Voxels of the model's grid that lie outside the windows are always 0; where a scan is finer,
+    probabilities are interpolated between them.
     """
 
     prediction_options: ClassVar[type[Options]] = SegmentationOptions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from zoo.models import Model, Prediction, load
 from zoo.tasks.super_resolution._prediction import factors_to, predict, refined
 from zoo.tasks.task import Stage
 from zoo.volumes import Volume, binarise
+
+COARSER = WeakKeyDictionary[Model, Model]()  # of models that were used in a chain
 
 
 def predict_in_steps(
@@ -29,17 +32,23 @@ def predict_in_steps(
 
 
 def _by_coarser_models(model: Model, source: Volume, stage: Stage) -> Volume:
-    card = model.card
-    if card.after is None:
+    if model.card.after is None:
         return source
-    coarser = load(card.after, backend=model.backend.name, device=str(model.device))
-    contract = coarser.card.input
-    if coarser.card.task != card.task or contract.spacing[0] <= card.input.spacing[0]:
+    coarser = COARSER.get(model) or _coarser(model, model.card.after)
+    COARSER[model] = coarser
+    if factors_to(source.spacing, coarser.card.input) is None:
+        return source
+    with stage(coarser.card.name):
+        return coarser.predict(source, chain=True).volume
+
+
+def _coarser(model: Model, name: str) -> Model:
+    """The model before this one in its chain, which shows no progress of its own."""
+    card, coarser = model.card, load(name, backend=model.backend.name, device=str(model.device))
+    if coarser.card.task != card.task or coarser.card.input.spacing[0] <= card.input.spacing[0]:
         raise ConfigError(
             f"{card.name}: wanted `after` to name a model for {card.task} with larger voxels, got"
             f" {coarser.card.name}; correct the card"
         )
-    if factors_to(source.spacing, contract) is None:
-        return source
-    with stage(coarser.card.name):
-        return coarser.predict(source, chain=True).volume
+    coarser.shows_progress = False
+    return coarser

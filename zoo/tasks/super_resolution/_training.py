@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator
 from torch import nn
 
 from zoo.datasets.phantoms import FIELD_OF_VIEW
@@ -67,6 +67,13 @@ class SuperResolutionTrainingConfig(GenerativeTrainingConfig):
     """
 
     refinement: RefinementConfig = RefinementConfig()
+
+    @field_validator("coverage")
+    @classmethod
+    def _is_occupancy(cls, coverage: bool) -> bool:
+        if coverage:
+            raise ValueError("wanted false: super-resolution predicts occupancy")
+        return coverage
 
 
 class SuperResolutionTraining(GenerativeTraining):

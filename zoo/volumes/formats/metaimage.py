@@ -33,7 +33,7 @@ COMPRESSION = 1
 ALIASES = {  # older words for a key
     **dict.fromkeys(("Position", "Origin"), "Offset"),
     **dict.fromkeys(("Orientation", "Rotation"), "TransformMatrix"),
-    **{"ElementByteOrderMSB": "BinaryDataByteOrderMSB", "ElementSize": "ElementSpacing"},
+    **{"ElementByteOrderMSB": "BinaryDataByteOrderMSB"},
 }
 DATA = "ElementDataFile"  # the last line of a header
 LOCAL = "LOCAL"
@@ -53,7 +53,7 @@ def read(path: Path) -> Volume:
     rank = array.ndim
     matrix = _numbers(header, "TransformMatrix", np.eye(rank)).reshape(rank, rank)
     affine = np.eye(4)
-    affine[:3, :3] = matrix[:3, :3].T * _numbers(header, "ElementSpacing", np.ones(rank))[:3]
+    affine[:3, :3] = matrix[:3, :3].T * _spacing(header, rank)[:3]
     affine[:3, 3] = _numbers(header, "Offset", np.zeros(rank))[:3]
     return Volume(array, TO_RAS @ affine)
 
@@ -64,9 +64,13 @@ def size_in_header(path: Path) -> tuple[int, float]:
         header = _read_header(file)
     lengths = header["DimSize"].split()
     voxels = product(map(int, lengths))
-    return voxels, voxels * float(
-        np.prod(_numbers(header, "ElementSpacing", np.ones(len(lengths))))
-    )
+    return voxels, voxels * float(np.prod(_spacing(header, len(lengths))))
+
+
+def _spacing(header: Header, rank: int) -> NDArray[np.float64]:
+    """From centre to centre, mm; where only the size of a voxel is known, there are no gaps."""
+    key = "ElementSpacing" if "ElementSpacing" in header else "ElementSize"
+    return _numbers(header, key, np.ones(rank))
 
 
 def _read_header(file: BinaryIO) -> Header:

@@ -1,4 +1,4 @@
-"""Closed surfaces, in RAS millimetres, of binary volumes: STL, PLY and OBJ files for 3-D printers.
+"""Closed surfaces, in RAS millimetres, of binary volumes: STL, PLY, OBJ and 3MF files.
 
 import zoo
 
