@@ -40,7 +40,7 @@ def contents(folder):
     }
 
 
-def start(*words, code=None):
+def start(*words, code=None, **more):
     """Start `python -m zoo`, or `code` that stands for it, in a process of its own."""
     program = ["-m", "zoo"] if code is None else ["-c", code]
     return subprocess.Popen(
@@ -51,6 +51,7 @@ def start(*words, code=None):
         text=True,
         # A shell starts what runs in its background deaf to Ctrl-C, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **more,
     )
 
 

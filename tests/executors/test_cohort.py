@@ -262,6 +262,15 @@ def test_two_formats_of_one_name_are_two_cases(model, tmp_path):
     assert [row["case"] for row in table(out / "failures.csv")] == ["x.npz"]
 
 
+def test_what_a_killed_process_left_is_removed_from_all_folders(model, scans, tmp_path):
+    out, implants = tmp_path / "out", tmp_path / "implants"
+    left = [folder / f".zoo-{platform.node()}-{2**30}-killed" for folder in (out, implants)]
+    for folder in left:
+        folder.mkdir(parents=True)
+    predict(model, "-i", scans, "-o", out, "--implant", implants)
+    assert not any(folder.exists() for folder in left)
+
+
 def test_a_moved_folder_is_resumed(model, scans, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out").mkdir()

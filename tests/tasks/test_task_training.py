@@ -57,7 +57,7 @@ def test_a_coarse_sample_is_its_target_in_blocks(tmp_path, seed):
 
 
 def test_coverage_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="coverage: .*wanted false: super-resolution"):
+    with pytest.raises(ConfigError, match=r"coverage: .*wanted false: super-resolution"):
         task(tmp_path, FINER, coverage=True)
 
 

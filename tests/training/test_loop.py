@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from command_line import start
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 from training_runs import SMALL, digest, losses, scored, settings, trainer
 
 import zoo
+from zoo.cli import main
 from zoo.contract import InputContract
 from zoo.datasets.phantoms.files import write_case
 from zoo.errors import ConfigError
@@ -46,7 +48,6 @@ def test_loss_goes_down(tmp_path):
 
 @pytest.mark.slow
 def test_command_trains_resumes_and_exports_a_model(tmp_path, config_file, capsys):
-    from zoo.cli import main
 
     folder = tmp_path / "run"
     arguments = ["train", str(config_file), "-o", str(folder), "--workers", "0"]
@@ -87,6 +88,27 @@ def test_a_run_that_is_asked_to_stop_goes_on_to_the_same_end(number, tmp_path):
     logs = [(tmp_path / name / "log.csv").read_text().splitlines() for name in ("whole", "cut")]
     for one, other in zip(*logs, strict=True):  # but for the seconds
         assert one.split(",")[:3] == other.split(",")[:3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_leaves_a_whole_step(number, tmp_path):
+    """As a terminal and a batch system send it: the workers get it, too."""
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(SMALL | {"steps": 24, "validate_every": 24}))
+    words = ["train", path, "--cache", tmp_path / "cache", "--backend", "torch", "--workers", "2"]
+    process = start(*words, "-o", tmp_path / "cut", "--log-every", "1", start_new_session=True)
+    for line in process.stderr:
+        if "step 2 " in line:
+            break
+    os.killpg(process.pid, number)
+    process.communicate(timeout=120)
+    assert process.returncode not in (0, -number)
+    assert not (tmp_path / "cut" / "model").exists()
+    for folder, more in (("cut", ["--resume"]), ("whole", [])):
+        assert main([*map(str, words), "-o", str(tmp_path / folder), *more]) == 0
+    one, other = (zoo.load(f"local-dir:{tmp_path / name}/model") for name in ("cut", "whole"))
+    assert digest(one.network) == digest(other.network)
 
 
 @pytest.mark.slow

@@ -34,8 +34,8 @@ def run_jobs(
 ) -> Iterator[Outcome[Job]]:
     """Predict jobs; one that fails does not stop the others.
 
-    What processes that were killed, of this run or an earlier one, left half-written in `folder` is
-    removed at the end.
+    What processes that were killed, of this run or an earlier one, left half-written in folders of
+    outputs is removed at the end.
 
     Args:
         work: what to do.
@@ -94,7 +94,14 @@ def run_jobs(
     finally:
         if journal is not None:
             journal.summarise(jobs, part)
-            remove_abandoned(journal.folder)
+            for root in _roots(jobs) | {journal.folder}:
+                remove_abandoned(root)
+
+
+def _roots(jobs: Sequence[Job]) -> set[Path]:
+    """The folders of outputs that are in none of the others."""
+    folders = {folder for job in jobs for folder in job.folders}
+    return {folder for folder in folders if folders.isdisjoint(folder.parents)}
 
 
 def check_address(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -50,7 +51,7 @@ def prepare(parts: Sequence[Callable[[], object]], workers: int) -> Iterator[int
         Preparations(parts),
         batch_size=None,
         num_workers=min(workers, len(parts)),
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin_worker,
         generator=torch.Generator(),
     )
     for done, _ in enumerate(_raised(loader), 1):
@@ -82,18 +83,24 @@ def batches(
         samples,
         batch_sampler=[list(range(start, start + share)) for start in starts],
         num_workers=workers,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin_worker,
         collate_fn=partial(_passes, count=config.accumulate),
         generator=torch.Generator(),  # otherwise it would draw from the global one
     )
     yield from _raised(loader)
 
 
-def _one_thread(worker: int) -> None:
-    """Keep NumPy to one thread, as PyTorch is in a worker, or workers wait for one another."""
+def _begin_worker(worker: int) -> None:
+    """Keep NumPy to one thread, as PyTorch is, or workers wait for one another; leave signals.
+
+    A signal to the whole group, as of Ctrl-C or a batch system, is the main process's, which
+    completes its step; workers end when it tells them to, or has ended.
+    """
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1, user_api="blas")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _raised(items: Iterable[Item]) -> Iterator[Item]:

@@ -151,8 +151,7 @@ class Trainer:
             except RuntimeError as error:
                 if lost := self._lost(error):
                     raise lost from error
-                if not stop.asked:  # Ctrl-C reaches the processes that prepare samples, too
-                    raise
+                raise
             if stop.asked and self.step < self.config.steps:
                 self._save()
                 raise KeyboardInterrupt

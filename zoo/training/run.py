@@ -21,7 +21,7 @@ from zoo.training._processes import start_processes
 from zoo.training.config import TrainingConfig
 from zoo.training.task import read_config
 from zoo.validation import validate
-from zoo.volumes import make_folder
+from zoo.volumes import make_folder, remove_abandoned
 
 LESS_MEMORY = "a smaller batch_size, or accumulate"
 
@@ -96,6 +96,9 @@ def train(
     )
     config, accelerator = trainer.config, trainer.accelerator
     make_folder(folder)
+    if accelerator.is_main_process:
+        remove_abandoned(folder)
+        remove_abandoned(cache or folder)
     if resume:
         trainer.resume()
     main = accelerator.is_main_process
