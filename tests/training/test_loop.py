@@ -48,7 +48,6 @@ def test_loss_goes_down(tmp_path):
 
 @pytest.mark.slow
 def test_command_trains_resumes_and_exports_a_model(tmp_path, config_file, capsys):
-
     folder = tmp_path / "run"
     arguments = ["train", str(config_file), "-o", str(folder), "--workers", "0"]
     assert main(arguments) == 0
