@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from heads import MIDDLE, SPACING, hole, shell
 
-from zoo.anatomy import Implant, cranium_of, reshaped, selected
+from zoo.anatomy import Implant, assess, cranium_of, reshaped, selected
+from zoo.anatomy.fit import plane_of_symmetry
 from zoo.errors import VolumeError
-from zoo.volumes import roughness
+from zoo.volumes import Volume, roughness
 
 CUBE = (SPACING,) * 3
 LEFT, RIGHT = hole(20.0, (-1.0, 0.2, 0.4)), hole(28.0, (1.0, -0.2, 0.4))
@@ -98,6 +101,50 @@ def test_thin_implants_are_thickened_and_thick_ones_are_not():
     assert inner.sum(axis=2).min() >= 4 and inner.sum(axis=2).max() <= 6
     assert not (thin.mask & thin.bone).any()
     assert np.array_equal(reshaped(plate(6), 0, 4.0, 0).mask, reshaped(plate(6), 0, 0, 0).mask)
+
+
+def assessed(implant):
+    """Its measures and warnings, without that a plate is not like the other side of a head."""
+    affine = np.diag([*implant.spacing, 1.0])
+    masks = (Volume(each.astype(np.uint8), affine) for each in (implant.mask, implant.bone))
+    facts, warnings = assess(*masks)
+    return facts, [said for said in warnings if "the other side" not in said]
+
+
+def test_measures_of_a_plate_that_fits():
+    facts, warnings = assessed(plate(6))
+    assert facts["volume_ml"] == 30 * 30 * 6 / 1000
+    assert facts["area_cm2"] == pytest.approx((2 * 30 * 30 + 4 * 30 * 6) / 100, rel=0.1)
+    assert facts["overlap_ml"] == 0
+    assert facts["thickness_mm"]["mean"] == pytest.approx(6, abs=1)
+    assert facts["gap_mm"]["mean"] < 0.5
+    assert warnings == []
+
+
+def test_an_implant_that_is_thin_or_does_not_reach_the_bone_is_warned_of():
+    facts, warnings = assessed(plate(1))
+    assert any("thin in places" in said for said in warnings)
+    assert facts["area_cm2"] == pytest.approx(2 * 30 * 30 / 100, rel=0.1)
+    small = plate(6)
+    mask = np.zeros_like(small.mask)
+    mask[18:42, 18:42] = small.mask[18:42, 18:42]
+    facts, (said,) = assessed(replace(small, mask=mask))
+    assert "does not reach the bone" in said
+    assert facts["gap_mm"]["mean"] == pytest.approx(3, abs=0.6)
+
+
+def test_what_is_in_the_bone_is_an_overlap():
+    wide = plate(6)
+    mask = wide.mask.copy()
+    mask[15:45, 45:47, 12:18] = True
+    assert assessed(replace(wide, mask=mask))[0]["overlap_ml"] == 30 * 2 * 6 / 1000
+
+
+def test_a_head_is_like_itself_mirrored_at_its_middle_in_spite_of_a_hole():
+    for skull in (shell(), shell() & ~RIGHT):
+        found = plane_of_symmetry(skull, CUBE)
+        assert found.normal[0] > 0.98  # a shell is nearly as like itself at tilted planes
+        assert found.offset == pytest.approx(found.normal @ MIDDLE, abs=2)
 
 
 def test_smoothing_takes_spikes_off_and_never_enters_the_bone():

@@ -210,6 +210,8 @@ def test_a_resumed_evaluation_scores_what_is_missing(model, phantoms, tmp_path, 
     assert status == 0 and len(predicted.calls) == 3 + 1 + 1  # what was missing, and a picture
     facts = json.loads(printed)
     assert facts["scored"] == 3 and [case["case"] for case in facts["cases"]][2] == "002"
+    with Image.open(out / "scores.png") as image:
+        assert np.ptp(np.asarray(image.convert("L"))) > 100
     (picture,) = out.glob("worst-1-*.png")
     with Image.open(picture) as image:
         assert image.size == (1200, 1304)
@@ -229,7 +231,7 @@ def test_workers_score_as_one_process_does(model, phantoms, tmp_path, run):
     data.write_text("\n".join(table))
     words = (model, "--data", data, "--json", "--seed", 3)
     here = json.loads(run(*words)[1])
-    there = json.loads(run(*words, "--workers", 1, "-o", tmp_path / "scores", "--pictures", 0)[1])
+    there = json.loads(run(*words, "--workers", 2, "-o", tmp_path / "scores", "--pictures", 0)[1])
     for facts in (here, there):
         for case in facts["cases"]:
             assert case.pop("seconds") > 0 and case.pop("peak_memory") > 1e8
@@ -238,6 +240,17 @@ def test_workers_score_as_one_process_does(model, phantoms, tmp_path, run):
     assert here == there and here["scored"] == 3 and len(rows(tmp_path / "scores")) == 3
     assert "name an executor" in run(*words, "--address", "127.0.0.1:1")[2]
     assert "unknown executor 'nowhere'" in run(*words, "--executor", "nowhere")[2]
+
+
+def test_defects_may_be_new_ones_or_none(idle_model, phantoms, run):
+    def scores(*words, of="complete_dice"):
+        facts = json.loads(run(idle_model, "--data", phantoms, "--json", *words)[1])
+        return [case[of] for case in facts["cases"]]
+
+    assert scores("--defects", "none") == scores("--defects", "none", of="implant_dice") == [1] * 3
+    cut = scores("--defects", "cut")
+    assert cut != scores() == scores("--defects", "official") and max(cut) < 1
+    assert cut == scores("--defects", "cut", "--seed", 0) != scores("--defects", "cut", "--seed", 1)
 
 
 def rows(folder):

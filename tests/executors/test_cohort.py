@@ -144,6 +144,7 @@ def test_a_driver_that_is_killed_goes_on(model, tmp_path):
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.communicate()
+        assert process.returncode == -signal.SIGKILL
         kept = {path: path.stat().st_mtime_ns for path in out.glob(".zoo/*.json")}
         for path in kept:
             zoo.Volume.of(out / f"{path.stem}.nii.gz")
@@ -184,7 +185,7 @@ def test_a_folder_that_is_read_only(model, scans, tmp_path, capfd):
     assert "no permission to write it" in lines[0] and "3 of 3 inputs failed" in lines[-1]
 
 
-def test_a_volume_larger_than_the_memory(model, scans, tmp_path):
+def test_a_volume_larger_than_its_file(model, scans, tmp_path):
     """Its header is sound, and asks for 8 TB."""
     header = nib.Nifti1Header()
     header.set_data_shape((20000, 20000, 20000))
@@ -195,6 +196,14 @@ def test_a_volume_larger_than_the_memory(model, scans, tmp_path):
     predict(model, "-i", scans, "-o", out, status=1)
     (row,) = table(out / "failures.csv")
     assert row["case"] == "large" and "large.nii" in row["reason"]
+
+
+def test_a_volume_larger_than_the_memory(model, scans, tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.volumes.formats._bounds.free_memory", lambda: 1000)
+    out = tmp_path / "out"
+    predict(model, "-i", scans, "-o", out, status=1)
+    reasons = [row["reason"] for row in table(out / "failures.csv")]
+    assert len(reasons) == 3 and all("wanted voxels that fit into memory" in r for r in reasons)
 
 
 def test_lists_and_patterns(scans, tmp_path):
@@ -213,11 +222,14 @@ def test_lists_and_patterns(scans, tmp_path):
 
 def test_two_inputs_of_one_name_keep_their_folders(scans, model, tmp_path):
     out = tmp_path / "out"
-    predict(model, "-i", scans / "a.nii.gz", "-i", scans / "deeper" / "a.nii.gz", "-o", out)
+    names = "a.nii.gz", "deeper/a.nii.gz"
+    hollow_box().with_array(hollow_box().array[::-1]).save(scans / names[1])
+    predict(model, "-i", scans / names[0], "-i", scans / names[1], "-o", out)
     assert len(list(out.rglob("*.nii.gz"))) == 2
-    assert np.array_equal(
-        zoo.Volume.of(out / "deeper" / "a.nii.gz").array, zoo.Volume.of(out / "a.nii.gz").array
-    )
+    for name in names:
+        predict(model, "-i", scans / name, "-o", tmp_path / "alone.nii.gz")
+        alone, together = (zoo.Volume.of(p).array for p in (tmp_path / "alone.nii.gz", out / name))
+        assert np.array_equal(alone, together)
 
 
 def test_a_list_that_names_itself(tmp_path):

@@ -59,12 +59,40 @@ def test_a_seed_is_three_numbers(model, case):
 
 def test_clearance_and_thickness_change_the_implant_and_the_whole(model, case):
     volume, _ = case
-    plain, fitted = model.predict(volume), model.predict(volume, clearance=3.5)
-    assert fitted.implant.array.sum() < plain.implant.array.sum()
-    assert not (fitted.implant.array & volume.array).any()
-    assert np.array_equal(fitted.volume.array, fitted.implant.array | volume.array)
+    plain = model.predict(volume)
+    narrow, thick = (
+        model.predict(volume, **o) for o in ({"clearance": 3.5}, {"min_thickness": 20})
+    )
+    assert narrow.implant.array.sum() < plain.implant.array.sum() < thick.implant.array.sum()
+    for fitted in (narrow, thick):
+        assert not (fitted.implant.array & volume.array).any()
+        assert np.array_equal(fitted.volume.array, fitted.implant.array | volume.array)
     with pytest.raises(ConfigError, match="clearance"):
         model.predict(volume, clearance=-1)
+
+
+def test_the_field_of_a_surface_is_as_fine_as_its_edges_are_to_be(model, case):
+    volume, _ = case
+    implant = model.predict(volume, edge_length=1.0).implant
+    field = implant.about.surface()
+    assert field.spacing == pytest.approx((1, 1, 1))
+    within = np.argwhere(field.array > 0) @ field.affine[:3, :3].T + field.affine[:3, 3]
+    assert len(within) == pytest.approx(implant.array.sum() * SPACING**3, rel=0.3)
+    voxels = np.argwhere(implant.array) @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    assert np.abs(within.mean(axis=0) - voxels.mean(axis=0)).max() < SPACING / 2
+
+
+def test_a_seed_in_millimetres_chooses_the_defect(model, case):
+    """Whatever the orientation and the origin."""
+    volume, implant = case
+    affine = volume.affine @ np.diag([-1.0, 1, 1, 1])
+    affine[:3, 3] = (80, -30, 12)
+    holes = implant, implant[::-1]
+    twice = zoo.Volume(volume.array & ~holes[1], affine)
+    for at, other in (holes, holes[::-1]):
+        place = tuple((affine @ [*np.argwhere(at).mean(axis=0), 1.0])[:3])
+        found = model.predict(twice, seed=place).implant.array.astype(bool)
+        assert (found & at).sum() > 0.4 * at.sum() and not (found & other).any()
 
 
 def test_uncertainty_is_a_share_of_predictions(model, case):

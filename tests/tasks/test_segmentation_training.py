@@ -1,5 +1,7 @@
 """Segmentation trained on scans on disk: windows, structures, splits, mixtures, a whole run."""
 
+import json
+
 import numpy as np
 import pytest
 import yaml
@@ -153,13 +155,22 @@ def test_train_predict_and_evaluate_on_a_data_set(chests, tmp_path, monkeypatch,
     options = {"class_balance": 0.5, "augmentation": {"degrees": 5, "noise": 0.02}}
     recipe = config(chests, dataset={"validation_split": held}, **options)
     (tmp_path / "organs.yaml").write_text(yaml.safe_dump(recipe))
-    main(["train", "organs.yaml", "-o", "run", "--workers", "0"])
+    assert main(["train", "organs.yaml", "-o", "run", "--workers", "0"]) == 0
+    assert "trained:" in capsys.readouterr().out
     card = zoo.load("local-dir:run/model", backend="torch").card
     assert card.labels == ("oesophagus", "heart", "trachea", "aorta")
     assert card.input.spacing == (16, 16, 16) and card.input.windows
-    main(["evaluate", "local-dir:run/model", "--data", str(chests), "--split", held])
-    shown = capsys.readouterr().out
-    assert "oesophagus" in shown and "trained:" in shown
+    name, scan = "local-dir:run/model", next(chests.rglob("Patient_03*"))
+    words = ["evaluate", name, "--data", str(chests), "--split", held, "--json"]
+    assert main(words) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert [case["case"] for case in facts["cases"]] == ["Patient_03"]
+    assert 0 <= facts["cases"][0]["mean_dice"] <= 1 and "dice_oesophagus" in facts["cases"][0]
+    scan = next(path for path in sorted(chests.rglob("Patient_03*")) if path.is_file())
+    assert main(["predict", name, "-i", str(scan), "-o", "labels.nii.gz"]) == 0
+    made, given = zoo.Volume.of("labels.nii.gz"), zoo.Volume.of(scan)
+    assert made.shape == given.shape and np.allclose(made.affine, given.affine, atol=1e-4)
+    assert made.array.max() <= 4
 
 
 def test_structures_are_scored_by_their_names(chests):

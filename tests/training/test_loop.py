@@ -111,12 +111,20 @@ def test_a_signal_to_the_whole_group_leaves_a_whole_step(number, tmp_path):
 
 
 @pytest.mark.slow
-def test_statistics_are_measured_without_the_target(tmp_path):
+def test_statistics_are_measured_without_the_target(tmp_path, monkeypatch):
     """Exported BatchNorm statistics are those of predictions, not those gathered in training."""
     run = trainer(tmp_path)
     losses(run)
     before = run.average.module.encoder[0].norm.running_mean.clone()
+    seen, forward = [], type(run.network).forward
+
+    def watched(network, x, target=None, **more):
+        seen.append(target)
+        return forward(network, x, target, **more)
+
+    monkeypatch.setattr(type(run.network), "forward", watched)
     finished = run.finish(workers=0).network
+    assert len(seen) >= SMALL["statistics_batches"] and set(seen) == {None}
     assert not finished.training
     after = finished.encoder[0].norm
     assert not torch.allclose(before, after.running_mean)
@@ -266,6 +274,7 @@ def test_passes_add_up_to_the_gradient_of_their_mean_loss(tmp_path):
         wanted.append([p.grad for p in alone.network.parameters()])
     split.update([one, other])
     for p, first, second in zip(split.network.parameters(), *wanted, strict=True):
+        assert (p.grad is None) == (first is None)
         assert p.grad is None or torch.allclose(p.grad, (first + second) / 2, atol=1e-6)
 
 

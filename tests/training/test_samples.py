@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 from training_runs import equal, points, same, samples, settings
 
 from zoo.errors import ReadError
@@ -72,11 +72,15 @@ def test_processes_and_passes_share_a_batch(tmp_path):
 def test_numpy_has_one_thread_in_a_worker(tmp_path):
     """With as many as there are cores, two workers conformed scans 15 times slower than one."""
 
-    def say(number):
-        found = [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
-        (tmp_path / str(number)).write_text(f"{found}")
+    def threads():
+        return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
 
-    assert list(prepare([partial(say, number) for number in range(2)], 2)) == [1, 2]
+    def say(number):
+        (tmp_path / str(number)).write_text(f"{threads()}")
+
+    with threadpool_limits(2, user_api="blas"):
+        assert set(threads()) == {2}
+        assert list(prepare([partial(say, number) for number in range(2)], 2)) == [1, 2]
     for number in range(2):
         assert set(json.loads((tmp_path / str(number)).read_text())) == {1}
 

@@ -45,6 +45,10 @@ def test_intensities_are_interpolated_and_outside_is_their_least_value():
     y = known @ straight.affine[1, :3] + straight.affine[1, 3]
     inside = straight.array[tuple(known.T)]
     assert np.median(np.abs(inside - y)) < 1e-3
+    to_given = np.linalg.inv(affine) @ straight.affine
+    at = np.moveaxis(np.indices(straight.shape), 0, -1) @ to_given[:3, :3].T + to_given[:3, 3]
+    outside = ((at < -1) | (at > shape)).any(axis=-1)
+    assert outside.any() and (straight.array[outside] == given.array.min()).all()
 
 
 def test_right_angles_are_left_alone_whatever_the_rotation():

@@ -137,13 +137,17 @@ def _times(spacing: Triple, step: tuple[slice, ...]) -> Triple:
 
 
 def _area(mask: Bools, spacing: Triple) -> float:
-    """The area in mm2 of a mask's surface, by marching cubes of it smoothed by a voxel."""
+    """The area in mm2 of a mask's surface, by marching cubes of it smoothed by a voxel.
+
+    A mask that is too thin for that has the area of its voxels' surface.
+    """
     from scipy import ndimage
     from skimage.measure import marching_cubes, mesh_surface_area
 
-    smooth = ndimage.gaussian_filter(np.pad(mask, 2).astype(np.float32), 1.0)
+    padded = np.pad(mask, 2).astype(np.float32)
+    smooth = ndimage.gaussian_filter(padded, 1.0)
     if smooth.max() <= 0.5:
-        return 0.0
+        smooth = padded
     points, triangles, *_ = marching_cubes(smooth, 0.5, spacing=spacing)
     return float(mesh_surface_area(points, triangles))
 
