@@ -94,3 +94,6 @@ def test_coverage_of_a_phantom_is_that_of_its_voxels():
 def test_what_is_no_head_is_refused():
     with pytest.raises(VolumeError):
         cut_coverage(np.ones((4, 4, 4), np.float32), 1.0, np.random.default_rng(0))
+    for seed in range(4):  # whatever kind of cut is drawn
+        with pytest.raises(VolumeError, match="nothing that is more than half bone"):
+            cut_coverage(np.full((20, 20, 20), 0.4, np.float32), 3.2, np.random.default_rng(seed))

@@ -29,6 +29,9 @@ def test_files_of_a_case_belong_together(tmp_path):
 
 def test_the_cleaned_one_of_two_complete_skulls_is_taken(tmp_path):
     mug500(tmp_path, "nrrd")
+    left = tmp_path / ".zoo-host-1-left" / "A0001_clear.nrrd"  # by a process that was killed
+    left.parent.mkdir()
+    left.write_bytes((tmp_path / "A0001" / "A0001_clear.nrrd").read_bytes())
     case = find_cases(tmp_path)[0]
     assert case == Case("A0001", None, tmp_path / "A0001" / "A0001_clear.nrrd", None)
 

@@ -12,6 +12,7 @@ from zoo.cli import main
 from zoo.errors import ReadError, VolumeError
 from zoo.executors import Entry
 from zoo.viewer.cases import cases_of, in_roles
+from zoo.volumes import About
 
 
 def test_files_of_a_completion_are_told_apart_in_any_order():
@@ -34,6 +35,14 @@ def test_ground_truth_comes_after_the_prediction():
 def test_scan_and_labels():
     scan = zoo.Volume(np.random.default_rng(0).normal(0, 400, (12, 12, 12)))
     labels = zoo.Volume(np.arange(12**3).reshape(12, 12, 12) % 5)
+    assert in_roles([labels, scan]) == {"input": scan, "prediction": labels}
+
+
+def test_labels_that_have_names_are_labels_however_many_there_are():
+    scan = zoo.Volume(np.random.default_rng(0).normal(0, 400, (12, 12, 12)))
+    array = np.arange(12**3, dtype=np.uint16).reshape(12, 12, 12) % 118
+    names = tuple(f"structure {number}" for number in range(1, 118))
+    labels = zoo.Volume(array, about=About(labels=names))
     assert in_roles([labels, scan]) == {"input": scan, "prediction": labels}
 
 
@@ -106,6 +115,15 @@ def test_cases_of_a_journal(predicted, path, start):
     assert set(cases[1].read()) == {"input", "prediction"}  # a mesh is not read again
     assert cases[1].report["warnings"] == ["look here"]
     assert cases[1].path == predicted / "b"
+
+
+def test_a_report_that_is_gone_hides_no_case(predicted):
+    for path in (predicted / ".zoo").iterdir():
+        entry = json.loads(path.read_text())
+        entry["outputs"]["report"] = "../reports/gone.json"
+        path.write_text(json.dumps(entry))
+    cases, _ = cases_of([predicted])
+    assert [case.report["model"] for case in cases] == ["some-model"] * 2
 
 
 def test_a_broken_journal_is_said(predicted):

@@ -70,6 +70,13 @@ def test_labels_have_the_names_that_are_known():
     assert found.scan is not None
 
 
+def test_no_label_is_lost_where_all_voxels_have_one():
+    labels = zoo.Volume(np.repeat([1, 2, 3], 3)[:, None, None] * np.ones((9, 9, 9), np.uint8))
+    scan = zoo.Volume(np.random.default_rng(0).normal(0, 400, (9, 9, 9)))
+    found = shown(input=scan, prediction=labels)
+    assert [each.name for each in found.shapes] == ["label 1", "label 2", "label 3"]
+
+
 @pytest.mark.parametrize("suffix", ["nii.gz", "seg.nrrd"])
 def test_names_of_labels_are_read_from_their_file(tmp_path, suffix):
     labels = (np.arange(6**3).reshape(6, 6, 6) % 3).astype(np.uint8)

@@ -50,6 +50,26 @@ def test_same_volume_gives_same_bytes(suffix, tmp_path):
     assert first == second
     if suffix == "nii.gz":
         assert first[4:8] == bytes(4), "no time stamp in the gzip header"
+    if suffix == "nrrd":
+        assert b"# on 1970-01-01 00:00:00" in first, "no time in the comment"
+
+
+def test_a_name_may_have_any_letters(tmp_path):
+    volume = Volume.of(numbered())
+    write_volume(volume, tmp_path / "schädel.mhd")
+    assert (read_volume(tmp_path / "schädel.mhd").array == volume.array).all()
+
+
+def test_of_a_file_with_more_than_its_voxels_no_more_is_read(tmp_path, monkeypatch):
+    array = numbered(dtype=np.int16)
+    size = " ".join(map(str, array.shape))
+    (tmp_path / "v.mhd").write_text(
+        f"DimSize = {size}\nElementType = MET_SHORT\nElementDataFile = v.dat\n"
+    )
+    with (tmp_path / "v.dat").open("wb") as file:
+        file.write(array.tobytes("F"))
+        file.truncate(1 << 40)  # sparse: it takes no room
+    assert (read_volume(tmp_path / "v.mhd").array == array).all()
 
 
 def shifted(affine, millimetres):
@@ -537,13 +557,19 @@ def test_names_of_labels_in_a_table_of_others(tmp_path, table, names):
     assert (about.labels if about else ()) == names
 
 
-@pytest.mark.parametrize("suffix", ["nii", "nii.gz", "nrrd", "nhdr", "mha", "mhd"])
+@pytest.mark.parametrize("suffix", ["nii", "nii.gz", "nrrd", "nhdr", "mha", "mhd", "npz"])
 def test_the_header_alone_tells_the_size(suffix, tmp_path):
     affine = np.array([[0, -2.0, 0, 5], [0.5, 0, 0, 1], [0, 0, 3, 2], [0, 0, 0, 1]])
     path = tmp_path / f"v.{suffix}"
     Volume(np.ones((4, 5, 6), np.int16), affine).save(path)
     voxels, mm3 = size_in_header(path)
     assert voxels == 120 and mm3 == pytest.approx(120 * 2 * 0.5 * 3, rel=1e-5)
+
+
+def test_numpy_files_without_an_affine_tell_their_size(tmp_path):
+    np.save(tmp_path / "v.npy", np.ones((4, 5, 6)))
+    np.savez_compressed(tmp_path / "v.npz", array=np.ones((4, 5, 6)))
+    assert size_in_header(tmp_path / "v.npy") == size_in_header(tmp_path / "v.npz") == (120, 120.0)
 
 
 def test_what_tells_no_size_is_as_large_as_its_file(tmp_path):

@@ -174,7 +174,8 @@ def _mug500(folder: Path) -> list[Case]:
     skulls: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder).as_posix()
-        if path.name.startswith(".") or not is_volume(path) or CRANIOTOMY.search(relative):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or not is_volume(path) or CRANIOTOMY.search(relative):
             continue
         found = HEALTHY.findall(relative)
         name = found[-1] if found else stem(relative)

@@ -70,7 +70,9 @@ def slice_picture(
 
 
 def through(part: Bools) -> dict[str, int]:
-    """For the name of every slice, the index at which it cuts most of a part."""
+    """By name, the index at which every slice cuts most of a part; the middle if there is none."""
+    if not part.any():
+        return {name: part.shape[axis] // 2 for name, axis in SLICES.items()}
     box = bounding_box(part)
     within = np.ascontiguousarray(part[box])
     cut = {

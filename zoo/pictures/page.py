@@ -162,8 +162,8 @@ def _sections(report: dict[str, Any], card: Card) -> Iterator[Section]:
     yield (
         "Where it comes from",
         [
-            ("licence of the weights", str(card.metadata.get("license", "not stated"))),
-            ("trained on", ", ".join(map(str, card.metadata.get("datasets", []))) or "phantoms"),
+            ("licence of the weights", card.license or "not stated"),
+            ("trained on", ", ".join(card.datasets) or card.tag or "not stated"),
             ("sha256 of the weights", report["sha256"]["weights"] or "none: random weights"),
             ("sha256 of the input", report["sha256"]["input"]),
             *report["versions"].items(),

@@ -147,7 +147,7 @@ def _predicted(entry: Entry, folder: Path) -> Case:
     return Case(
         entry.case,
         partial(_by_role, paths),
-        _report(report) if report.suffix == ".json" else known,
+        _report(report) if report.suffix == ".json" and report.is_file() else known,
         folder / entry.case,
     )
 
@@ -170,6 +170,8 @@ def _report(path: Path) -> dict[str, Any]:
 
 def kind_of(volume: Volume) -> Literal["scan", "labels", "shape"]:
     """A shape has two values at most, labels have a few whole numbers, a scan has many."""
+    if volume.about is not None and len(volume.about.labels) > 1:
+        return "labels"
     sample = volume.array[::STRIDE, ::STRIDE, ::STRIDE]
     if volume.array.dtype.kind == "f" and not np.array_equal(sample, np.rint(sample)):
         return "scan"

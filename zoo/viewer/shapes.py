@@ -185,7 +185,8 @@ def _structures(
         about = volumes[role].about
         names = dict(enumerate(about.labels if about else (), 1))
         true = role == TRUTH
-        for value in np.unique(array)[1:].astype(int).tolist():
+        values = np.unique(array)
+        for value in values[values != 0].astype(int).tolist():
             name = names.get(value, f"label {value}") + (f", {TRUTH}" if true else "")
             colour = PALETTE[value % len(PALETTE)]
             yield Shape(name, array == value, colour, "always" if true else "after", not true)

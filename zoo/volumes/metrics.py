@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.volumes.voxels import bounds
+from zoo.volumes.voxels import occupied_box
 
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
@@ -73,7 +73,7 @@ def border_dice(
     either = np.logical_or(prediction_implant, true_implant)
     if not either.any():
         return 1.0
-    box = _bounding_box(either)
+    box = occupied_box(either)
     near = _near(either[box], defective, box, spacing, distance)
     prediction, truth = (
         np.logical_and(implant[box], near) for implant in (prediction_implant, true_implant)
@@ -209,7 +209,7 @@ def roughness(implant: Grid, defective: Grid, spacing: Triple) -> float:
         return 0.0
     from scipy import ndimage, special
 
-    box = _wider(_bounding_box(implant), spacing, 2 * SMOOTHED)
+    box = _wider(occupied_box(implant), spacing, 2 * SMOOTHED)
     inside = np.ascontiguousarray(implant[box]) != 0
     skin = np.argwhere(inside & ~ndimage.binary_erosion(inside))
     bone = surface_points(defective[box], spacing)
@@ -249,7 +249,7 @@ def surface_points(grid: Grid, spacing: Triple) -> Points:
     """The centres of the surface voxels, (N, 3) mm from the grid's first voxel, in raster order."""
     if not grid.any():
         return np.empty((0, 3))
-    box = _bounding_box(grid)
+    box = occupied_box(grid)
     occupied = np.ascontiguousarray(grid[box]) != 0
     from scipy import ndimage
 
@@ -270,12 +270,6 @@ def _near(wanted: Bools, skull: Grid, box: BoundingBox, spacing: Triple, distanc
         found, _ = bone.query(points, distance_upper_bound=distance + ROUNDING, workers=-1)
         inside[tuple(cells.T)] = np.isfinite(found)
     return near
-
-
-def _bounding_box(grid: Grid) -> BoundingBox:
-    """Slices of the occupied part of a grid, of which a voxel must be occupied."""
-    i, j, k = (slice(low, high + 1) for low, high in zip(*bounds(grid), strict=True))
-    return i, j, k
 
 
 def _check_shapes(*grids: Grid) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from zoo.errors import VolumeError
 from zoo.volumes.files import read_volume
-from zoo.volumes.formats import metaimage, nifti, nrrd
+from zoo.volumes.formats import metaimage, nifti, nrrd, numpy
 from zoo.volumes.formats.nifti import from_nibabel
 from zoo.volumes.volume import Volume
 
@@ -22,6 +22,7 @@ SIZED = {  # formats whose header tells the size, by their suffixes
     (".nii", ".nii.gz"): nifti.size_in_header,
     (".nrrd", ".nhdr"): nrrd.size_in_header,
     (".mha", ".mhd"): metaimage.size_in_header,
+    (".npy", ".npz"): numpy.size_in_header,
 }
 
 

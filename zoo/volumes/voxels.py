@@ -61,15 +61,15 @@ def has_two_values(array: np.ndarray) -> bool:
     return bool(((array == low) | (array == high)).all())
 
 
-def occupied_box(grid: np.ndarray) -> tuple[slice, ...]:
+def occupied_box(grid: np.ndarray) -> tuple[slice, slice, slice]:
     """The slices of the bounding box of what is not zero; there must be one such voxel.
 
     >>> import numpy as np
     >>> occupied_box(np.array([[[0, 1, 0, 1, 1]]]))
     (slice(0, 1, None), slice(0, 1, None), slice(1, 5, None))
     """
-    low, high = bounds(grid)
-    return tuple(map(slice, low.tolist(), (high + 1).tolist()))
+    i, j, k = (slice(int(low), int(high) + 1) for low, high in zip(*bounds(grid), strict=True))
+    return i, j, k
 
 
 def occupied_share(grid: np.ndarray) -> float:

@@ -50,6 +50,8 @@ def cut_coverage(
         VolumeError: there is nothing that looks like a cranial vault.
     """
     bone = head > 0.5
+    if not bone.any():
+        raise VolumeError("wanted a skull, got nothing that is more than half bone")
     limits = SMALLEST_VOLUME / spacing**3, LARGEST_SHARE * float(head.sum())
     for _ in range(ATTEMPTS):
         cuts: Sequence[Opening | Defect]

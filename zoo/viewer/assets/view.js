@@ -37,7 +37,7 @@ async function file(number, name) {
   return new File([await content(number, name)], name);
 }
 
-/** Show a case; what is still on its way of another one is dropped when it arrives. */
+/** Show a case; what an earlier call still has on its way is dropped when it arrives. */
 async function show(number) {
   current = number;
   delete document.body.dataset.ready;
@@ -52,7 +52,7 @@ async function show(number) {
   [...surface.meshes].forEach((mesh) => surface.removeMesh(mesh));
   for (const name of facts.volumes) {
     const volume = await NVImage.loadFromFile({ file: await file(number, name), name });
-    if (current !== number) return;
+    if (facts !== found) return;
     planes.addVolume(volume);
   }
   planes.scene.crosshairPos = planes.mm2frac(facts.focus);
@@ -64,8 +64,8 @@ async function show(number) {
     Math.atan2(superior, Math.hypot(right, anterior)) * degrees,
   );
   apply();
-  for (const shape of facts.shapes) if (shape.shown) await loadSurface(shape, number);
-  if (current !== number) return;
+  for (const shape of found.shapes) if (shape.shown) await loadSurface(shape, number);
+  if (facts !== found) return;
   say("");
   document.body.dataset.ready = number;
 }
@@ -74,11 +74,11 @@ async function loadSurface(shape, number) {
   if (shape.mesh !== undefined) return;
   shape.mesh = null; // on its way
   const given = await file(number, shape.surface);
-  if (!given.size || current !== number) return;
+  if (!given.size || !facts.shapes.includes(shape)) return;
   shape.mesh = await NVMesh.loadFromFile({
     file: given, gl: surface.gl, name: shape.surface, rgba255: [...shape.colour, 255],
   });
-  if (current !== number) return;
+  if (!facts.shapes.includes(shape)) return;
   surface.addMesh(shape.mesh);
   apply();
 }

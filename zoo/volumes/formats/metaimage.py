@@ -6,6 +6,7 @@ notice that a disk is full.
 
 from __future__ import annotations
 
+import os
 import sys
 import zlib
 from pathlib import Path
@@ -35,6 +36,7 @@ ALIASES = {  # older words for a key
     **dict.fromkeys(("Orientation", "Rotation"), "TransformMatrix"),
     **{"ElementByteOrderMSB": "BinaryDataByteOrderMSB"},
 }
+TEXT = "utf-8", "surrogateescape"  # encoding, and what becomes of other bytes
 DATA = "ElementDataFile"  # the last line of a header
 LOCAL = "LOCAL"
 
@@ -77,7 +79,7 @@ def _read_header(file: BinaryIO) -> Header:
     """What the lines before the voxels say, up to the one that says where these are."""
     header: Header = {}
     while DATA not in header:
-        key, is_line, value = file.readline(LONGEST_HEADER).decode("latin-1").partition("=")
+        key, is_line, value = file.readline(LONGEST_HEADER).decode(*TEXT).partition("=")
         if not is_line or file.tell() > LONGEST_HEADER:
             raise ValueError(f"a header without {DATA}")
         key = key.strip()
@@ -95,13 +97,14 @@ def _read_data(header: Header, stream: BinaryIO) -> NDArray[Any]:
         raise VolumeError(f"wanted one number per voxel, got {channels}; select one channel first")
     if not _is_set(header, "BinaryData", default=True):
         raise VolumeError("wanted binary voxels, got numbers as text; convert the file")
-    content, wanted = stream.read(), product(shape) * dtype.itemsize
-    packed = _is_set(header, "CompressedData")
-    check_size(product(shape), dtype.itemsize, len(content), DEFLATED if packed else 1)
+    wanted, packed = product(shape) * dtype.itemsize, _is_set(header, "CompressedData")
+    stored = os.fstat(stream.fileno()).st_size - stream.tell()
+    check_size(product(shape), dtype.itemsize, stored, DEFLATED if packed else 1)
     if packed:
-        content = isal_zlib.decompressobj().decompress(content, wanted)
+        content = isal_zlib.decompressobj().decompress(stream.read(), wanted)
     else:
-        content = content[_start(header, len(content) - wanted) :][:wanted]
+        stream.seek(_start(header, stored - wanted), os.SEEK_CUR)
+        content = stream.read(wanted)
     if len(content) != wanted:
         raise ValueError(f"Expected {wanted} bytes of voxels, got {len(content)}")
     return np.frombuffer(content, dtype).reshape(shape, order="F")
@@ -142,7 +145,7 @@ def write(volume: Volume, path: Path) -> None:
         path.write_bytes(f"{header}{DATA} = {LOCAL}\n".encode() + packed)
     else:
         data.write_bytes(packed)
-        path.write_text(f"{header}{DATA} = {data.name}\n", encoding="utf-8")
+        path.write_bytes(f"{header}{DATA} = {data.name}\n".encode(*TEXT))
 
 
 def _header_of(volume: Volume, dtype: np.dtype[Any], size: int) -> str:

@@ -53,6 +53,8 @@ TYPES = {  # of NRRD, in NumPy's words
     "float": "f4",
     "double": "f8",
 }
+START = 256  # bytes of a header that have the time in them
+TIME = re.compile(rb"(?<=# on )[\d-]{10} [\d:]{8}")
 SEGMENT = re.compile(r"Segment(\d+)_LabelValue")
 Header = dict[str, Any]
 
@@ -121,6 +123,10 @@ def write(volume: Volume, path: Path) -> None:
     }
     array = storable(volume.array)
     _pynrrd().write(str(path), array, header, compression_level=COMPRESSION, index_order="F")
+    with path.open("r+b") as file:  # the same volume gives the same bytes, at whatever time
+        start = file.read(START)
+        file.seek(0)
+        file.write(TIME.sub(b"1970-01-01 00:00:00", start, count=1))
 
 
 def _segments(volume: Volume) -> dict[str, str]:

@@ -32,11 +32,32 @@ def read(path: Path) -> Volume:
             return Volume(array, _read_array(stream, stored * DEFLATED))
 
 
-def _read_array(stream: IO[bytes], most: int) -> NDArray[Any]:
-    """An array of at most so many bytes."""
+def size_in_header(path: Path) -> tuple[int, float]:
+    """The number of voxels, and what they fill, mm^3, by the header of a .npy or .npz file."""
+    if path.suffix.lower() == ".npy":
+        with path.open("rb") as stream:
+            voxels = product(_read_header(stream)[0])
+        return voxels, float(voxels)
+    with ZipFile(path) as archive:
+        with archive.open("array.npy") as stream:
+            voxels = product(_read_header(stream)[0])
+        if "affine.npy" not in archive.namelist():
+            return voxels, float(voxels)
+        with archive.open("affine.npy") as stream:
+            affine = _read_array(stream, path.stat().st_size * DEFLATED)
+    return voxels, voxels * float(abs(np.linalg.det(affine[:3, :3])))
+
+
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     version = npy.read_magic(stream)
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read_header(stream)
+    return shape, dtype
+
+
+def _read_array(stream: IO[bytes], most: int) -> NDArray[Any]:
+    """An array of at most so many bytes."""
+    shape, dtype = _read_header(stream)
     check_size(product(shape), dtype.itemsize, most)
     stream.seek(0)
     return npy.read_array(stream, allow_pickle=False)

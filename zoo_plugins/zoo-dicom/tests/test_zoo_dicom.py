@@ -164,6 +164,8 @@ def test_a_series_among_other_files(series):
     same_as = itk_series(series)
     (series / "README.txt").write_text("about these files")
     (series / ".hidden.dcm").write_text("no DICOM")
+    (series / ".AppleDouble").mkdir()
+    (series / ".AppleDouble" / "IM1.dcm").write_text("no DICOM")
     (series / "empty").write_bytes(b"")
     scout = datasets(stored((5, 6, 1)), SeriesInstanceUID="1.9", turn=CORONAL)
     scout += datasets(stored((5, 6, 2)), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
@@ -171,9 +173,10 @@ def test_a_series_among_other_files(series):
     colours = datasets(stored((5, 6, 2)), SeriesInstanceUID="1.8")
     for one in colours:
         one.SamplesPerPixel, one.PhotometricInterpretation = 3, "RGB"
+    labels = datasets(stored((5, 6, 2)), SeriesInstanceUID="1.6", Modality="SEG")
     report = header(BasicTextSRStorage, SeriesInstanceUID="1.7")
     index = header(MediaStorageDirectoryStorage, DirectoryRecordSequence=[])
-    write(series / "others", [*colours, report, index])
+    write(series / "others", [*colours, *labels, report, index])
     same(read_volume(series), *same_as)
 
 
@@ -246,6 +249,16 @@ def test_of_several_ct_series_the_one_for_bone_is_taken_and_it_is_said(tmp_path)
     assert remark.startswith("took series 2 'bone', 20 slices in 'bone', of 3")
     assert "kernel for bone 'Hr60' and slices of 1 mm" in remark
     assert read_folder(tmp_path, "1").about is None
+
+
+def test_a_series_with_several_slices_at_each_place_is_not_the_thinnest(tmp_path):
+    thin = datasets(SeriesInstanceUID="1.2.3.1", SeriesNumber=1)
+    again = datasets(SeriesInstanceUID="1.2.3.2", SeriesNumber=2)
+    write(tmp_path / "thin", thin)
+    write(tmp_path / "phases", [*again, *datasets(SeriesInstanceUID="1.2.3.2", SeriesNumber=2)])
+    volume = read_volume(tmp_path)
+    same(volume, *itk_series(tmp_path / "thin"))
+    assert "for its slices of 2.5 mm" in volume.about.remarks[0]
 
 
 def test_a_tilted_gantry_is_sheared_or_straightened(tmp_path, monkeypatch):

@@ -18,9 +18,9 @@ from zoo_dicom.sources import Source, of_folder, of_zip
 from zoo_dicom.stack import stack
 
 MOST_LISTED = 12
-# Kernels for bone, by the names that the makers give them: BONE, BONEPLUS, EDGE (GE); B60 and
-# above, H60 and above, Hr59 and above (Siemens); D, E, YA, YB, YC (Philips); FC30 to FC35, FC81 and
-# above (Canon).
+# Kernels for bone, by the names that the makers give them: BONE, BONEPLUS, EDGE (GE); B, H, U, Br
+# and Hr from 50 on (Siemens); D, E, YA, YB, YC (Philips); FC30 to FC35, FC81 to FC89 (Canon); and
+# what is called SHARP.
 BONE = re.compile(
     r"BONE|EDGE|^[BHU]R?[5-9]\d|^[DE]$|^Y[ABC]$|^FC(3[0-5]|8[1-9])|SHARP", re.IGNORECASE
 )
@@ -133,7 +133,8 @@ def _rank(group: list[Slice]) -> tuple[bool, float]:
     steps = group[0].steps
     normal = np.cross(*steps) if np.isfinite(steps).all() else np.zeros(3)
     heights = np.sort([each.position @ normal for each in group]) / (np.linalg.norm(normal) or 1)
-    thickness = float(np.median(np.diff(heights))) if len(heights) > 1 else np.inf
+    thickness = float(np.median(np.diff(heights))) if len(heights) > 1 else 0.0
+    thickness = thickness or np.inf  # several slices at each place: no volume
     return not BONE.search(group[0].kernel.strip()), round(thickness, 2)
 
 

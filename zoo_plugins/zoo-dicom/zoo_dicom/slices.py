@@ -75,7 +75,7 @@ def slices_of(source: Source) -> list[Slice]:
 
 
 def _slices(source: Source, header: Dataset) -> Iterator[Slice]:
-    if "LOCALIZER" in (header.get("ImageType") or ()):
+    if "LOCALIZER" in (header.get("ImageType") or ()) or header.get("Modality") == "SEG":
         return
     series = tuple(str(header.get(name, "")) for name in IDENTITY)
     frames = header.get("PerFrameFunctionalGroupsSequence") or [Dataset()]

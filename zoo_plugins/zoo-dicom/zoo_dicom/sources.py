@@ -40,9 +40,11 @@ class Source:
 
 def of_folder(folder: Path) -> list[Source]:
     """Every file below a folder but hidden ones; links to folders are not followed."""
-    walked = os.walk(folder, onerror=_fail)
-    paths = (Path(root, name) for root, _, names in walked for name in names if _is_shown(name))
-    found = [path for path in paths if path.is_file() or not path.exists()]  # a broken link
+    found = []
+    for root, folders, names in os.walk(folder, onerror=_fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(root, name) for name in names if not name.startswith("."))
+        found += [path for path in paths if path.is_file() or not path.exists()]  # a broken link
     return [Source(str(path.relative_to(folder)), partial(path.open, "rb")) for path in found]
 
 
@@ -60,12 +62,12 @@ def of_zip(archive: ZipFile) -> list[Source]:
     return [
         Source(member.filename, partial(archive.open, member))
         for member in archive.infolist()
-        if not member.is_dir() and _is_shown(PurePosixPath(member.filename).name)
+        if not member.is_dir() and _is_shown(member.filename)
     ]
 
 
-def _is_shown(name: str) -> bool:
-    return not name.startswith(".")
+def _is_shown(path: str) -> bool:
+    return not any(part.startswith(".") and part.strip(".") for part in PurePosixPath(path).parts)
 
 
 def _fail(error: OSError) -> NoReturn:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import zoo
-from zoo.plugins import make_folder
+from zoo.plugins import ZooError, make_folder
 from zoo_vessels.scans import WINDOW, measures, vessel_case, volume_of
 
 HELD_OUT = 1_000_000  # seeds from here on are neither trained on nor validated on
@@ -47,7 +48,7 @@ def _say(what: str, rows: list[tuple[float, ...]], summary: Any = np.mean) -> No
         print(f"{what}: {line}", flush=True)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m zoo_vessels", description=__doc__)
     parser.add_argument("--seed", type=int, default=HELD_OUT, help="of the first case")
     parser.add_argument("--count", type=int, default=20)
@@ -56,11 +57,16 @@ def main() -> None:
     commands.add_parser("score").add_argument("model", nargs="?", default="vessel-segmentation-128")
     given = parser.parse_args()
     seeds = range(given.seed, given.seed + given.count)
-    if given.command == "write":
-        write(given.folder, seeds)
-    else:
-        score(given.model, seeds)
+    try:
+        if given.command == "write":
+            write(given.folder, seeds)
+        else:
+            score(given.model, seeds)
+    except (ZooError, OSError) as error:
+        print("zoo-vessels:", *str(error).splitlines(), file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
