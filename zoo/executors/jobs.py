@@ -150,10 +150,19 @@ class Job:
         return self.outputs.exist()
 
     def check(self) -> None:
-        """Raise WriteError if an output cannot be written or is also the input or another one."""
+        """Raise WriteError if an output cannot be written or is also the input or another one.
+
+        DICOM is written of what was DICOM, to which it refers.
+        """
         volumes = (self.outputs.volume, self.outputs.implant, self.outputs.uncertainty)
+        is_dicom = self.source.is_dir() or self.source.suffix.lower() in (f".{DICOM}", ".zip")
         for path in filter(None, volumes):
             check_volume_output(path)
+            if path.suffix.lower() == f".{DICOM}" and not is_dicom:
+                raise WriteError(
+                    f"{path}: wanted a DICOM series as the input, to which a segmentation refers,"
+                    f" got {self.source}; write .nii.gz"
+                )
         for what, suffixes in SUFFIXES.items():
             wanted: Path | None = getattr(self.outputs, what)
             if wanted is None:

@@ -10,6 +10,7 @@ import zoo
 from dicom_files import SHAPE, datasets, stored, write
 from pydicom import dcmread
 from zoo.plugins import About, VolumeError, WriteError, colour_of, read_volume
+from zoo.testing import command
 
 
 @pytest.fixture
@@ -106,7 +107,20 @@ def test_a_model_predicts_from_dicom_to_dicom(tmp_path):
     values[8:24, 8:24, 8:24] = 3000
     series = write(tmp_path / "series", datasets(values, np.eye(3), (2.0, 2.0, 2.0)))
     model = zoo.create("sparse-completion", backend="torch", device="cpu")
-    prediction = model.predict(series, threshold=1000)
-    prediction.save(tmp_path / "seg.dcm")
-    written = hd.seg.segread(tmp_path / "seg.dcm")
+    model.save(tmp_path / "model")
+    words = ["predict", f"local-dir:{tmp_path / 'model'}", "--backend", "torch"]
+    output = tmp_path / "seg.dcm"
+    assert command(*words, "--threshold", "1000", "-i", series, "-o", output) == 0
+    written = hd.seg.segread(output)
     assert written.get_segment_description(1).segment_label == "completed skull"
+    answer = model.predict(series, threshold=1000).volume.array
+    assert np.count_nonzero(written.pixel_array) == np.count_nonzero(answer)
+
+
+def test_no_segmentation_refers_to_what_is_not_dicom(tmp_path, capfd):
+    """It is said before the prediction."""
+    scan = tmp_path / "v.nii.gz"
+    zoo.Volume(np.ones((8, 8, 8), np.uint8)).save(scan)
+    output = tmp_path / "seg.dcm"
+    assert command("predict", "skull-completion-64", "-i", scan, "-o", output) == 2
+    assert "wanted a DICOM series as the input" in capfd.readouterr().err
