@@ -36,6 +36,7 @@ test:
 	$(MAKE) --no-print-directory -j2 $(TEST)/ready lint $(PLUGINS)/ready
 	$(PYTEST) -m 'not long'
 	OMP_NUM_THREADS=1 $(PLUGINS)/bin/python -m pytest -n auto --dist loadfile zoo_plugins
+	OMP_NUM_THREADS=1 $(PLUGINS)/bin/python -m pytest tests/fuzz -k 'dicom or dcm'
 
 # What takes longest, and sees from end to end what other tests see in parts.
 test-long: $(TEST)/ready

@@ -21,7 +21,8 @@ myst = pytest.importorskip("sybil.parsers.myst")
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if "generated" not in page.parts]
-WITH_COMMANDS = [*PAGES, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "cards").glob("*.md"))]
+OTHERS = [*(ROOT / "cards").glob("*.md"), *ROOT.glob("zoo_plugins/*/README.md")]
+WITH_COMMANDS = [*PAGES, ROOT / "CONTRIBUTING.md", *sorted(OTHERS)]
 CONTINUED = re.compile(r"\\\n\s*")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
