@@ -207,6 +207,15 @@ def test_atomic_path_wants_a_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_was_there_stays_where_a_companion_cannot_be_written(tmp_path):
+    (tmp_path / "v.mhd").write_text("old")
+    (tmp_path / "v.zraw").mkdir()
+    volume = Volume(np.ones((2, 2, 2), np.uint8))
+    with pytest.raises(WriteError, match=r"v\.zraw: wanted a file name, got a folder"):
+        volume.save(tmp_path / "v.mhd")
+    assert (tmp_path / "v.mhd").read_text() == "old"
+
+
 def test_atomic_path_moves_companions_along(tmp_path):
     with atomic_path(tmp_path / "v.nhdr") as temporary:
         temporary.write_text("header")

@@ -137,6 +137,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             companions = set(Path(folder).iterdir()) - {temporary}
             for written in (*companions, temporary):
                 _sync(written)
+            for companion in companions:
+                check_output(target.parent / companion.name)
             if companions:
                 target.unlink(missing_ok=True)
             for companion in companions:
