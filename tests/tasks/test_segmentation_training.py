@@ -148,6 +148,20 @@ def test_a_network_starts_from_one_of_other_classes():
         start_from(one.network, "skull-completion-64")
 
 
+def test_a_run_starts_from_a_model_of_other_classes(chests, tmp_path):
+    other = zoo.create("sparse-segmentation", {"channels": [2, 4], "classes": 4}, backend="torch")
+    other.save(tmp_path / "other")
+    network = {"channels": [2, 4], "classes": 3}
+    begun = {"config": network, "initial": f"local-dir:{tmp_path / 'other'}"}
+    dataset = {"labels": ["aorta", "heart"]}
+    (tmp_path / "organs.yaml").write_text(yaml.safe_dump(config(chests, dataset=dataset, **begun)))
+    words = ["train", str(tmp_path / "organs.yaml"), "-o", str(tmp_path / "run"), "--workers", "0"]
+    assert main(words) == 0
+    assert zoo.load(f"local-dir:{tmp_path}/run/model").card.labels == ("aorta", "heart")
+    with pytest.raises(ConfigError, match="initial_pass_on: wanted false for a segmentation"):
+        other.network.start_from(other.network, pass_on=True)
+
+
 @pytest.mark.slow
 def test_train_predict_and_evaluate_on_a_data_set(chests, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

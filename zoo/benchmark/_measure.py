@@ -25,10 +25,6 @@ from zoo.models import peak_memory
 from zoo.sparse import Backend, SparseTensor
 from zoo.volumes import pooled
 
-BUDGET = {
-    "cpu": 5.0,
-    "cuda": 120.0,
-}  # seconds: longer first runs are not repeated; cuda includes tuning
 SECONDS = 5.0  # spent on repeats after the first run
 REPEATS = {"cpu": 5, "cuda": 50}
 SMALL = 16  # voxels along an edge of the grid that is run before anything is timed
@@ -101,7 +97,7 @@ def _measure(spec: Spec) -> dict[str, Any]:
     run = work(spec, backend, grid)
     first = seconds(run, spec.target)
     times = [first]
-    if first < BUDGET[spec.target.type] and not spec.once:
+    if not spec.once:
         if not on_cpu:
             torch.cuda.reset_peak_memory_stats(spec.target)
         times = [seconds(run, spec.target)]

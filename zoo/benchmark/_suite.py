@@ -46,6 +46,7 @@ class Row(BaseModel):
         backend: name of the backend.
         seconds: the median time.
         first: the time of the first run, in seconds.
+        repeats: of how many runs `seconds` is the median, without the first.
         peak_memory: peak memory in bytes, of the process or of the GPU.
         time_ratio, memory_ratio: this backend's time and memory divided by those of the zoo's own
             backend for the device, in the same series.
@@ -62,6 +63,7 @@ class Row(BaseModel):
     backend: str
     seconds: float | None = None
     first: float | None = None
+    repeats: int | None = None
     peak_memory: int | None = None
     time_ratio: float | None = None
     memory_ratio: float | None = None
@@ -148,7 +150,7 @@ def _works(
 
 def _compare(spec: Spec, resolution: int, peers: list[str], timeout: float) -> Iterator[Row]:
     own: Row | None = None
-    for peer in peers:
+    for peer in sorted(peers, key=lambda peer: peer != OWN[kind(spec.device)]):
         spec = spec.model_copy(update={"backend": peer})
         if spec.work in (COLD, WARM):
             folder = Path(spec.volume).parent

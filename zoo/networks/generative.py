@@ -321,7 +321,7 @@ def _pass_first(kernel: Tensor, share: float = 1) -> None:
 def _keep_features(unit: Unit) -> None:
     """Initialise a unit to pass its features on, to the same voxel or to all of its children."""
     kernel = unit.convolution.kernel
-    same = torch.eye(*kernel.shape[1:])
+    same = torch.eye(*kernel.shape[1:], device=kernel.device)
     if isinstance(unit.convolution, GenerativeTransposedConvolution):
         kernel.copy_(same.expand_as(kernel))
     else:

@@ -82,18 +82,23 @@ class SparseSegmentation(nn.Module):
         logits: Tensor = self.head(x)
         return logits
 
-    def start_from(self, other: SparseSegmentation) -> list[str]:
+    def start_from(self, other: SparseSegmentation, *, pass_on: bool = False) -> list[str]:
         """Take over the weights of a network with the same channels; its head, if it fits.
 
         Args:
             other: a network that may tell other classes apart.
+            pass_on: not for this network, which gets no new levels.
 
         Returns:
             Nothing: no submodule keeps its BatchNorm statistics.
 
         Raises:
-            ConfigError: it has other channels.
+            ConfigError: it has other channels, or `pass_on`.
         """
+        if pass_on:
+            raise ConfigError(
+                "initial_pass_on: wanted false for a segmentation, which gets no new levels"
+            )
         if other.config.channels != self.config.channels:
             raise ConfigError(
                 f"initial: wanted a network with channels {self.config.channels}, got one with"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,13 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
+import torch
+
+from zoo import sparse
 from zoo.memory import free_memory
 from zoo.models import forget_peak_memory, peak_memory
+from zoo.sparse import DeviceMemory
+from zoo.training._loop import Trainer
 from zoo.training.run import make_trainer, preparations
 from zoo.training.task import read_config
 
@@ -31,8 +37,9 @@ class TrainingPlan:
         step_seconds: seconds that one step takes.
         validation_seconds: seconds that all validations take together.
         data_seconds: seconds before the first step; few if the data is in the cache.
-        peak_memory: peak memory of the main process, in bytes; None where it is not known.
-        free_memory: memory that was free before, in bytes.
+        peak_memory: peak memory of the main process, in bytes, or of the GPU; None where it is not
+            known.
+        free_memory: memory that was free there before, in bytes.
     """
 
     steps: int
@@ -74,7 +81,7 @@ def plan(
     forget_peak_memory()
     config = read_config(path)
     tried = config.model_copy(update={"validation_cases": 1})
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, _same_threads():
         trainer = make_trainer(
             tried,
             Path(folder),
@@ -86,21 +93,47 @@ def plan(
         )
         parts = preparations(trainer)
         cases = len(parts) + config.validation_cases - 1
-        data = cases * _seconds(parts[0]) / (os.cpu_count() or 1) if parts else 0.0
-        batches = trainer.batches(range(TRIED), workers=0)
-        steps = [_seconds(partial(trainer.update, passes)) for passes in batches]
-        validation = config.validation_cases * _seconds(trainer.validate)
+        rounds = math.ceil(cases / (os.cpu_count() or 1))
+        data = rounds * _seconds(parts[0]) if parts else 0.0
+        if trainer.device.type == "cuda":
+            free = sparse.free_memory(trainer.device)
+        with DeviceMemory(trainer.device) as memory:
+            samples, steps = _tried(trainer)
+            trainer.validate()  # makes the case and loads kernels, which a run does once
+            validation = config.validation_cases * _seconds(trainer.validate)
         parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
     return TrainingPlan(
         steps=config.steps,
         samples=config.batch_size,
         parameters=parameters,
-        step_seconds=median(steps[1:]),
+        step_seconds=max(median(steps[1:]), median(samples[1:])),  # made by a worker meanwhile
         validation_seconds=validation * math.ceil(config.steps / config.validate_every),
         data_seconds=data,
-        peak_memory=peak_memory(),
+        peak_memory=peak_memory() if memory.peak is None else memory.peak,
         free_memory=free,
     )
+
+
+def _tried(trainer: Trainer) -> tuple[list[float], list[float]]:
+    """Seconds that the samples of each of the first steps take, and the steps themselves."""
+    batches = iter(trainer.batches(range(TRIED), workers=0))
+    samples, steps = [], []
+    for _ in range(TRIED):
+        started = perf_counter()
+        passes = next(batches)
+        samples.append(perf_counter() - started)
+        steps.append(_seconds(partial(trainer.update, passes)))
+    return samples, steps
+
+
+@contextmanager
+def _same_threads() -> Iterator[None]:
+    """Leave PyTorch as many threads as it had."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -109,7 +109,7 @@ def train(
             _prepare(trainer, shown)
         accelerator.wait_for_everyone()
         trainer.run(workers, lambda step, loss: shown.step(step, config.steps, loss))
-    line = _export(trainer, path.stem, workers) if main else None
+        line = _export(trainer, path.stem, workers) if main else None
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return line

@@ -162,6 +162,8 @@ def from_arrays(
     bounds = Bounds(low, tuple((extent + low).tolist()))
     bitmap, skip = Bitmap.empty(len(arrays), bounds), low[2] % 64
     for item, array in zip(bitmap.words, arrays, strict=True):
+        if not array.dtype.isnative:  # which Numba does not take
+            array = array != 0
         if array.flags.f_contiguous:  # as NIfTI files have it
             run(words.pack_transposed, spans(array.shape[1], item.size), array.T, skip, item)
         else:

@@ -7,6 +7,7 @@ callers at once, and setting their thread count changes PyTorch's.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from numba.core import event
 
 from zoo.errors import BackendError
 from zoo.memory import free_memory
+from zoo.sparse.convolution_relation import Relation
 
 Span = tuple[int, int]
 
@@ -136,7 +138,8 @@ def _save(kept: Any, key: Any, data: Any) -> None:
 
 @cache
 def _stamp() -> str:
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    relation = Path(inspect.getfile(Relation))  # whose fields are compiled in
+    sources = [*sorted(Path(__file__).parent.glob("*.py")), relation]
     return sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
@@ -163,7 +166,7 @@ def run(kernel: Callable[..., Any], cut: Sequence[Span], *arguments: Any) -> Non
     helpers = min(torch.get_num_threads(), len(cut)) - 1
     if helpers <= 0:
         return work()
-    pool = _pool(os.getpid(), helpers)
+    pool = _pool(os.getpid(), torch.get_num_threads() - 1)
     running = [pool.submit(work) for _ in range(helpers)]
     try:
         work()
