@@ -6,7 +6,7 @@ import csv
 import glob
 import os
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from zoo.errors import ReadError
@@ -153,10 +153,7 @@ def _listed(path: Path) -> list[Path]:
 
 
 def _distinct(found: list[Input]) -> list[Input]:
-    """Inputs whose names differ: those of one name keep so many of their folders that they do.
-
-    Those of one folder, which differ in their suffixes, keep these.
-    """
+    """Inputs whose names differ: those of one name keep so many of their folders that they do."""
     owners: dict[str, set[str]] = {}
     for each in found:
         owners.setdefault(each.name, set()).add(os.path.abspath(each.path))
@@ -172,12 +169,4 @@ def _distinct(found: list[Input]) -> list[Input]:
             name = str(PurePosixPath(parents, case_name(each.path)))
             each = Input(each.path, name, len(parents.parts))
         made.append(each)
-    places = dict[str, set[str]]()
-    for each in made:
-        places.setdefault(each.name, set()).add(os.path.abspath(each.path))
-    return [
-        replace(each, name=str(PurePosixPath(each.name).with_name(each.path.name)))
-        if len(places[each.name]) > 1
-        else each
-        for each in made
-    ]
+    return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -218,12 +219,14 @@ def plan_jobs(
     for folder in outputs.paths():
         if not derivative or folder != derivative.folder:
             _check_folder(folder)
-    jobs = []
+    jobs, names = [], Counter(each.name for each in found)
     for each in found:
         files = outputs.in_dataset(each, derivative) if derivative else outputs.below(each)
         folders = dict.fromkeys([*outputs.paths(), *(path.parent for path in files.paths())])
         facts = derivative.facts(each.path) if derivative else {}
-        jobs.append(Job(each.path, files, tuple(folders), each.name, facts))
+        # Of two formats of one name, in one folder, each has an entry in the journal.
+        suffix = each.path.name.removeprefix(stem(each.path.name)) if names[each.name] > 1 else ""
+        jobs.append(Job(each.path, files, tuple(folders), each.name + suffix, facts))
     _check_distinct(jobs)
     return jobs[number - 1 :: parts]
 

@@ -168,7 +168,8 @@ class Journal:
     def _table(self, entries: list[Entry]) -> str:
         rows = [entry.model_dump() for entry in entries]
         for row in rows:
-            row["output"] = os.path.normpath(self.folder / row["outputs"]["volume"])
+            volume = row["outputs"].get("volume")
+            row["output"] = volume and os.path.normpath(self.folder / volume)
         return csv_of(rows, COLUMNS)
 
 
