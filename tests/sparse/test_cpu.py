@@ -347,7 +347,9 @@ print(sum(words.refine.stats.cache_misses.values()), sum(words.refine.stats.cach
     assert done.stdout == "0 1\n", done.stderr
 
 
-def test_what_a_process_did_not_compile_is_compiled_here():
+def test_what_a_process_did_not_compile_is_compiled_here(tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))  # nothing is kept of earlier runs
+
     @runtime.jit
     def twice(number, begin, end, out):
         out[number] = 2 * end
@@ -357,6 +359,7 @@ def test_what_a_process_did_not_compile_is_compiled_here():
     out = np.zeros(1)
     runtime.run(twice, [(0, 3)], out)
     assert out[0] == 6 and process.poll() is not None and not runtime._elsewhere
+    assert sum(twice.stats.cache_misses.values()) == 1
 
 
 @pytest.mark.slow
