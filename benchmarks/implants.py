@@ -70,8 +70,7 @@ def measured(model: zoo.Model, ct: Volume, cut: NDArray[np.bool_]) -> dict[str, 
     import trimesh
 
     prediction = model.predict(ct, threshold="auto")
-    implant = prediction.implant
-    bone = bone_of(ct).mask
+    implant, bone = prediction.implant, prediction.occupied.array
     row = {
         "cut_ml": np.count_nonzero(cut) * np.prod(ct.spacing) / 1000,
         "implant_ml": np.count_nonzero(implant.array) * np.prod(ct.spacing) / 1000,

@@ -14,7 +14,7 @@ from zoo.tasks.completion._scoring import MEASURES
 
 @pytest.fixture
 def draw(tmp_path, monkeypatch):
-    """Draw so many of the cases with these values; returns titles by the pictures' names."""
+    """Draws the worst `count` cases; returns the title of each picture by its file name."""
 
     def draw(dice, count, measures=MEASURES):
         titles = {}

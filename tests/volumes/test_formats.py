@@ -60,7 +60,7 @@ def test_a_name_may_have_any_letters(tmp_path):
     assert (read_volume(tmp_path / "schädel.mhd").array == volume.array).all()
 
 
-def test_of_a_file_with_more_than_its_voxels_no_more_is_read(tmp_path, monkeypatch):
+def test_of_a_file_with_more_than_its_voxels_no_more_is_read(tmp_path):
     array = numbered(dtype=np.int16)
     size = " ".join(map(str, array.shape))
     (tmp_path / "v.mhd").write_text(

@@ -68,8 +68,7 @@ class Outputs:
         if EVERY in self.split.name:
             letters = "".join(letter for letter in name.title() if letter.isalnum())
             return self.split.with_name(self.split.name.replace(EVERY, letters))
-        suffix = self.volume.name.removeprefix(stem(self.volume.name))
-        return self.split / f"{identifier(name)}{suffix}"
+        return self.split / f"{identifier(name)}{_suffix(self.volume)}"
 
     def exist(self) -> bool:
         """Whether all that are wanted are there."""
@@ -102,7 +101,7 @@ class Outputs:
         have folders of their own; the report is its sidecar.
         """
         path = source.path
-        suffix = ".nii.gz" if _is_only_read(path) else path.name.removeprefix(stem(path.name))
+        suffix = ".nii.gz" if _is_only_read(path) else _suffix(path)
         names = derivative.names
 
         def file(folder: Path | None, output: str, suffix: str = suffix) -> Path | None:
@@ -119,6 +118,11 @@ class Outputs:
             file(self.statistics, "volume", ".csv"),
             file(self.split and self.volume, "split"),
         )
+
+
+def _suffix(path: Path) -> str:
+    """What follows the stem of a name: `.nii.gz`."""
+    return path.name.removeprefix(stem(path.name))
 
 
 def _is_only_read(path: Path) -> bool:
@@ -224,8 +228,8 @@ def plan_jobs(
         files = outputs.in_dataset(each, derivative) if derivative else outputs.below(each)
         folders = dict.fromkeys([*outputs.paths(), *(path.parent for path in files.paths())])
         facts = derivative.facts(each.path) if derivative else {}
-        # Of two formats of one name, in one folder, each has an entry in the journal.
-        suffix = each.path.name.removeprefix(stem(each.path.name)) if names[each.name] > 1 else ""
+        # Files of one name in two formats have two entries in the journal.
+        suffix = _suffix(each.path) if names[each.name] > 1 else ""
         jobs.append(Job(each.path, files, tuple(folders), each.name + suffix, facts))
     _check_distinct(jobs)
     return jobs[number - 1 :: parts]

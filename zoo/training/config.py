@@ -90,7 +90,7 @@ class DatasetConfig(CasesConfig):
         stretch: largest share by which a variant is stretched along each axis, up or down.
         slice_thickness: in mm, of the thickest slices that one variant in four has: it has bone
             where a share of the slice is, from a quarter to a half.
-        crop: largest share of its height that another variant in four loses at its top, and at its
+        crop: largest share of its height that one variant in four loses at its top, and at its
             bottom: its scan ends within the skull.
     """
 

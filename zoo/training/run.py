@@ -96,12 +96,11 @@ def train(
     )
     config, accelerator = trainer.config, trainer.accelerator
     make_folder(folder)
-    if accelerator.is_main_process:
-        remove_abandoned(folder)
-        remove_abandoned(cache or folder)
+    main = accelerator.is_main_process
+    for written_to in {folder, cache or folder} if main else ():
+        remove_abandoned(written_to)
     if resume:
         trainer.resume()
-    main = accelerator.is_main_process
     shown = progress if progress and main else Silent()
     trainer.stage = shown.stage
     with DeviceMemory(trainer.device, LESS_MEMORY):
