@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from zoo.benchmark._measure import Spec
 from zoo.benchmark._suite import (
@@ -15,10 +16,19 @@ from zoo.benchmark._suite import (
     plot,
     run_measurement,
 )
+from zoo.benchmark.command import bench as run
 from zoo.benchmark.command import table
 from zoo.cli import main
 
 SMALL = (2, 2, 4, 4, 4, 4, 16)
+NOTHING = {
+    "task": "completion",
+    "volume": None,
+    "occupancies": "",
+    "train": False,
+    "timeout": 1,
+    "picture": None,
+}
 
 
 @pytest.fixture
@@ -51,8 +61,10 @@ def test_command_prints_ratios(tmp_path, capsys):
     path = tmp_path / "result.json"
     words = "--task segmentation --channels 2,4,4 --resolutions 16 --backends cpu,torch"
     assert main(["bench", *words.split(), "--json", "-o", str(path)]) == 0
-    result = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
     assert result == json.loads(path.read_text())
+    assert "forward, 16, 2,4,4, torch: " in printed.err
     assert result["machine"]["cores"] >= 1 and "torch" in result["machine"]["versions"]
     rows = {(row["work"], row["backend"]): row for row in result["rows"]}
     assert all(row["error"] is None for row in rows.values())
@@ -62,6 +74,21 @@ def test_command_prints_ratios(tmp_path, capsys):
     assert own["time_ratio"] == own["memory_ratio"] == 1
     assert other["time_ratio"] == pytest.approx(other["seconds"] / own["seconds"])
     assert table(result)[0]["backend"] == "cpu"
+
+
+def test_what_was_measured_is_kept_when_a_run_is_stopped(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "result.json"
+
+    def stopped(*_, **__):
+        yield Row(work="forward", resolution=16, channels="2", backend="cpu", error="no memory")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zoo.benchmark.command.run_suite", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run("16", [], "cpu", device="cpu", output=path, console=Console(stderr=True), **NOTHING)
+    (row,) = json.loads(path.read_text())["rows"]
+    assert row["backend"] == "cpu"
+    assert "forward, 16, 2, cpu: no memory" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ def test_what_convolutions_must_move_and_multiply_is_counted():
     sparse.convolution(x, kernel)
     assert tally.operations == 2 * 2 * 3 * (10 + 9 + 9)
     assert tally.bytes == 4 * (10 * 2 + kernel.numel() + 10 * 3)
-    tally.bytes = tally.operations = 0
+    tally.clear()
     features = torch.rand(10, 2, requires_grad=True)
     sparse.convolution(x.with_features(features), kernel.requires_grad_()).features.sum().backward()
     assert tally.operations == 3 * 2 * 2 * 3 * (10 + 9 + 9)

@@ -7,9 +7,8 @@ multicore architectures", Communications of the ACM 52:65 (2009).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,22 +19,43 @@ COPIED = {"cpu": 1 << 28, "cuda": 1 << 30}  # bytes, several times any cache
 EDGE = {"cpu": 1024, "cuda": 8192}  # rows and columns of the matrices that are multiplied
 REPEATS = 5
 
+Result = TypeVar("Result")
 
-@dataclass
-class Tally:
-    """The least that convolutions and row transfers take; indices and norms are not counted.
+
+class Call(NamedTuple):
+    """A convolution, the gradient of its kernel, or a transfer of rows, which is of size 1.
 
     Attributes:
+        method: the backend's.
+        size: length of the kernel's edge.
+        rows: voxels of the source and of the target.
+        channels: of the source and of the target.
         bytes: every operand, including the index, read once, and every result written once.
         operations: a multiplication and an addition for each product of a weight and a feature.
+        seconds: what it took.
     """
 
-    bytes: int = 0
-    operations: int = 0
+    method: str
+    size: int
+    rows: tuple[int, int]
+    channels: tuple[int, int]
+    bytes: int
+    operations: int
+    seconds: float
 
-    def add(self, *operands: Tensor) -> None:
-        """Count the bytes of tensors that are read or written."""
-        self.bytes += sum(tensor.numel() * tensor.itemsize for tensor in operands)
+
+class Tally(list[Call]):
+    """What a backend computed, call by call; indices and norms are not counted."""
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of all calls."""
+        return sum(call.bytes for call in self)
+
+    @property
+    def operations(self) -> int:
+        """The operations of all calls."""
+        return sum(call.operations for call in self)
 
 
 def tallied(backend: Backend) -> tuple[Backend, Tally]:
@@ -43,24 +63,62 @@ def tallied(backend: Backend) -> tuple[Backend, Tally]:
     tally = Tally()
 
     class Tallied(type(backend)):  # type: ignore[misc]
-        def convolve(self, features: Tensor, kernel: Tensor, *between: Any) -> Tensor:
-            out: Tensor = super().convolve(features, kernel, *between)
-            tally.add(features, kernel, out, *self.index_tensors(*between[1:]))
-            tally.operations += 2 * kernel[0].numel() * self._pairs(features, *between)
+        def convolve(
+            self, features: Tensor, kernel: Tensor, relation: Any, source: Any, target: Any
+        ) -> Tensor:
+            own: Any = super()
+            out: Tensor
+            out, took = timed(
+                lambda: own.convolve(features, kernel, relation, source, target), features.device
+            )
+            multiplied = self._pairs(features, relation, source, target) * kernel[0].numel()
+            self._record("convolve", (features, kernel, out), multiplied, source, target, took)
             return out
 
-        def correlate(self, features: Tensor, gradient: Tensor, *between: Any) -> Tensor:
-            out: Tensor = super().correlate(features, gradient, *between)
-            tally.add(features, gradient, out, *self.index_tensors(*between[1:]))
-            tally.operations += 2 * out[0].numel() * self._pairs(features, *between)
+        def correlate(
+            self, features: Tensor, gradient: Tensor, relation: Any, source: Any, target: Any
+        ) -> Tensor:
+            own: Any = super()
+            out: Tensor
+            out, took = timed(
+                lambda: own.correlate(features, gradient, relation, source, target),
+                features.device,
+            )
+            multiplied = self._pairs(features, relation, source, target) * out[0].numel()
+            self._record("correlate", (features, out, gradient), multiplied, source, target, took)
             return out
 
         def transfer(
             self, features: Tensor, source: Any, target: Any, onto: Tensor | None = None
         ) -> Tensor:
-            out: Tensor = super().transfer(features, source, target, onto)
-            tally.add(features, out, *self.index_tensors(source, target))
+            own: Any = super()
+            out: Tensor
+            out, took = timed(lambda: own.transfer(features, source, target, onto), features.device)
+            self._record("transfer", (features, out), 0, source, target, took)
             return out
+
+        def _record(
+            self,
+            method: str,
+            operands: tuple[Tensor, ...],
+            multiplied: int,
+            source: Any,
+            target: Any,
+            took: float,
+        ) -> None:
+            """Add a call; of its operands the first is on the source, the last on the target."""
+            moved = (*operands, *self.index_tensors(source, target))
+            tally.append(
+                Call(
+                    method,
+                    round(len(operands[1]) ** (1 / 3)) if multiplied else 1,
+                    (len(source), len(target)),
+                    (operands[0].shape[1], operands[-1].shape[1]),
+                    sum(tensor.numel() * tensor.itemsize for tensor in moved),
+                    2 * multiplied,
+                    took,
+                )
+            )
 
         def _pairs(self, features: Tensor, relation: Any, source: Any, target: Any) -> int:
             """The number of pairs of voxels that a convolution multiplies."""
@@ -84,18 +142,25 @@ def rates(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
 
 
 def seconds(run: Callable[[], object], device: torch.device) -> float:
-    """Time one run; on a GPU with CUDA events, from an idle start to the end of the last kernel."""
+    """Time one run."""
+    return timed(run, device)[1]
+
+
+def timed(run: Callable[[], Result], device: torch.device) -> tuple[Result, float]:
+    """The result of one run, and its seconds.
+
+    On a GPU they are taken with CUDA events, from an idle start to the end of the last kernel.
+    """
     if device.type != "cuda":
         started = perf_counter()
-        run()
-        return perf_counter() - started
+        return run(), perf_counter() - started
     torch.cuda.synchronize(device)
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
-    run()
+    result = run()
     end.record()
     torch.cuda.synchronize(device)
-    return float(start.elapsed_time(end)) / 1000
+    return result, float(start.elapsed_time(end)) / 1000
 
 
 def least_seconds(run: Callable[[], object], device: torch.device) -> float:

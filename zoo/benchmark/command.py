@@ -49,7 +49,7 @@ def bench(
         timeout: time limit per measurement, in seconds.
         picture: PNG file for the figure; not drawn if None.
         output: JSON file for the result; not written if None.
-        console: shows progress.
+        console: shows every row as soon as it is measured.
 
     Returns:
         The machine, the device and the rows, as `--json` prints them.
@@ -85,7 +85,8 @@ def bench(
     for path in filter(None, (picture, output)):
         check_output(path)
     rows: list[Row] = []
-    with console.status("") as status:
+    result: dict[str, Any] = {"machine": machine(device), "device": device, "rows": []}
+    with console.status("measuring"):
         for row in run_suite(
             sizes,
             widths,
@@ -98,16 +99,12 @@ def bench(
             threads=torch.get_num_threads(),
             timeout=timeout,
         ):
+            result["rows"].append(row.model_dump())
             rows.append(row)
-            status.update(f"{row.work} {row.resolution} {row.channels} {row.backend}")
-    result = {
-        "machine": machine(device),
-        "device": device,
-        "rows": [row.model_dump() for row in rows],
-    }
-    if output is not None:
-        with atomic_path(output) as temporary:
-            temporary.write_text(json.dumps(result, indent=1) + "\n")
+            console.print(_line(row), highlight=False)
+            if output is not None:  # each time, as the next row may take minutes
+                with atomic_path(output) as temporary:
+                    temporary.write_text(json.dumps(result, indent=1) + "\n")
     if picture is not None:
         plot(rows, picture, by_occupancy=bool(shares))
     return result
@@ -133,6 +130,12 @@ def table(result: dict[str, Any]) -> list[dict[str, str]]:
         }
         for row in result["rows"]
     ]
+
+
+def _line(row: Row) -> str:
+    """What a row says while others are still measured."""
+    found = row.error or f"{row.seconds:.3g} s, {(row.peak_memory or 0) / 1e9:.2f} GB"
+    return f"{row.work}, {row.resolution}, {row.channels}, {row.backend}: {found}"
 
 
 def _share(row: dict[str, Any]) -> str:
