@@ -132,8 +132,19 @@ class SegmentationTraining(CountsCases):
         return both.with_features(both.features[:, :1]), both.features[:, 1].long()
 
     def loss(self, network: nn.Module, x: SparseTensor, target: Tensor, *, forced: bool) -> Tensor:
-        """Cross-entropy, plus one minus the mean soft Dice of the structures."""
-        logits: Tensor = network(x)
+        """That of a network's logits."""
+        return self.loss_of(network(x), target)
+
+    def loss_of(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy, plus one minus the mean soft Dice of the structures.
+
+        Args:
+            logits: (N, classes).
+            target: int64 (N,).
+
+        Returns:
+            The loss, a tensor of shape ().
+        """
         classes = torch.nn.functional.one_hot(target, logits.shape[1]).float()
         shares, wanted = logits.float().softmax(dim=1)[:, 1:], classes[:, 1:]
         both, sizes = (shares * wanted).sum(0), shares.sum(0) + wanted.sum(0)

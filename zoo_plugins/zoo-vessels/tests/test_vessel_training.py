@@ -9,6 +9,8 @@ from zoo_vessels import CARD, training
 from zoo_vessels.network import VesselConfig, VesselSegmentation
 from zoo_vessels.training import VesselRun, VesselTraining, turned
 
+CPU = torch.device("cpu")
+
 
 @pytest.fixture
 def task(tmp_path, monkeypatch):
@@ -27,10 +29,10 @@ def test_samples_are_by_number_and_learned_from(task):
     x, target = task.sample(3)
     again, _ = task.sample(3)
     assert (x.values == again.values).all()
-    assert len(x.values) == len(target.values) and set(target.values.tolist()) == {0, 1}
+    assert len(x.values) == len(target.values) and set(target.values.tolist()) == {0, 1, 2}
     torch.manual_seed(0)
     network = VesselSegmentation(VesselConfig(channels=(4, 8, 8)))
-    device, backend = torch.device("cpu"), select_backend("torch", torch.device("cpu"))
+    device, backend = CPU, select_backend("torch", CPU)
     optimizer = torch.optim.Adam(network.parameters(), 0.02)
     losses = []
     for _ in range(15):
@@ -47,9 +49,27 @@ def test_samples_are_by_number_and_learned_from(task):
 
 
 def test_turning_moves_tissues_and_makes_none():
-    tissues = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)
+    grids = np.arange(16, dtype=np.uint8).reshape(2, 2, 2, 2)
     for seed in range(5):
-        assert sorted(turned(tissues, np.random.default_rng(seed)).ravel()) == list(range(8))
+        first, second = turned(grids, np.random.default_rng(seed))
+        assert sorted(first.ravel()) == list(range(8)) and (second == first + 8).all()
+
+
+def test_missing_an_axis_costs_more_than_missing_as_much_elsewhere(task):
+    """The voxels along the axes of vessels count in Dice, and by themselves."""
+    x, _ = task.sample(3)
+    inputs, _ = task.tensors(([x], [x]), select_backend("torch", CPU), CPU)
+    target = torch.zeros(len(inputs), dtype=torch.int64)
+    target[:20], target[20:40] = 1, 2
+
+    def loss(missed):
+        logits = torch.zeros(len(inputs), 2)
+        logits[:, 0] = 9
+        logits[:40, 1] = 18
+        logits[missed, 1] = 0
+        return task.loss(lambda _: logits, inputs, target, forced=True).item()
+
+    assert loss(slice(30, 40)) > loss(slice(10, 20)) + 0.4
 
 
 def test_what_is_for_other_tasks_is_refused():
