@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from training_runs import SMALL
 
 from zoo.errors import VolumeError
 from zoo.tasks.super_resolution import _scanner
-from zoo.tasks.super_resolution._scanner import scanned, values_of
+from zoo.tasks.super_resolution._scanner import interpolated, scanned, values_of
 from zoo.tasks.super_resolution._training import SuperResolutionTraining
 from zoo.training import check_config
 from zoo.volumes import Volume, pooled
@@ -31,7 +32,7 @@ def test_thin_bone_is_lost_where_any_pooling_keeps_it(monkeypatch):
     thin = plate(1)
     found = scanned(thin, (1, 1, 8), np.random.default_rng(0))
     assert pooled(thin, (1, 1, 8)).mean() > 2 * found.mean()
-    assert set(np.unique(found)) == {0, 1}
+    assert set(np.unique(found)) == {0, 1} and (np.diff(found.reshape(-1, 8)) == 0).all()
 
 
 def test_values_tell_how_much_of_a_slice_is_bone(monkeypatch):
@@ -41,8 +42,9 @@ def test_values_tell_how_much_of_a_slice_is_bone(monkeypatch):
         monkeypatch.setattr(_scanner, name, 0)
     found = scanned(plate(14), (1, 1, 8), np.random.default_rng(0))
     assert np.allclose(found, found[0, 0])
-    first, full, last = found[0, 0, 1:4]  # 3, 8 and 3 of 8 fine voxels, with soft ends
-    assert full == 1 and 0.25 < first < 0.5 and 0.25 < last < 0.5 and not found[0, 0, [0, 4]].any()
+    line = found[0, 0]  # the plate is 13 to 26; slices have 3, 8 and 3 of 8 fine voxels of it
+    assert 0.7 < line.max() < 1 and line[19] == line[20] == line.max()
+    assert (line[14:26] > 0.5).all() and not (line[:11] > 0.5).any() and not line[:8].any()
 
 
 @pytest.mark.parametrize("factors", [(1, 1, 10), (2, 2, 5), (8, 1, 1)])
@@ -51,7 +53,7 @@ def test_something_is_always_left(factors):
     small[20, 20, 20] = True
     for seed in range(5):
         found = scanned(small, factors, np.random.default_rng(seed))
-        assert found.shape == tuple(40 // f for f in factors) and found.dtype == np.float32
+        assert found.shape == small.shape and found.dtype == np.float32
         assert np.count_nonzero(found) > 0 and found.max() <= 1
 
 
@@ -61,13 +63,29 @@ def test_values_of_a_scan_and_of_a_mask():
     scan[2:4, 2:4, 2:4] = 340
     scan[2, 2, 2] = 1200
     scan[1, 1, 1] = 180
-    found = values_of(Volume(scan), 300.0)
-    assert found[2, 2, 2] == 1 and found[0, 0, 0] == found[4, 4, 4] == 0
+    found = values_of(Volume(scan), 300.0, (1, 1, 1))
+    assert 0.9 < found[2, 2, 2] < 1 and found[0, 0, 0] == found[4, 4, 4] == 0
     assert 0.5 < found[3, 3, 3] < 0.6 and found.dtype == np.float32
     mask = (scan > 300).astype(np.uint8)
-    assert (values_of(Volume(mask), None) == mask).all()
+    blocks = values_of(Volume(mask), None, (1, 2, 1))
+    assert (blocks == np.repeat(mask, 2, axis=1)).all()
     with pytest.raises(VolumeError, match="got more than two values"):
-        values_of(Volume(scan), None)
+        values_of(Volume(scan), None, (1, 1, 1))
+
+
+def test_what_is_infinite_is_no_bone():
+    scan = np.full((6, 6, 6), 40.0)
+    scan[2:4, 2:4, 2:4] = 600
+    scan[0, 0, 0] = -np.inf
+    found = values_of(Volume(scan), 300.0, (1, 1, 2))
+    assert np.isfinite(found).all() and found[0, 0, 0] == 0 and found[3, 3, 6] > 0.5
+
+
+@pytest.mark.parametrize("factors", [(1, 1, 5), (2, 3, 1), (2, 2, 4)])
+def test_interpolation_is_that_of_scipy(factors):
+    coarse = np.random.default_rng(0).random((4, 5, 6)).astype(np.float32)
+    wanted = ndimage.zoom(coarse, factors, order=1, grid_mode=True, mode="nearest")
+    assert np.allclose(interpolated(coarse, factors), wanted, atol=1e-5)
 
 
 def test_samples_of_scans(tmp_path):

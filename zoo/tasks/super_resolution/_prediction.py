@@ -25,14 +25,14 @@ from zoo.volumes import (
 )
 
 Factors = tuple[int, int, int]
-HALF = 0.5  # value of a scan's voxel at its threshold; also tells a mask's two values apart
+HALF = 0.5  # the value at a scan's threshold; also tells a mask's two values apart
 
 
 def predict(model: Model, source: Volume, threshold: float | None, stage: Stage) -> Prediction:
     """Predict the refined volume, on the finer grid over the same field of view."""
     with stage("conform"):
-        given = conformed(model, source, threshold)
-        finer = _finer(given, model)
+        occupied = binarise(source, threshold)
+        finer = _finer(model, source, threshold)
         grid = np.asarray(finer.canonical().array)
     with stage("network"):
         found = run(model, grid)
@@ -44,31 +44,26 @@ def predict(model: Model, source: Volume, threshold: float | None, stage: Stage)
         "spacing": list(finer.canonical().spacing),
     }
     taken = finer.with_array((finer.array >= HALF).view(np.uint8))
-    report = {"voxels_in": int(np.count_nonzero(given.array >= HALF)), "grid": facts}
+    report = {"voxels_in": int(np.count_nonzero(occupied)), "grid": facts}
     return Prediction(volume, None, taken, report)
-
-
-def conformed(model: Model, source: Volume, threshold: float | None) -> Volume:
-    """What a model gets of a coarse volume: bool, or values for one that knows those of scans."""
-    if model.card.input.kind == "coverage":
-        return source.with_array(values_of(source, threshold))
-    return source.with_array(binarise(source, threshold))
 
 
 def trial(
     model: Model, source: Volume, threshold: float | None
 ) -> tuple[Bools, Callable[[Bools], object]]:
     """Prepare a trial run; see `Task.trial`."""
-    grid = np.asarray(_finer(conformed(model, source, threshold), model).canonical().array)
+    grid = np.asarray(_finer(model, source, threshold).canonical().array)
     return grid > 0, lambda part: run(model, part.astype(grid.dtype))
 
 
-def _finer(coarse: Volume, model: Model) -> Volume:
-    """The volume divided into smaller voxels that the contract accepts, with unchanged values.
+def _finer(model: Model, coarse: Volume, threshold: float | None) -> Volume:
+    """What a model gets: the volume divided into smaller voxels that the contract accepts.
+
+    Bool, in blocks; or values, for a model that knows those of scans.
 
     Raises:
-        VolumeError: an axis is finer than the contract allows, none is coarser, or there are more
-            voxels than any patient needs.
+        VolumeError: an axis is finer than the contract allows, none is coarser, there are more
+            voxels than any patient needs, or `binarise` refuses the volume.
     """
     contract = model.card.input
     check_extent(coarse, contract)
@@ -80,7 +75,9 @@ def _finer(coarse: Volume, model: Model) -> Volume:
             f" predictions, and smaller along no axis; got {got} mm: use a model with smaller"
             f" voxels"
         )
-    return refined(coarse, factors)
+    if contract.kind == "coverage":
+        return coarse.rescaled(values_of(coarse, threshold, factors), _ratios(factors))
+    return refined(coarse.with_array(binarise(coarse, threshold)), factors)
 
 
 def run(model: Model, grid: NDArray[Any]) -> Bools:
@@ -117,5 +114,8 @@ def _factor(length: float, contract: InputContract) -> int | None:
 
 def refined(coarse: Volume, factors: Factors) -> Volume:
     """Replace every voxel by a block of factors[0] x factors[1] x factors[2] smaller ones."""
-    ratios = [1 / factor for factor in factors]
-    return coarse.rescaled(replicated(coarse.array, factors), ratios)
+    return coarse.rescaled(replicated(coarse.array, factors), _ratios(factors))
+
+
+def _ratios(factors: Factors) -> list[float]:
+    return [1 / factor for factor in factors]

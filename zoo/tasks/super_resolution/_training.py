@@ -97,10 +97,11 @@ class SuperResolutionTraining(GenerativeTraining):
         if scanner and extra.random() < scanner:
             factors = self._slices(extra)
             padded = multiple(fine, factors)
-            return placed_values(scanned(padded, factors, extra), padded, factors)
+            return placed_values(scanned(padded, factors, extra), padded)
         if scanner:
             padded = multiple(fine, factors)
-            return placed_values(pooled(padded, factors).astype(np.float32), padded, factors)
+            blocks = replicated(pooled(padded, factors), factors)
+            return placed_values(blocks.astype(np.float32), padded)
         return placed(fine, factors)
 
     def score(self, network: nn.Module, backend: Backend, device: torch.device) -> Scores:
@@ -150,11 +151,10 @@ def placed(fine: Bools, factors: Factors) -> Sample:
     return Shape.cut_out(blocks, shift), Shape.cut_out(padded, shift)
 
 
-def placed_values(coarse: Floats, padded: Bools, factors: Factors) -> Sample:
-    """Values of coarse voxels in blocks, and the fine shape, aligned as in predictions."""
-    blocks = replicated(coarse, factors)
-    shift = corner_shift(blocks)
-    return CoveredShape.cut_out(blocks, shift), Shape.cut_out(padded, shift)
+def placed_values(values: Floats, padded: Bools) -> Sample:
+    """Values of a coarse shape on the fine grid, and the fine one, aligned as in predictions."""
+    shift = corner_shift(values)
+    return CoveredShape.cut_out(values, shift), Shape.cut_out(padded, shift)
 
 
 def multiple(grid: Bools, factor: int | Factors) -> Bools:
