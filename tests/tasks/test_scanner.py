@@ -30,7 +30,7 @@ def test_thin_bone_is_lost_where_any_pooling_keeps_it(monkeypatch):
     monkeypatch.setattr(_scanner, "THRESHOLD", (0.5, 0.5))
     monkeypatch.setattr(_scanner, "MASKS", 1)
     thin = plate(1)
-    found = scanned(thin, (1, 1, 8), np.random.default_rng(0))
+    found, _ = scanned(thin, (1, 1, 8), np.random.default_rng(0))
     assert pooled(thin, (1, 1, 8)).mean() > 2 * found.mean()
     assert set(np.unique(found)) == {0, 1} and (np.diff(found.reshape(-1, 8)) == 0).all()
 
@@ -38,13 +38,25 @@ def test_thin_bone_is_lost_where_any_pooling_keeps_it(monkeypatch):
 def test_values_tell_how_much_of_a_slice_is_bone(monkeypatch):
     monkeypatch.setattr(_scanner, "THRESHOLD", (0.5, 0.5))
     monkeypatch.setattr(_scanner, "PROFILE", (1.0, 1.0))
+    monkeypatch.setattr(_scanner, "BLUR", (0.1, 0.1))
     for name in ("MASKS", "TEXTURE", "NOISE"):
         monkeypatch.setattr(_scanner, name, 0)
-    found = scanned(plate(14), (1, 1, 8), np.random.default_rng(0))
+    found, fine = scanned(plate(14), (1, 1, 8), np.random.default_rng(0))
+    assert (fine == plate(14)).all()
     assert np.allclose(found, found[0, 0])
     line = found[0, 0]  # the plate is 13 to 26; slices have 3, 8 and 3 of 8 fine voxels of it
     assert 0.7 < line.max() < 1 and line[19] == line[20] == line.max()
     assert (line[14:26] > 0.5).all() and not (line[:11] > 0.5).any() and not line[:8].any()
+
+
+def test_a_blurred_scan_is_scored_by_what_a_fine_one_shows(monkeypatch):
+    """At a threshold well below half of what bone gives, which makes it thicker than it is."""
+    monkeypatch.setattr(_scanner, "THRESHOLD", (0.2, 0.2))
+    monkeypatch.setattr(_scanner, "BLUR", (1.5, 1.5))
+    monkeypatch.setattr(_scanner, "TEXTURE", 0)
+    _, fine = scanned(plate(8), (1, 1, 8), np.random.default_rng(0))
+    middle = fine[12, 12]
+    assert middle[13:21].all() and middle.sum() == 10
 
 
 @pytest.mark.parametrize("factors", [(1, 1, 10), (2, 2, 5), (8, 1, 1)])
@@ -52,7 +64,8 @@ def test_something_is_always_left(factors):
     small = np.zeros((40, 40, 40), bool)
     small[20, 20, 20] = True
     for seed in range(5):
-        found = scanned(small, factors, np.random.default_rng(seed))
+        found, fine = scanned(small, factors, np.random.default_rng(seed))
+        assert fine.any() and fine.dtype == bool and fine.shape == small.shape
         assert found.shape == small.shape and found.dtype == np.float32
         assert np.count_nonzero(found) > 0 and found.max() <= 1
 

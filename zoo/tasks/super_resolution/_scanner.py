@@ -19,7 +19,8 @@ Factors = tuple[int, int, int]
 LEAST = 0.5  # of the way from the surroundings to the threshold: less is nothing
 PROFILE = (0.6, 1.25)  # width of a slice's profile, from one with a gap to one with an overlap
 THRESHOLD = (0.2, 0.55)  # of what bone alone would give
-TEXTURE = 0.4  # by how much spongy bone may be less than solid bone
+TEXTURE = 0.6  # by how much spongy bone may be less than solid bone
+BLUR = (0.5, 1.5)  # standard deviation of a scanner's blur, in fine voxels
 NOISE = 0.03  # standard deviation, of what bone alone would give
 MASKS = 0.5  # share of scans of which only the mask is kept
 CELL = 6  # voxels from one value of the texture to the next
@@ -55,29 +56,34 @@ def values_of(volume: Volume, threshold: float | None, factors: Factors) -> Floa
     return _values(np.where(np.isfinite(heights), heights, 0), factors)
 
 
-def scanned(fine: Bools, factors: Factors, rng: np.random.Generator) -> Floats:
-    """The values of a coarse scan of a fine shape, on the fine grid.
+def scanned(fine: Bools, factors: Factors, rng: np.random.Generator) -> tuple[Floats, Bools]:
+    """The values of a coarse scan of a shape on the fine grid, and what a fine scan shows of it.
+
+    Both are cut at the same threshold, and blurred alike.
 
     Args:
         fine: bool (I, J, K), of which a voxel must be set.
         factors: fine voxels in a coarse one along each axis, of which the shape is a multiple.
-        rng: draws profile, threshold, texture and noise, and whether only a mask is kept.
+        rng: draws blur, profile, threshold, texture and noise, and whether only a mask is kept.
 
     Returns:
-        float32 (I, J, K).
+        The values, float32 (I, J, K), and the shape, bool (I, J, K).
     """
-    bone = fine * (1 - TEXTURE * _texture(fine.shape, rng))
+    from scipy import ndimage
+
+    solid = fine * (1 - TEXTURE * _texture(fine.shape, rng))
+    bone = thin = ndimage.gaussian_filter(solid, rng.uniform(*BLUR), truncate=3)
     for axis, factor in enumerate(factors):
         if factor > 1:
             weights = _profiles(fine.shape[axis] // factor, factor, rng.uniform(*PROFILE))
             bone = np.moveaxis(np.tensordot(weights, bone, (1, axis)), 0, axis)
     bone = bone + rng.normal(0, NOISE, bone.shape)
-    threshold = min(rng.uniform(*THRESHOLD), 0.95 * bone.max())
+    threshold = min(rng.uniform(*THRESHOLD), 0.95 * bone.max(), 0.95 * thin.max())
     if rng.random() >= MASKS:
         values = _values((bone / threshold).astype(np.float32), factors)
         if values.any():
-            return values
-    return replicated((bone > threshold).astype(np.float32), factors)
+            return values, thin > threshold
+    return replicated((bone > threshold).astype(np.float32), factors), thin > threshold
 
 
 def _values(heights: Floats, factors: Factors) -> Floats:

@@ -96,8 +96,7 @@ class SuperResolutionTraining(GenerativeTraining):
         scanner = self.config.refinement.scanner
         if scanner and extra.random() < scanner:
             factors = self._slices(extra)
-            padded = multiple(fine, factors)
-            return placed_values(scanned(padded, factors, extra), padded)
+            return placed_values(*scanned(multiple(fine, factors), factors, extra))
         if scanner:
             padded = multiple(fine, factors)
             blocks = replicated(pooled(padded, factors), factors)
@@ -151,10 +150,10 @@ def placed(fine: Bools, factors: Factors) -> Sample:
     return Shape.cut_out(blocks, shift), Shape.cut_out(padded, shift)
 
 
-def placed_values(values: Floats, padded: Bools) -> Sample:
+def placed_values(values: Floats, fine: Bools) -> Sample:
     """Values of a coarse shape on the fine grid, and the fine one, aligned as in predictions."""
     shift = corner_shift(values)
-    return CoveredShape.cut_out(values, shift), Shape.cut_out(padded, shift)
+    return CoveredShape.cut_out(values, shift), Shape.cut_out(fine, shift)
 
 
 def multiple(grid: Bools, factor: int | Factors) -> Bools:
