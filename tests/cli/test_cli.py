@@ -97,7 +97,10 @@ def test_report_states_the_facts(filling_model, run, tmp_path):
     assert (report["voxels_in"], report["voxels_out"]) == (712, 20 * 18 * 16)
     assert report["backend"] == "cpu" and report["versions"]["zoo"] == zoo.__version__
     assert report["peak_memory"] > 1e6
-    assert all(seconds >= 0 for seconds in report["timings"].values())
+    parts = report["timings"]
+    assert list(parts) == ["read", "conform", "network", "restore", "write"]
+    assert all(seconds >= 0 for seconds in parts.values())
+    assert sum(parts.values()) + report["seconds_compiling"] == pytest.approx(report["seconds"])
     for digest in (report["sha256"]["weights"], report["sha256"]["input"]):
         assert re.fullmatch("[0-9a-f]{64}", digest)
 

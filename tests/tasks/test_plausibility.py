@@ -54,6 +54,8 @@ def test_a_threshold_that_takes_too_much_or_too_little_is():
     full = np.zeros((60, 70, 60), np.uint8)
     full[5:55, 5:65, 5:55] = 1
     assert "soft tissue or air too" in " ".join(skull_doubts(full))
+    head = full * (np.arange(70) % 5 < 2).astype(np.uint8)[:, None]  # 40 %, as of a CT above 0 HU
+    assert "soft tissue or air too" in " ".join(skull_doubts(head))
     sparse = np.zeros_like(full)
     sparse[5:55:6, 5:65:6, 5:55:6] = 1
     assert "fragments alone" in " ".join(skull_doubts(sparse))

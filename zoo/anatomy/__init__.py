@@ -12,10 +12,11 @@ from zoo.anatomy.bone import (
 )
 from zoo.anatomy.cranium import Cranium, cranium_of, opening_of
 from zoo.anatomy.fit import Mirror, assess, plane_of_symmetry
-from zoo.anatomy.implants import Implant, reshaped, selected, sheet, signed_distance
+from zoo.anatomy.implants import PART, Implant, reshaped, selected, sheet, signed_distance
 
 __all__ = [
     "AUTOMATIC",
+    "PART",
     "PLAUSIBLE",
     "Bone",
     "Cranium",

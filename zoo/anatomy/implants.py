@@ -17,6 +17,8 @@ BoundingBox = tuple[slice, slice, slice]
 
 FAR = 1e3  # mm, where the distance from a surface does not matter
 CUT = 500.0  # mm2 of a cavity that a face of the grid cuts open: the field of view ends there
+PART = 0.5  # ml: less is no second implant
+CRUMBS = 0.05  # ml: less is left out without a word
 BLUR = 0.7  # voxels: takes the steps out of the surface of bone, and moves it by less than a tenth
 FULL_WIDTH = 2.355  # standard deviations in a Gaussian's full width at half maximum
 SHEET = 0.6  # the gradient of the distance from a surface is less half-way between two of them
@@ -88,12 +90,15 @@ def selected(
     keep = np.ones(count, bool)
     said = []
     if not edge:
-        for label, face in _at_edge(implant, skull, labels).items():
-            keep[label - 1] = False
-            said.append(
-                f"{ml[label - 1]:.1f} ml left out at the {face} end of the field of view, which"
-                " cuts the skull: --edge keeps it"
-            )
+        at_edge = _at_edge(implant, skull, labels)
+        for face in dict.fromkeys(at_edge.values()):
+            cut = [label - 1 for label, name in at_edge.items() if name == face]
+            keep[cut] = False
+            if ml[cut].sum() > CRUMBS:
+                said.append(
+                    f"{ml[cut].sum():.1f} ml left out at the {face} end of the field of view, which"
+                    " cuts the skull: --edge keeps it"
+                )
     candidates = keep.copy()
     if place is not None and keep.any():
         keep &= np.arange(count) == _nearest(labels, place, start, implant.spacing, keep)
@@ -108,8 +113,11 @@ def selected(
             " choose another --region, or leave it out"
         )
     others = candidates & ~keep
-    if others.any():
-        said.append(f"{ml[others].sum():.1f} ml left out in {others.sum()} other places")
+    if ml[others].sum() > CRUMBS:
+        places = max(1, np.count_nonzero(ml[others] >= PART))
+        said.append(
+            f"{ml[others].sum():.1f} ml left out in {places} other place{'s' * (places > 1)}"
+        )
     if keep.all():
         return implant, said
     return replace(implant, mask=np.insert(keep, 0, False)[labels]), said

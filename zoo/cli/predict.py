@@ -290,7 +290,10 @@ def _print_plans(
         print(table, end="")
     else:
         if output.suffix.lower() != ".csv":
-            raise ConfigError(f"{output}: wanted a name that ends in .csv for the plan; rename it")
+            raise ConfigError(
+                f"{output}: wanted a name that ends in .csv for the plan; rename it, or leave -o"
+                " out to print it"
+            )
         with atomic_path(output) as temporary:
             temporary.write_text(table, encoding="utf-8")
     for line in needs(plans, free_memory(), os.cpu_count() or 1):
@@ -327,7 +330,7 @@ def _naming(source: Path, error: ZooError) -> str:
 
 def _print_result(job: Any, facts: Mapping[str, Any], of_how_many: str) -> None:
     stages = {**facts["timings"], "compile": facts["seconds_compiling"]}
-    stages["write"] = facts["seconds"] - sum(stages.values())
+    stages["write"] = stages.pop("write")  # which comes last
     parts = ", ".join(f"{name} {part:.1f}" for name, part in stages.items() if part)
     resampling = facts["grid"]
     how = "resampled to" if resampling["resampled"] else "used at"

@@ -98,7 +98,9 @@ def run_job(
 
         draw_prediction(outputs.preview, prediction, title)
     prediction.save(outputs.volume)
-    prediction.report["seconds"] = perf_counter() - started
+    seconds, timings = perf_counter() - started, prediction.report["timings"]
+    timings["write"] = seconds - sum(timings.values()) - prediction.report["seconds_compiling"]
+    prediction.report["seconds"] = seconds
     if outputs.report:
         facts, warnings = model.task.assess(prediction)
         prediction.report.update({**facts, "assessment": warnings} if facts else {})

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from zoo.anatomy import opening_of
+from zoo.anatomy import PART, opening_of
 from zoo.models import Prediction
 from zoo.volumes import Volume, components, occupied_box
 
-PART = 0.5  # ml: less is no second implant
 LARGE = 250.0  # ml: half of a vault
 OPEN = 5.0  # cm2: complete skulls have none, official defects of SkullFix 26 or more
 
