@@ -25,6 +25,14 @@ def test_the_architecture_names_its_task(task):
     assert task.facts()["labels"] == ("vessel",)
 
 
+def test_heads_are_generated_before_training(task, tmp_path):
+    preparations = task.preparations()
+    assert len(preparations) == 2
+    for make in preparations:
+        make()
+    assert len(list(tmp_path.rglob("head-*.npz"))) == 2
+
+
 def test_samples_are_by_number_and_learned_from(task):
     x, target = task.sample(3)
     again, _ = task.sample(3)

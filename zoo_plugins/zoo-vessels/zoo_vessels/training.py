@@ -8,6 +8,8 @@ loss", ECCV 2024. The other half is left to Dice.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -99,6 +101,10 @@ class VesselTraining(SegmentationTraining):
             rows.append(measures(predicted, case))
         shares = np.mean(self.gathered(rows), axis=0).tolist()
         return dict(zip(("dice", "centreline_recall"), shares, strict=True))
+
+    def preparations(self) -> Sequence[Callable[[], object]]:
+        """Generate every head once."""
+        return [partial(self._grids, seed) for seed in range(HEADS)]
 
     def facts(self) -> dict[str, Any]:
         return {"input": self.contract, "labels": ("vessel",)}
