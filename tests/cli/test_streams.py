@@ -40,7 +40,7 @@ def test_a_volume_goes_through_a_pipe(model, piped, tmp_path, capfdbinary):
     piped((tmp_path / "in.nrrd").read_bytes())
     assert main(["predict", model, "-i", "-", "-o", "-"]) == 0
     written, said = capfdbinary.readouterr()
-    assert b"712 occupied voxels" in said
+    assert b"standard input: 712 occupied voxels" in said and b" -> standard output\n" in said
     (tmp_path / "piped.nii.gz").write_bytes(written)
     wanted, found = (read_volume(tmp_path / f"{name}.nii.gz") for name in ("o", "piped"))
     assert np.array_equal(found.array, wanted.array) and np.allclose(found.affine, wanted.affine)
@@ -52,6 +52,13 @@ def test_a_report_alone_is_printed(model, tmp_path, capfd):
     assert main(["predict", model, *words]) == 0
     assert json.loads(capfd.readouterr().out)["voxels_in"] == 712
     assert (tmp_path / "o.nii.gz").exists()
+
+
+def test_an_error_names_the_stream(model, piped, tmp_path, capfd):
+    write_volume(hollow_box(), tmp_path / "in.nii")
+    piped((tmp_path / "in.nii").read_bytes()[:400])
+    assert main(["predict", model, "-i", "-", "-o", "o.nii.gz"]) == 2
+    assert capfd.readouterr().err.startswith("zoo: standard input: ")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 out, err = Console(), Console(stderr=True)
+spoken: dict[str, str] = {}  # paths that no user has given, and what is printed instead
 
 
 def printable(text: str) -> str:
@@ -41,6 +42,8 @@ def caution(message: str) -> None:
 
 def _line(text: str) -> Text:
     """Text on one line, whatever names it contains."""
+    for path, name in spoken.items():
+        text = text.replace(path, name)
     return Text(printable(" ".join(text.splitlines())))
 
 

@@ -29,7 +29,7 @@ from zoo.cli import (
     verify,
     view,
 )
-from zoo.cli._console import complain, report_error
+from zoo.cli._console import complain, report_error, spoken
 from zoo.errors import ZooError, one_line
 from zoo.version import __version__
 
@@ -77,6 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         logging.disable(logging.NOTSET)
         report_error.tracebacks = False
+        spoken.clear()
     if status == INTERRUPTED:
         complain("interrupted; unfinished outputs were not written")
     return status or 0

@@ -10,6 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from zoo.cli._console import spoken
 from zoo.errors import ConfigError, ReadError
 
 DASH = Path("-")
@@ -43,11 +44,13 @@ def with_standard_streams(
 
             with temporary_folder() as folder:
                 if DASH in sources:
-                    arguments["source"] = [_received(folder)]
+                    arguments["source"] = [received := _received(folder)]
+                    spoken[str(received)] = "standard input"
                 if not written:
                     return command(**arguments)
                 (name,) = written
                 path = folder / f"out{outputs[name]}"
+                spoken[str(path)] = "standard output"
                 _check_not_terminal(name)
                 with redirect_stdout(sys.stderr):
                     command(**{**arguments, name: path})
