@@ -332,7 +332,7 @@ def test_evaluate_names_the_missing_answer(model, tmp_path, refused):
         Volume(BOX).save(tmp_path / part / "7.nii")
     assert "implant/7.nii: no such file" in refused("evaluate", model, "--data", ".")
     Volume(BOX[1:]).save(tmp_path / "implant" / "7.nii")
-    line = refused("evaluate", model, "--data", ".")
+    line = refused("evaluate", model, "--data", ".", "--json")
     assert "implant/7.nii: wanted shape (20, 18, 16)" in line and "(19, 18, 16)" in line
 
 

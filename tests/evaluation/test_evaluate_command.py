@@ -6,6 +6,7 @@ from command_line import contents
 
 from zoo.cli import main
 from zoo.cli.evaluate import case_table, remarks
+from zoo.errors import ZooError
 from zoo.evaluation import Result
 from zoo.tasks.completion._scoring import MEASURES
 
@@ -22,6 +23,20 @@ def test_of_many_cases_the_worst_are_shown():
     assert [row["case"] for row in case_table(result)] == [str(n) for n in range(20)]
     shown, infinite = remarks(result)
     assert "20 worst of 30 cases" in shown and "infinite distances of 2 cases" in infinite
+
+
+def test_the_layout_is_said_before_the_first_case_is_scored(tmp_path, capfd, monkeypatch):
+    heard = []
+
+    def score(model, cases, scoring):
+        heard.append(capfd.readouterr().err)
+        yield cases[0], ZooError("no")
+
+    monkeypatch.setattr("zoo.evaluation.evaluate", score)
+    skullfix(tmp_path, "nii.gz")
+    words = ["evaluate", "skull-completion-64", "--backend", "torch", "--data", f"{tmp_path}"]
+    main(words)
+    assert heard == [f"{tmp_path}: taken for a data set of layout skullfix\n"]
 
 
 @pytest.fixture

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli._console import caution, complain, print_json, print_table, report_error, say
+from zoo.cli._console import (
+    caution,
+    complain,
+    print_json,
+    print_table,
+    remark,
+    report_error,
+    say,
+)
 from zoo.cli._progress import counted
 from zoo.cli._shared_options import (
     Address,
@@ -93,6 +101,7 @@ def evaluate(
     status is 0 if any case was scored, and 2 if none was. --resume tries failed
     cases again; weights, threshold and seed must be the same as before.
     """
+    from zoo.datasets import recognised
     from zoo.evaluation import evaluate as in_this_process
     from zoo.evaluation import evaluate_cases
     from zoo.executors import Run, ScoreCase, scored_by
@@ -102,6 +111,12 @@ def evaluate(
     work = ScoreCase(name, backend, device, settings)
     if address:  # nodes of a cluster need not be like this one, which draws pictures
         backend = device = "auto"
+
+    def track(outcomes: Iterator[Any], count: int) -> Iterable[Any]:
+        if not as_json:  # before the first case, as it may be a wrong guess
+            remark(f"{data}: taken for a data set of layout {layout or recognised(data)}")
+        return counted(outcomes, "scoring", count)
+
     result = evaluate_cases(
         name,
         data,
@@ -113,7 +128,7 @@ def evaluate(
         pictures=pictures,
         backend=backend,
         device=device,
-        track=_tracked,
+        track=track,
         evaluate=in_this_process if run.here and not address else scored_by(work, run),
     )
     if as_json:
@@ -124,7 +139,6 @@ def evaluate(
         print_table(summary_table(result))
         for line in remarks(result):
             say(line)
-        say(f"{data}: taken for a data set of layout {result.facts['layout']}")
     for case in result.facts["cases"]:
         if case["warnings"]:
             caution(f"{case['case']}: {case['warnings']}")
@@ -140,10 +154,6 @@ def extended(tasks: list[str]) -> Callable[..., None]:
     from zoo.evaluation import Settings
 
     return with_task_options(evaluate, Settings, lambda task: task.settings_class, tasks)
-
-
-def _tracked(outcomes: Iterator[Any], count: int) -> Iterable[Any]:
-    return counted(outcomes, "scoring", count)
 
 
 def case_table(result: Result) -> list[dict[str, str]]:
