@@ -151,7 +151,7 @@ def test_folders_that_hold_or_take_nothing(model, given, tmp_path, refused):
     ("options", "said"),
     [
         (["--backend", "cup"], "unknown backend 'cup'; the nearest are: cpu"),
-        (["-d", "gpu7"], "device 'gpu7' does not work here"),
+        (["-d", "gpu7"], "zoo: device: wanted auto, cpu, cuda or cuda:N, got 'gpu7'\n"),
         (["-o", "absent/out.nii.gz"], "its folder does not exist; create it first: mkdir -p"),
         (["-o", "/proc/self/out.nii.gz"], "/proc/self/out.nii.gz: no permission"),
         (["-o", "out.xyz"], "wanted a file name that ends in one of"),
