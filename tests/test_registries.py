@@ -84,6 +84,14 @@ def test_failed_look_up_lists_the_nearest(registry):
         registry.get("sparse-completon")
 
 
+def test_models_are_too_many_to_be_listed_where_none_is_near():
+    with pytest.raises(NotRegistered) as caught:
+        registries.cards.get("qqqq")
+    assert str(caught.value) == "unknown model 'qqqq'; `zoo list` shows all names"
+    with pytest.raises(NotRegistered, match="unknown head 'qqqq'; there are: labels, occupancy"):
+        registries.heads.get("qqqq")
+
+
 @pytest.mark.parametrize("name", ["own", "more"])
 def test_second_registration_is_refused(registry, name):
     registry.register("more", func=1)

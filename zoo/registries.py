@@ -181,10 +181,15 @@ class Registry(catalogue.Registry):  # type: ignore[misc]
 
     def _unknown(self, name: str) -> str:
         names = self.names()
-        nearest = get_close_matches(name, names, n=3, cutoff=0.5) or names
-        said = f"unknown {self.noun} {name!r}; the nearest are: {', '.join(nearest) or 'none'}"
+        nearest = ", ".join(get_close_matches(name, names, n=3, cutoff=0.5))
+        there = f"the nearest are: {nearest}" if nearest else self._all(names)
+        said = f"unknown {self.noun} {name!r}; {there}"
         plugin = PLUGINS.get(self.noun, {}).get(name)
         return f"{said}; {installing(plugin)} adds it" if plugin else said
+
+    def _all(self, names: list[str]) -> str:
+        """What there is, where nothing is near to an unknown name."""
+        return f"there are: {', '.join(names) or 'none'}"
 
 
 class CardRegistry(Registry):
@@ -246,6 +251,9 @@ class CardRegistry(Registry):
                 f"card {name!r} of {self.origin(name)} is not usable: {error};"
                 " upgrade or uninstall the package"
             ) from error
+
+    def _all(self, names: list[str]) -> str:
+        return "`zoo list` shows all names"
 
     def path(self, name: str) -> Path | None:
         """The path of a model's card, beside which its files are; None if it is not in a file.
