@@ -188,6 +188,8 @@ def test_segmentation_refuses_what_it_cannot_use(scan):
     with pytest.raises(VolumeError, match=r"wanted a CT .* got none .* range from 300"):
         made.predict(np.full((4, 4, 4), 300))
     with pytest.raises(VolumeError, match=r"wanted a CT .* got all .* range from 0"):
+        made.plan(np.arange(64).reshape(4, 4, 4))
+    with pytest.raises(VolumeError, match=r"wanted a CT .* got a mask, of the values 0 and 1;"):
         made.plan(np.eye(4)[None].repeat(4, 0))
     with pytest.raises(VolumeError, match="1 NaN"):
         made.predict(np.where(np.arange(64).reshape(4, 4, 4) == 3, np.nan, 40.0))

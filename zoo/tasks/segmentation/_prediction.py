@@ -25,6 +25,7 @@ from zoo.volumes import (
     Volume,
     bounds,
     centring_shift,
+    has_two_values,
     largest_components,
     normalised,
     resample_intensities,
@@ -86,11 +87,17 @@ def _conform(
     resampled = resample_intensities(source, contract)
     occupied = windowed(resampled.array, contract)
     if not occupied.any() or occupied.all():
-        windows = ", ".join(f"{low:g} to {high:g}" for low, high in contract.windows or ())
+        low, high = source.array.min(), source.array.max()
+        if low < high and has_two_values(source.array):
+            raise VolumeError(
+                f"wanted a CT in Hounsfield units, got a mask, of the values {low:g} and {high:g};"
+                " give the CT itself"
+            )
+        windows = ", ".join(f"{least:g} to {most:g}" for least, most in contract.windows or ())
         raise VolumeError(
             f"wanted a CT in Hounsfield units, with some intensities inside the windows {windows}"
             f" and some outside, got {'all' if occupied.any() else 'none'} of them inside: they"
-            f" range from {source.array.min():g} to {source.array.max():g}; check the file"
+            f" range from {low:g} to {high:g}; check the file"
         )
     return resampled, occupied
 
