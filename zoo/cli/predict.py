@@ -354,9 +354,16 @@ def _print_result(job: Any, facts: Mapping[str, Any], of_how_many: str) -> None:
         caution(f"{job.source}: {warning}")
 
 
+UNITS = {  # what is said where a header does not give millimetres
+    "unknown": " (no unit in the header)",
+    "meter": " (metres in the header)",
+    "micron": " (micrometres in the header)",
+}
+
+
 def _in_words(given: Mapping[str, Any]) -> str:
     """What was found out about an input."""
-    unit = "mm" if given["unit"] != "unknown" else "mm (no unit in the header)"
+    unit = f"mm{UNITS.get(given['unit'], '')}"
     words = [_times(given["shape"]), given["orientation"], f"{_times(given['spacing'])} {unit}"]
     if (threshold := given["threshold"]) is not None:
         number = threshold if isinstance(threshold, str) else f"{threshold:g}"
