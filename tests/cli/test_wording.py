@@ -2,7 +2,9 @@
 
 import pytest
 
+from zoo.cli import main
 from zoo.cli.predict import _in_words
+from zoo.datasets import phantoms
 
 
 @pytest.mark.parametrize(
@@ -17,3 +19,10 @@ from zoo.cli.predict import _in_words
 def test_a_header_that_does_not_give_millimetres_is_mentioned(unit, said):
     given = {"shape": [3, 4, 5], "orientation": "RAS", "spacing": [1.0, 1.0, 2.0], "unit": unit}
     assert _in_words(given | {"threshold": None}) == said
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "1 skull phantom"), (2, "2 skull phantoms")])
+def test_one_phantom_is_not_several(count, said, tmp_path, monkeypatch, capfd):
+    monkeypatch.setitem(phantoms.KINDS, "skull", lambda *_: None)
+    assert main(["phantom", "skull", "-o", f"{tmp_path}", "--count", f"{count}"]) == 0
+    assert capfd.readouterr().out == f"{said} of 64^3 -> {tmp_path}\n"

@@ -27,4 +27,5 @@ def phantom(
     made = (KINDS[kind](output, number, seed + number, resolution) for number in range(count))
     for _ in counted(made, "generating", count):
         pass
-    say(f"{count} {kind} phantoms of {resolution}^3 -> {output}")
+    noun = "phantom" if count == 1 else "phantoms"
+    say(f"{count} {kind} {noun} of {resolution}^3 -> {output}")
