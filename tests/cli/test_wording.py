@@ -26,3 +26,14 @@ def test_one_phantom_is_not_several(count, said, tmp_path, monkeypatch, capfd):
     monkeypatch.setitem(phantoms.KINDS, "skull", lambda *_: None)
     assert main(["phantom", "skull", "-o", f"{tmp_path}", "--count", f"{count}"]) == 0
     assert capfd.readouterr().out == f"{said} of 64^3 -> {tmp_path}\n"
+
+
+def test_info_leaves_out_what_a_card_does_not_state_and_says_what_default_means(capfd):
+    assert main(["info", "skull-completion-64"]) == 0
+    rows = capfd.readouterr().out.partition("\n\n")[0].splitlines()
+    assert "default       yes, the name without its tag loads it" in rows
+    assert {"labels", "merged"}.isdisjoint(rows)
+    assert main(["info", "thorax-segmentation-128"]) == 0
+    rows = capfd.readouterr().out.partition("\n\n")[0].splitlines()
+    assert "labels        oesophagus, heart, trachea, aorta" in rows
+    assert not any(row.startswith("default") for row in rows)

@@ -18,7 +18,9 @@ def info(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         return print_json(card.model_dump(mode="json") | stated | origin)
     facts = card.model_dump(mode="json", exclude={"metadata", "text"}, exclude_none=True)
-    print_facts(facts | {key: value for key, value in stated.items() if value} | origin)
+    if card.default:
+        facts["default"] = "yes, the name without its tag loads it"
+    print_facts({key: value for key, value in (facts | stated | origin).items() if value})
     print()
     if out.is_terminal:
         from rich.markdown import Markdown  # takes a while to import
