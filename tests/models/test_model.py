@@ -123,6 +123,22 @@ def test_stages_of_a_list_say_which_case_it_is(eager, skull):
     assert stages[::4] == ["case 1 of 2: read", "case 2 of 2: read"]
 
 
+@pytest.mark.parametrize(
+    ("volumes", "said"),
+    [
+        (list, ["case 1 of 2: read", "case 2 of 2: read"]),
+        (lambda given: (each for each in given), ["case 1: read", "case 2: read"]),
+        (lambda given: given[:1], ["read"]),
+    ],
+    ids=["with a length", "without", "one"],
+)
+def test_stages_of_one_after_another_say_which_case_it_is(volumes, said, eager, skull):
+    stages = []
+    for _ in eager.predict_each(volumes([skull, skull]), progress=stages.append):
+        pass
+    assert stages[::4] == said
+
+
 def test_the_reports_hash_is_that_of_what_was_read(eager, skull, tmp_path):
     """Even if the file is another one by the end."""
     path = tmp_path / "in.nii.gz"

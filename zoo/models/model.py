@@ -6,9 +6,10 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
+from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -204,17 +205,22 @@ class Model:
             BackendError: there is not enough memory, on the machine or on its GPU.
         """
         chosen = self._options(options)
-        shown = bar() if progress is None and self.shows_progress else nullcontext(progress)
-        with shown as announce:
+        with self._shown(progress) as announce:
             if not isinstance(volume, list):
                 given = _placed(volume, spacing, affine)
                 return self._predict(given, threshold, chosen, Stopwatch(announce))
-            predictions, said = [], announce or silent
+            predictions = []
             for number, each in enumerate(volume, 1):
                 given = _placed(each, spacing, affine)
-                watch = Stopwatch(numbered(said, number, len(volume)))
+                watch = Stopwatch(numbered(announce, number, len(volume)))
                 predictions.append(self._predict(given, threshold, chosen, watch))
             return predictions
+
+    def _shown(self, progress: Progress | None) -> AbstractContextManager[Progress]:
+        """What hears of every stage: what the caller gave, else a bar where the model shows one."""
+        if progress is None and self.shows_progress:
+            return bar()
+        return nullcontext(progress or silent)
 
     def _predict(
         self, given: Any, threshold: Threshold, chosen: Options, watch: Stopwatch
@@ -280,7 +286,7 @@ class Model:
 
         Args:
             volumes: as for `predict`, one by one.
-            arguments: as for `predict`.
+            arguments: as for `predict`; what is shown of a stage begins with the case's number.
 
         Yields:
             The prediction for each volume.
@@ -288,8 +294,12 @@ class Model:
         Raises:
             ConfigError, ReadError, VolumeError, BackendError: as for `predict`, at that volume.
         """
-        for volume in volumes:
-            yield self.predict(volume, **arguments)
+        progress, count = arguments.pop("progress", None), length_hint(volumes) or None
+        for number, volume in enumerate(volumes, 1):
+            with self._shown(progress) as announce:
+                told = numbered(announce, number, count)
+                prediction = self.predict(volume, progress=told, **arguments)
+            yield prediction
 
     def plan(self, volume: object, *, threshold: Threshold = None) -> Plan:
         """Estimate what `predict` would cost, by a trial run on a coarsened copy.

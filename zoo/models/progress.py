@@ -27,6 +27,12 @@ def bar() -> Iterator[Progress]:
         yield shown.set_description_str
 
 
-def numbered(progress: Progress, number: int, count: int) -> Progress:
-    """The same, which says before every stage which case of how many it is, if there are more."""
-    return (lambda stage: progress(f"case {number} of {count}: {stage}")) if count > 1 else progress
+def numbered(progress: Progress, number: int, count: int | None) -> Progress:
+    """The same, which says before every stage which case it is, of how many unless that is unknown.
+
+    If there is only one, it says nothing of that.
+    """
+    if count == 1:
+        return progress
+    case = f"case {number}" if count is None else f"case {number} of {count}"
+    return lambda stage: progress(f"{case}: {stage}")
