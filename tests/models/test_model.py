@@ -264,10 +264,12 @@ def test_an_array_has_a_spacing_or_an_affine():
     model = zoo.create("sparse-completion", backend="torch", device="cpu")
     cube = np.pad(np.ones((3, 3, 3), np.uint8), 4)
     assert model.predict(cube, spacing=(0.5, 0.5, 2)).volume.spacing == (0.5, 0.5, 2.0)
+    assert model.predict(cube, spacing=0.5).volume.spacing == (0.5, 0.5, 0.5)
     affine = np.diag([2, -2, 2, 1.0])
     assert np.array_equal(model.predict(torch.tensor(cube), affine=affine).volume.affine, affine)
     for wrong in (
         {"spacing": (1, 1)},
+        {"spacing": 0},
         {"spacing": (1, 1, 0)},
         {"spacing": (1, 1, 1), "affine": affine},
     ):

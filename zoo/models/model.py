@@ -134,7 +134,7 @@ class Model:
         volume: list[Any],
         *,
         threshold: Threshold = ...,
-        spacing: tuple[float, float, float] | None = ...,
+        spacing: float | Triple | None = ...,
         affine: ArrayLike | None = ...,
         progress: Progress | None = ...,
         **options: Any,
@@ -146,7 +146,7 @@ class Model:
         volume: object,
         *,
         threshold: Threshold = ...,
-        spacing: tuple[float, float, float] | None = ...,
+        spacing: float | Triple | None = ...,
         affine: ArrayLike | None = ...,
         progress: Progress | None = ...,
         **options: Any,
@@ -157,7 +157,7 @@ class Model:
         volume: object,
         *,
         threshold: Threshold = None,
-        spacing: tuple[float, float, float] | None = None,
+        spacing: float | Triple | None = None,
         affine: ArrayLike | None = None,
         progress: Progress | None = None,
         **options: Any,
@@ -184,7 +184,8 @@ class Model:
             threshold: voxels above it are occupied; needed for completion and super-resolution
                 unless the volume is binary. "auto" finds the skull in a CT: a threshold from the
                 data, without headrest and neck.
-            spacing: mm along the axes of an array or tensor, which are RAS.
+            spacing: mm along the axes of an array or tensor, which are RAS; one number for cubic
+                voxels.
             affine: (4, 4), from the indices of an array or tensor to RAS+ millimetres.
             progress: called with the name of every stage as it begins, for a list with the number
                 of the case before it; by default a bar shows it in a terminal and a notebook,
@@ -397,7 +398,7 @@ class Model:
         return str(registries.showing("html_of")(self))
 
 
-def _placed(volume: Any, spacing: Triple | None, affine: ArrayLike | None) -> Any:
+def _placed(volume: Any, spacing: float | Triple | None, affine: ArrayLike | None) -> Any:
     """An array or tensor as a volume with that spacing or affine; what has its own as it is.
 
     Raises:
@@ -412,9 +413,9 @@ def _placed(volume: Any, spacing: Triple | None, affine: ArrayLike | None) -> An
     array = Volume.of(volume)
     if affine is None:
         lengths = np.asarray(spacing, dtype=float)
-        if lengths.shape != (3,) or not (lengths > 0).all():
-            raise ConfigError(f"spacing: wanted three lengths above 0 mm, got {spacing!r}")
-        affine = np.diag([*lengths, 1.0])
+        if lengths.shape not in ((), (3,)) or not (lengths > 0).all():
+            raise ConfigError(f"spacing: wanted one length above 0 mm or three, got {spacing!r}")
+        affine = np.diag([*np.broadcast_to(lengths, 3), 1.0])
     return Volume(array.array, np.asarray(affine))
 
 
