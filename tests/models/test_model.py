@@ -284,6 +284,8 @@ def test_objects_say_what_they_are():
     assert repr(model) == (
         "Model(skull-completion-64.phantom, completion, 3.2 mm, apache-2.0, torch on cpu)"
     )
+    assert repr(model.card) == "Card(skull-completion-64.phantom, completion, 3.2 mm, apache-2.0)"
+    assert repr(zoo.create("sparse-completion").card) == "Card(sparse-completion, completion)"
     cube = np.pad(np.ones((3, 3, 3), np.uint8), 4)
     said = repr(zoo.create("sparse-completion", backend="torch", device="cpu").predict(cube))
     assert said.startswith("Prediction(volume=Volume(11x11x11 uint8") and "implant of" in said

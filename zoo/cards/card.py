@@ -132,6 +132,15 @@ class Card(_Frozen):
         front = yaml.safe_dump({**self.metadata, "zoo": block}, sort_keys=False, allow_unicode=True)
         return f"---\n{front}---\n\n{self.text}"
 
+    def __str__(self) -> str:
+        """Name and task, the spacing of what it was trained on, the licence."""
+        grid = f", {self.input.spacing[0]:.4g} mm" if self.weights else ""
+        licence = f", {self.license}" if self.license else ""
+        return f"{self.name}, {self.task}{grid}{licence}"
+
+    def __repr__(self) -> str:
+        return f"Card({self})"
+
     def _repr_html_(self) -> str:
         """What a notebook shows: a picture and a table of facts, which survive export."""
         return str(registries.showing("html_of")(self))

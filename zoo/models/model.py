@@ -385,13 +385,7 @@ class Model:
         return self.card.weights.sha256 if self.card.weights else None
 
     def __repr__(self) -> str:
-        spacing = self.card.input.spacing[0]
-        licence = f", {self.card.license}" if self.card.license else ""
-        grid = f", {spacing:.4g} mm" if self.card.weights else ""
-        return (
-            f"Model({self.card.name}, {self.card.task}{grid}{licence},"
-            f" {self.backend.name} on {self.device})"
-        )
+        return f"Model({self.card}, {self.backend.name} on {self.device})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: a picture and a table of facts, which survive export."""
