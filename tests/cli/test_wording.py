@@ -2,9 +2,11 @@
 
 import pytest
 
+from zoo import registries
 from zoo.cli import main
 from zoo.cli.predict import _in_words
 from zoo.datasets import phantoms
+from zoo.sparse.selection import BackendCheck
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,14 @@ def test_info_leaves_out_what_a_card_does_not_state_and_says_what_default_means(
     rows = capfd.readouterr().out.partition("\n\n")[0].splitlines()
     assert "labels        oesophagus, heart, trachea, aorta" in rows
     assert not any(row.startswith("default") for row in rows)
+
+
+def test_doctor_says_how_to_get_a_backend_of_a_plugin(monkeypatch, capfd):
+    there = BackendCheck("torch", "zoo", True, "works")
+    monkeypatch.setattr("zoo.sparse.check_backends", lambda: [there])
+    monkeypatch.setitem(registries.PLUGINS, "backend", {"spconv": "zoo-spconv[cpu]", "torch": "x"})
+    assert main(["doctor"]) == 0
+    command = registries.installing("zoo-spconv[cpu]")
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[3:4] == [f"backend spconv is not installed; {command} adds it"]
+    assert not any("torch is not installed" in line for line in lines)

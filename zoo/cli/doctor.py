@@ -11,7 +11,7 @@ from zoo.cli._shared_options import AsJson
 def doctor(as_json: AsJson = False) -> None:
     """Show which backends work here, how to get the others, and what plugins add or break."""
     from zoo.models import versions
-    from zoo.registries import plugin_parts, plugin_problems
+    from zoo.registries import PLUGINS, installing, plugin_parts, plugin_problems
     from zoo.sparse import check_backends
 
     backends, problems = [asdict(backend) for backend in check_backends()], plugin_problems()
@@ -21,6 +21,10 @@ def doctor(as_json: AsJson = False) -> None:
         return print_json(facts)
     say("  ".join(f"{key} {value}" for key, value in known.items()))
     print_table(backends)
+    there = {backend["name"] for backend in backends}
+    for name, plugin in PLUGINS["backend"].items():
+        if name not in there:
+            say(f"backend {name} is not installed; {installing(plugin)} adds it")
     if parts:
         print()
         print_table(parts)
