@@ -151,7 +151,7 @@ def test_folders_that_hold_or_take_nothing(model, given, tmp_path, refused):
     ("options", "said"),
     [
         (["--backend", "cup"], "unknown backend 'cup'; the nearest are: cpu"),
-        (["-d", "gpu7"], "zoo: device: wanted auto, cpu, cuda or cuda:N, got 'gpu7'\n"),
+        (["-d", "gpu7"], "device 'gpu7' does not work here: wanted auto, cpu, cuda or cuda:N"),
         (["-o", "absent/out.nii.gz"], "its folder does not exist; create it first: mkdir -p"),
         (["-o", "/proc/self/out.nii.gz"], "/proc/self/out.nii.gz: no permission"),
         (["-o", "out.xyz"], "wanted a file name that ends in one of"),
@@ -332,7 +332,7 @@ def test_evaluate_names_the_missing_answer(model, tmp_path, refused):
         Volume(BOX).save(tmp_path / part / "7.nii")
     assert "implant/7.nii: no such file" in refused("evaluate", model, "--data", ".")
     Volume(BOX[1:]).save(tmp_path / "implant" / "7.nii")
-    line = refused("evaluate", model, "--data", ".", "--json")
+    line = refused("evaluate", model, "--data", ".")
     assert "implant/7.nii: wanted shape (20, 18, 16)" in line and "(19, 18, 16)" in line
 
 

@@ -29,7 +29,7 @@ def test_the_layout_is_said_before_the_first_case_is_scored(tmp_path, capfd, mon
     heard = []
 
     def score(model, cases, scoring):
-        heard.append(capfd.readouterr().err)
+        heard.append(capfd.readouterr().out)
         yield cases[0], ZooError("no")
 
     monkeypatch.setattr("zoo.evaluation.evaluate", score)

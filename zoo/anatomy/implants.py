@@ -114,7 +114,7 @@ def selected(
         )
     others = candidates & ~keep
     if ml[others].sum() > CRUMBS:
-        places = max(1, np.count_nonzero(ml[others] >= PART))
+        places = max(1, int(np.count_nonzero(ml[others] >= PART)))
         said.append(
             f"{ml[others].sum():.1f} ml left out in {places} other place{'s' * (places > 1)}"
         )

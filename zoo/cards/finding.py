@@ -73,7 +73,7 @@ def info(name: str, *, local_files_only: bool = False) -> Card:
         card: Card = registries.cards.get(name)
     except NotRegistered as error:
         if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w.-]+)?", name):
-            raise NotRegistered(f"for a repository on the Hub, hf-hub:{name}; {error}") from error
+            raise NotRegistered(f"{error}; for a repository on the Hub, hf-hub:{name}") from error
         raise
     return card
 

@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli._console import (
-    caution,
-    complain,
-    print_json,
-    print_table,
-    remark,
-    report_error,
-    say,
-)
+from zoo.cli._console import caution, complain, print_json, print_table, report_error, say
 from zoo.cli._progress import counted
 from zoo.cli._shared_options import (
     Address,
@@ -114,7 +106,7 @@ def evaluate(
 
     def track(outcomes: Iterator[Any], count: int) -> Iterable[Any]:
         if not as_json:  # before the first case, as it may be a wrong guess
-            remark(f"{data}: taken for a data set of layout {layout or recognised(data)}")
+            say(f"{data}: taken for a data set of layout {layout or recognised(data)}")
         return counted(outcomes, "scoring", count)
 
     result = evaluate_cases(

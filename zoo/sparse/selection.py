@@ -47,7 +47,9 @@ def torch_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise BackendError(f"device: wanted auto, cpu, cuda or cuda:N, got {name!r}") from error
+        raise BackendError(
+            f"device {name!r} does not work here: wanted auto, cpu, cuda or cuda:N"
+        ) from error
     try:
         torch.empty(0, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
