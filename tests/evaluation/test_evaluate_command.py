@@ -25,18 +25,21 @@ def test_of_many_cases_the_worst_are_shown():
     assert "20 worst of 30 cases" in shown and "infinite distances of 2 cases" in infinite
 
 
-def test_the_layout_is_said_before_the_first_case_is_scored(tmp_path, capfd, monkeypatch):
+def test_the_layout_is_said_with_the_first_score(tmp_path, capfd, monkeypatch):
     heard = []
 
     def score(model, cases, scoring):
-        heard.append(capfd.readouterr().out)
         yield cases[0], ZooError("no")
+        heard.append(capfd.readouterr().out)
+        yield cases[0], None
+        heard.append(capfd.readouterr().out)
+        raise ZooError("enough")
 
     monkeypatch.setattr("zoo.evaluation.evaluate", score)
     skullfix(tmp_path, "nii.gz")
     words = ["evaluate", "skull-completion-64", "--backend", "torch", "--data", f"{tmp_path}"]
     main(words)
-    assert heard == [f"{tmp_path}: taken for a data set of layout skullfix\n"]
+    assert heard == ["", f"{tmp_path}: taken for a data set of layout skullfix\n"]
 
 
 @pytest.fixture

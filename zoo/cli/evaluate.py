@@ -24,6 +24,7 @@ from zoo.cli._shared_options import (
     Workers,
 )
 from zoo.cli._task_options import TaskOptions, with_task_options
+from zoo.errors import ZooError
 
 if TYPE_CHECKING:
     from zoo.evaluation import Measure, Result
@@ -105,9 +106,12 @@ def evaluate(
         backend = device = "auto"
 
     def track(outcomes: Iterator[Any], count: int) -> Iterable[Any]:
-        if not as_json:  # before the first case, as it may be a wrong guess
-            say(f"{data}: taken for a data set of layout {layout or recognised(data)}")
-        return counted(outcomes, "scoring", count)
+        unsaid = not as_json  # with the first score, as it may be a wrong guess
+        for case, outcome in counted(outcomes, "scoring", count):
+            if unsaid and not isinstance(outcome, ZooError):
+                say(f"{data}: taken for a data set of layout {layout or recognised(data)}")
+                unsaid = False
+            yield case, outcome
 
     result = evaluate_cases(
         name,
