@@ -132,9 +132,10 @@ def predict(
     reported, and the others go on. - stands for standard input, and for
     standard output in place of one output: NIfTI, JSON or PNG.
     """
-    from zoo.executors import Outputs, Predict, Run, inputs_of, plan_jobs, run_jobs
-    from zoo.models import load
-    from zoo.volumes import stem
+    with Console(stderr=True, quiet=quiet).status("starting"):  # PyTorch takes a while to import
+        from zoo.executors import Outputs, Predict, Run, inputs_of, plan_jobs, run_jobs
+        from zoo.models import load
+        from zoo.volumes import stem
 
     if plan and options:
         flag = min(options).replace("_", "-")

@@ -44,8 +44,9 @@ def train(
 
     Several CPU processes: torchrun --nproc_per_node N -m zoo train CONFIG -o OUTPUT -d cpu
     """
-    from zoo.training import CHECKPOINT
-    from zoo.training import train as run
+    with err.status("starting"):  # PyTorch takes a while to import
+        from zoo.training import CHECKPOINT
+        from zoo.training import train as run
 
     if plan:
         return _print_plan(config, backend, device, threads, mixed_precision, cache)
