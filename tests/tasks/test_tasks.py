@@ -123,6 +123,27 @@ def test_a_chain_skips_models_that_a_volume_is_too_fine_for(monkeypatch):
     )
 
 
+def test_a_model_that_knows_the_values_of_scans_gets_them(monkeypatch):
+    """Interpolated between thick slices; also in a chain whose coarser models are not needed."""
+    contract = InputContract.around(1.0, 0.66, 1.34, kind="coverage")
+    last, middle = (
+        model("super-resolution", input=contract, after="middle"),
+        model("super-resolution", 2.0),
+    )
+    monkeypatch.setattr("zoo.tasks.super_resolution._chain.load", lambda name, **_: middle)
+    values = np.full((9, 9, 5), 40.0)
+    values[3:6, 3:6, 2] = 900
+    values[3:6, 3:6, 1] = 350
+    scan = zoo.Volume(values, np.diag([1.0, 1, 4, 1]))
+    answer = last.predict(scan, threshold=300)
+    assert answer.volume.shape == (9, 9, 20) and answer.report["voxels_in"] == 18
+    line = answer.occupied.array[4, 4]  # at the threshold between 40 and 350, and 900 and 40
+    assert np.flatnonzero(line).tolist() == [5, 6, 7, 8, 9, 10, 11, 12]
+    again = last.predict(scan, threshold=300, chain=True)
+    np.testing.assert_array_equal(again.occupied.array, answer.occupied.array)
+    np.testing.assert_array_equal(again.volume.array, answer.volume.array)
+
+
 def test_a_chain_must_become_finer(monkeypatch):
     last = model("super-resolution", 1.0, after="mine")
     monkeypatch.setattr("zoo.tasks.super_resolution._chain.load", lambda name, **_: last)

@@ -21,7 +21,10 @@ def predict_in_steps(
 ) -> Prediction:
     """Predict on a volume that the earlier models of this one's chain have refined."""
     given = source.with_array(binarise(source, threshold).view(np.uint8))
-    prediction = predict(model, _by_coarser_models(model, given, stage), None, stage)
+    finer = _by_coarser_models(model, given, stage)
+    if finer is given:  # whose values the model may know
+        return predict(model, source, threshold, stage)
+    prediction = predict(model, finer, None, stage)
     # The report describes what was given, not the input of the last step.
     i, j, k = (n // m for n, m in zip(prediction.volume.shape, given.shape, strict=True))
     report = {
