@@ -82,6 +82,7 @@ def test_values_of_a_scan_and_of_a_mask():
     mask = (scan > 300).astype(np.uint8)
     blocks = values_of(Volume(mask), None, (1, 2, 1))
     assert (blocks == np.repeat(mask, 2, axis=1)).all()
+    assert (values_of(Volume(mask), 0.0, (1, 2, 1)) == blocks).all()
     with pytest.raises(VolumeError, match="got more than two values"):
         values_of(Volume(scan), None, (1, 1, 1))
 

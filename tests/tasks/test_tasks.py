@@ -144,6 +144,27 @@ def test_a_model_that_knows_the_values_of_scans_gets_them(monkeypatch):
     np.testing.assert_array_equal(again.volume.array, answer.volume.array)
 
 
+def test_a_card_may_name_another_model_for_scans(monkeypatch):
+    contract = InputContract.around(1.0, 0.66, 1.34, kind="coverage")
+    other = model("super-resolution", input=contract)
+    masks = model("super-resolution", scans="other")
+    monkeypatch.setattr("zoo.tasks.super_resolution._chain.load", lambda name, **_: other)
+    values = np.pad(np.full((3, 3, 3), 900.0), 3, constant_values=40.0)
+    scan = zoo.Volume(values, np.diag([1.0, 1, 4, 1]))
+    answer = masks.predict(scan, threshold=300)
+    np.testing.assert_array_equal(
+        answer.volume.array, other.predict(scan, threshold=300).volume.array
+    )
+    assert answer.report["model_for_scans"] == {"name": "mine", "sha256": None}
+    assert answer.report["notes"] == ["mine takes the values of the scan into account"]
+    mask = zoo.Volume((values > 300).view(np.uint8), scan.affine)
+    assert "model_for_scans" not in masks.predict(mask).report
+    coarser = model("super-resolution", 2.0)
+    monkeypatch.setattr("zoo.tasks.super_resolution._chain.load", lambda name, **_: coarser)
+    with pytest.raises(ConfigError, match=r"wanted `scans` to name a model .* the same voxels"):
+        model("super-resolution", scans="coarser").predict(scan, threshold=300)
+
+
 def test_a_chain_must_become_finer(monkeypatch):
     last = model("super-resolution", 1.0, after="mine")
     monkeypatch.setattr("zoo.tasks.super_resolution._chain.load", lambda name, **_: last)

@@ -76,6 +76,8 @@ class Card(_Frozen):
         merged: of those that were merged or renamed for training, the names or values of what
             they are made of in the data set.
         after: for super-resolution, the model whose prediction is this one's input in a chain.
+        scans: for super-resolution, the model that predicts instead on a scan with a threshold,
+            whose values it takes into account.
         weights: the pinned weights; None for a network with random weights.
         metadata: the rest of the front matter, which the Hugging Face Hub reads.
         text: the prose below the front matter, markdown.
@@ -92,6 +94,7 @@ class Card(_Frozen):
     labels: tuple[Annotated[str, StringConstraints(pattern=r"^[^\p{C}]{1,80}$")], ...] = ()
     merged: dict[str, tuple[int | str, ...]] = {}
     after: str | None = None
+    scans: str | None = None
     weights: Weights | None = None
     metadata: dict[str, Any] = Field(default={}, repr=False)
     text: str = Field(default="", repr=False)

@@ -13,7 +13,7 @@ from zoo.evaluation import Scoring, Settings
 from zoo.models import Model, Prediction
 from zoo.tasks._plausibility import EMPTY, doubts_of_skull
 from zoo.tasks._reference_inputs import vault
-from zoo.tasks.super_resolution._chain import predict_in_steps
+from zoo.tasks.super_resolution._chain import model_for_scans, predict_in_steps
 from zoo.tasks.super_resolution._options import SuperResolutionOptions, SuperResolutionSettings
 from zoo.tasks.super_resolution._plausibility import doubts_of_step
 from zoo.tasks.super_resolution._prediction import predict, trial
@@ -51,11 +51,19 @@ class SuperResolution(Task):
                 occupied, bone = occupied_in(source, threshold)
             source, threshold = source.with_array(occupied), None
         run = predict_in_steps if options.chain else predict
-        prediction = run(model, source, threshold, stage)
+        used = model if threshold is None else model_for_scans(model)
+        prediction = run(used, source, threshold, stage)
         warnings = bone.pop("warnings", [])
         if not options.chain:
             warnings += doubts_of_step(model.card, source, prediction.volume)
-        facts = {"warnings": warnings, **({"bone": bone} if bone else {})}
+        facts: dict[str, Any] = {"warnings": warnings, **({"bone": bone} if bone else {})}
+        if used is not model:
+            weights = used.card.weights
+            facts["model_for_scans"] = {
+                "name": used.card.name,
+                "sha256": weights.sha256 if weights else None,
+            }
+            facts["notes"] = [f"{used.card.name} takes the values of the scan into account"]
         return replace(prediction, report={**prediction.report, **facts})
 
     def doubts(

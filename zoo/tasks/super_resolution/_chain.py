@@ -1,4 +1,4 @@
-"""A chain of models: each predicts on the prediction of the one for the next coarser grid."""
+"""Models that a model's card names: the one before it in a chain, and the one for scans."""
 
 from __future__ import annotations
 
@@ -13,7 +13,21 @@ from zoo.tasks.super_resolution._prediction import factors_to, predict, refined
 from zoo.tasks.task import Stage
 from zoo.volumes import Volume, binarise
 
-COARSER = WeakKeyDictionary[Model, Model]()  # of models that were used in a chain
+NAMED = WeakKeyDictionary[Model, dict[str, Model]]()  # of models that were used with others
+
+
+def model_for_scans(model: Model) -> Model:
+    """The model that predicts on scans with a threshold: itself, if its card names no other."""
+    name = model.card.scans
+    if name is None:
+        return model
+    found = _named(model, name)
+    if found.card.task != model.card.task or found.card.input.spacing != model.card.input.spacing:
+        raise ConfigError(
+            f"{model.card.name}: wanted `scans` to name a model for {model.card.task} with the same"
+            f" voxels, got {found.card.name}; correct the card"
+        )
+    return found
 
 
 def predict_in_steps(
@@ -37,21 +51,22 @@ def predict_in_steps(
 def _by_coarser_models(model: Model, source: Volume, stage: Stage) -> Volume:
     if model.card.after is None:
         return source
-    coarser = COARSER.get(model) or _coarser(model, model.card.after)
-    COARSER[model] = coarser
+    card, coarser = model.card, _named(model, model.card.after)
+    if coarser.card.task != card.task or coarser.card.input.spacing[0] <= card.input.spacing[0]:
+        raise ConfigError(
+            f"{card.name}: wanted `after` to name a model for {card.task} with larger voxels, got"
+            f" {coarser.card.name}; correct the card"
+        )
     if factors_to(source.spacing, coarser.card.input) is None:
         return source
     with stage(coarser.card.name):
         return coarser.predict(source, chain=True).volume
 
 
-def _coarser(model: Model, name: str) -> Model:
-    """The model before this one in its chain, which shows no progress of its own."""
-    card, coarser = model.card, load(name, backend=model.backend.name, device=str(model.device))
-    if coarser.card.task != card.task or coarser.card.input.spacing[0] <= card.input.spacing[0]:
-        raise ConfigError(
-            f"{card.name}: wanted `after` to name a model for {card.task} with larger voxels, got"
-            f" {coarser.card.name}; correct the card"
-        )
-    coarser.shows_progress = False
-    return coarser
+def _named(model: Model, name: str) -> Model:
+    """Another model on the backend of this one, which shows no progress of its own."""
+    others = NAMED.setdefault(model, {})
+    if name not in others:
+        others[name] = load(name, backend=model.backend.name, device=str(model.device))
+        others[name].shows_progress = False
+    return others[name]

@@ -37,7 +37,8 @@ def values_of(volume: Volume, threshold: float | None, factors: Factors) -> Floa
 
     Args:
         volume: (I, J, K).
-        threshold: voxels above it are occupied; None for a mask.
+        threshold: voxels above it are occupied; None for a mask. What has nothing below it counts
+            as a mask.
         factors: fine voxels in a coarse one along each axis.
 
     Returns:
@@ -47,13 +48,14 @@ def values_of(volume: Volume, threshold: float | None, factors: Factors) -> Floa
         VolumeError: as `binarise` does.
     """
     occupied = binarise(volume, threshold)
-    if threshold is None:
-        return replicated(occupied.astype(np.float32), factors)
-    array = volume.array.astype(np.float32)
-    beside = array[_beside(occupied) & ~occupied & np.isfinite(array)]
-    around = float(np.median(beside))
-    heights = (array - around) / (threshold - around)
-    return _values(np.where(np.isfinite(heights), heights, 0), factors)
+    if threshold is not None:
+        array = volume.array.astype(np.float32)
+        beside = array[_beside(occupied) & ~occupied & np.isfinite(array)]
+        around = float(np.median(beside)) if len(beside) else threshold
+        if around < threshold:
+            heights = (array - around) / (threshold - around)
+            return _values(np.where(np.isfinite(heights), heights, 0), factors)
+    return replicated(occupied.astype(np.float32), factors)
 
 
 def scanned(fine: Bools, factors: Factors, rng: np.random.Generator) -> tuple[Floats, Bools]:
