@@ -396,7 +396,7 @@ def test_a_broken_card_of_a_plugin_leaves_the_others_listed(tmp_path, monkeypatc
     [
         ("zoo pre", ["predict"]),
         ("zoo predict --reg", ["--region"]),
-        ("zoo info skull-superres-512.", ["skull-superres-512.phantom"]),
+        ("zoo info skull-superres-512.p", ["skull-superres-512.phantom"]),
     ],
 )
 def test_a_shell_completes_commands_options_of_tasks_and_models(typed, wanted):

@@ -1,6 +1,7 @@
 """Golden cases: what a model must answer on every backend."""
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -52,7 +53,8 @@ def test_every_model_of_the_zoo_answers_as_it_should(name):
 )
 def test_every_model_answers_alike_on_minkowski_engine(name):
     """Which shares no code with the zoo's own engine."""
-    pytest.importorskip("MinkowskiEngine")
+    if not find_spec("MinkowskiEngine"):  # whose import the backend has to help with
+        pytest.skip("MinkowskiEngine is not installed")
     (verdict,) = verify(name, ["minkowski"])
     assert verdict.works and verdict.agrees and verdict.voxels > 100
 

@@ -27,7 +27,7 @@ def test_the_card_is_complete():
     assert card.name == NAME == CARD.stem and card.labels == ("vessel",)
     assert NAME in zoo.list_models(task="segmentation")
     weights = CARD.with_suffix(".safetensors")
-    assert sha256_of(weights) == card.weights.sha256 and weights.stat().st_size < 4e6
+    assert sha256_of(weights) == card.weights.sha256 and weights.stat().st_size < 5e6
     assert "Research use only" in card.text and "zoo train" in card.text
     assert card.metadata["library_name"] == "sparse-volume-zoo"
 
