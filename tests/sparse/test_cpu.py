@@ -210,7 +210,7 @@ class Shells(torch.utils.data.Dataset):
 
 def test_data_loader_workers_compute_too():
     here = outcome(CpuBackend(), "k3", 2, 4)[1]
-    loader = torch.utils.data.DataLoader(Shells(), num_workers=2, batch_size=None, timeout=60)
+    loader = torch.utils.data.DataLoader(Shells(), num_workers=2, batch_size=None, timeout=300)
     assert all(torch.equal(there, here) for there in loader)
 
 

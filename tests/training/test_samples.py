@@ -69,18 +69,21 @@ def test_processes_and_passes_share_a_batch(tmp_path):
     assert same(parts, whole[0])
 
 
+def threads():
+    return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+
+
+def write_threads(path):
+    """Of the module, as a worker that is no fork imports it."""
+    path.write_text(f"{threads()}")
+
+
 def test_numpy_has_one_thread_in_a_worker(tmp_path):
     """With as many as there are cores, two workers conformed scans 15 times slower than one."""
-
-    def threads():
-        return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
-
-    def say(number):
-        (tmp_path / str(number)).write_text(f"{threads()}")
-
     with threadpool_limits(2, user_api="blas"):
         assert set(threads()) == {2}
-        assert list(prepare([partial(say, number) for number in range(2)], 2)) == [1, 2]
+        asked = [partial(write_threads, tmp_path / f"{number}") for number in range(2)]
+        assert list(prepare(asked, 2)) == [1, 2]
     for number in range(2):
         assert set(json.loads((tmp_path / str(number)).read_text())) == {1}
 
