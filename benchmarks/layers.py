@@ -132,7 +132,12 @@ def main() -> None:
     show(found)
     if given.output:
         with atomic_path(given.output) as temporary:
-            facts = {"model": model.card.name, "threads": threads, "machine": machine(), "rows": found}
+            facts = {
+                "model": model.card.name,
+                "threads": threads,
+                "machine": machine(),
+                "rows": found,
+            }
             temporary.write_text(json.dumps(facts, indent=1) + "\n")
 
 

@@ -76,7 +76,9 @@ def main() -> None:
         )
     if given.output:
         with atomic_path(given.output) as temporary:
-            temporary.write_text(json.dumps({"model": model.card.name, "rows": rows}, indent=1) + "\n")
+            temporary.write_text(
+                json.dumps({"model": model.card.name, "rows": rows}, indent=1) + "\n"
+            )
 
 
 if __name__ == "__main__":
