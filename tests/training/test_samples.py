@@ -74,7 +74,7 @@ def threads():
 
 
 def write_threads(path):
-    """Of the module, as a worker that is no fork imports it."""
+    """At module level, where a worker that was not forked finds it."""
     path.write_text(f"{threads()}")
 
 

@@ -63,29 +63,29 @@ def tallied(backend: Backend) -> tuple[Backend, Tally]:
     tally = Tally()
 
     class Tallied(type(backend)):  # type: ignore[misc]
-        def convolve(
-            self, features: Tensor, kernel: Tensor, relation: Any, source: Any, target: Any
-        ) -> Tensor:
-            own: Any = super()
-            out: Tensor
-            out, took = timed(
-                lambda: own.convolve(features, kernel, relation, source, target), features.device
-            )
-            multiplied = self._pairs(features, relation, source, target) * kernel[0].numel()
-            self._record("convolve", (features, kernel, out), multiplied, source, target, took)
-            return out
+        def convolve(self, features: Tensor, kernel: Tensor, *between: Any) -> Tensor:
+            return self._multiply("convolve", features, kernel, *between)
 
-        def correlate(
-            self, features: Tensor, gradient: Tensor, relation: Any, source: Any, target: Any
+        def correlate(self, features: Tensor, gradient: Tensor, *between: Any) -> Tensor:
+            return self._multiply("correlate", features, gradient, *between)
+
+        def _multiply(
+            self,
+            method: str,
+            features: Tensor,
+            other: Tensor,
+            relation: Any,
+            source: Any,
+            target: Any,
         ) -> Tensor:
-            own: Any = super()
+            own = getattr(super(), method)
             out: Tensor
             out, took = timed(
-                lambda: own.correlate(features, gradient, relation, source, target),
-                features.device,
+                lambda: own(features, other, relation, source, target), features.device
             )
-            multiplied = self._pairs(features, relation, source, target) * out[0].numel()
-            self._record("correlate", (features, out, gradient), multiplied, source, target, took)
+            kernel, last = (other, out) if method == "convolve" else (out, other)
+            multiplied = self._pairs(features, relation, source, target) * kernel[0].numel()
+            self._record(method, (features, kernel, last), multiplied, source, target, took)
             return out
 
         def transfer(
