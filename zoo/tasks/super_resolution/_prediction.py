@@ -32,7 +32,7 @@ def predict(model: Model, source: Volume, threshold: float | None, stage: Stage)
     """Predict the refined volume, on the finer grid over the same field of view."""
     with stage("conform"):
         occupied = binarise(source, threshold)
-        finer = _finer(model, source, threshold)
+        finer = _finer(model, source, occupied, threshold)
         grid = np.asarray(finer.canonical().array)
     with stage("network"):
         found = run(model, grid)
@@ -52,18 +52,19 @@ def trial(
     model: Model, source: Volume, threshold: float | None
 ) -> tuple[Bools, Callable[[Bools], object]]:
     """Prepare a trial run; see `Task.trial`."""
-    grid = np.asarray(_finer(model, source, threshold).canonical().array)
+    finer = _finer(model, source, binarise(source, threshold), threshold)
+    grid = np.asarray(finer.canonical().array)
     return grid > 0, lambda part: run(model, part.astype(grid.dtype))
 
 
-def _finer(model: Model, coarse: Volume, threshold: float | None) -> Volume:
+def _finer(model: Model, coarse: Volume, occupied: Bools, threshold: float | None) -> Volume:
     """What a model gets: the volume divided into smaller voxels that the contract accepts.
 
     Bool, in blocks; or values, for a model that knows those of scans.
 
     Raises:
-        VolumeError: an axis is finer than the contract allows, none is coarser, there are more
-            voxels than any patient needs, or `binarise` refuses the volume.
+        VolumeError: an axis is finer than the contract allows, none is coarser, or there are
+            more voxels than any patient needs.
     """
     contract = model.card.input
     check_extent(coarse, contract)
@@ -77,7 +78,7 @@ def _finer(model: Model, coarse: Volume, threshold: float | None) -> Volume:
         )
     if contract.kind == "coverage":
         return coarse.rescaled(values_of(coarse, threshold, factors), _ratios(factors))
-    return refined(coarse.with_array(binarise(coarse, threshold)), factors)
+    return refined(coarse.with_array(occupied), factors)
 
 
 def run(model: Model, grid: NDArray[Any]) -> Bools:
