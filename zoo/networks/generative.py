@@ -26,6 +26,7 @@ from zoo import sparse
 from zoo.errors import ConfigError
 from zoo.networks.heads import OccupancyHead, head_of_kind
 from zoo.networks.layers import Convolution, GenerativeTransposedConvolution, Residual, Unit
+from zoo.networks.symmetry import mirror_image
 from zoo.sparse import Index, SparseTensor
 
 Channels = Annotated[int, Field(ge=1, le=4096)]
@@ -51,6 +52,9 @@ class GenerativeConfig(BaseModel):
             that something is missing, and around that; None: everywhere. It saves most of the work
             where most of the shape is there already.
         focus_threshold: logit above which it does.
+        mirror: level, counted from the finest, at which the encoder also gets the mirror image of
+            its input, left for right: what is missing on one side may be there on the other. None:
+            it does not. The input then has to be coverage.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +67,7 @@ class GenerativeConfig(BaseModel):
     head: str = "occupancy"
     focus: Annotated[int, Field(ge=1)] | None = None
     focus_threshold: float = -2.0
+    mirror: Annotated[int, Field(ge=0)] | None = None
 
     @field_validator("thresholds", "residuals")
     @classmethod
@@ -75,9 +80,11 @@ class GenerativeConfig(BaseModel):
         return numbers or (0,) * wanted
 
     @model_validator(mode="after")
-    def _focus_is_a_decoder_level(self) -> GenerativeConfig:
+    def _focus_and_mirror_are_decoder_levels(self) -> GenerativeConfig:
         if self.focus is not None and self.focus > len(self.channels) - 2:
             raise ValueError(f"focus: wanted a level from 1 to {len(self.channels) - 2}")
+        if self.mirror is not None and self.mirror > len(self.channels) - 2:
+            raise ValueError(f"mirror: wanted a level from 0 to {len(self.channels) - 2}")
         return self
 
 
@@ -150,6 +157,8 @@ class GenerativeNetwork(nn.Module):
         self.output = Convolution(c[0], 1, 1, bias=True)
         if config.focus is not None:
             self.focus = head(c[config.focus], config.focus_threshold)
+        if config.mirror is not None:
+            self.mirror = Unit(Convolution(1, c[config.mirror], 3))
 
     def forward(
         self,
@@ -162,7 +171,7 @@ class GenerativeNetwork(nn.Module):
         """Predict shapes for a batch of shapes.
 
         Args:
-            x: features (N, 1), all of them 1, at tensor stride 1.
+            x: features (N, 1) at tensor stride 1: coverage, or all of them 1.
             target: the voxels that should be predicted, for training. If given, every level also
                 reports which of its voxels the target contains.
             forced: whether voxels of the target survive pruning whatever their logit, above tensor
@@ -175,8 +184,12 @@ class GenerativeNetwork(nn.Module):
             The occupied voxels at tensor stride 1, and the decoder's levels before pruning.
         """
         skips: list[SparseTensor] = []
-        for block in self.encoder:
+        mirror = self.config.mirror
+        image = None if mirror is None else mirror_image(x, mirror)
+        for level, block in enumerate(self.encoder):
             x = block(x)
+            if level == mirror and image is not None:
+                x = sparse.add(x, self.mirror(image))
             skips.append(x)
         skips.pop()
         targets = _pyramid(target, self.levels - 1)
@@ -258,6 +271,11 @@ class GenerativeNetwork(nn.Module):
             taken["output"] = smaller.output
         if smaller.config.focus is not None and self.config.focus == smaller.config.focus + added:
             taken["focus"] = smaller.focus
+        if (
+            smaller.config.mirror is not None
+            and self.config.mirror == smaller.config.mirror + added
+        ):
+            taken["mirror"] = smaller.mirror
         for name, block in taken.items():
             _take_over(self.get_submodule(name), block)
         if added and coverage is not None:

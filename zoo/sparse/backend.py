@@ -108,7 +108,7 @@ class Backend(ABC):
 
         Args:
             a: an index.
-            b: another one at the same tensor stride.
+            b: another one at the same tensor stride; it may have been made apart from a.
 
         Returns:
             The index of both; may be `a` itself if that holds all of b.

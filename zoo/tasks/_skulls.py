@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from zoo.datasets.phantoms import (
     solids,
 )
 from zoo.errors import VolumeError
+from zoo.tasks import _registration
 from zoo.tasks._cases import digest, split_cases
 from zoo.tasks._variants import settings, varied
 from zoo.training import (
@@ -219,11 +221,13 @@ class Cases:
         name = f"cases/{digest(case, self.config.threshold)}"
         kind, spacing = self.contract.kind, self.contract.spacing[0]
         suffix = f"-variant-{variant}-{settings(self.config)}" if variant else ""
+        if variant and self.config.registered:
+            suffix += f"-{self._registrations}"
 
         def make() -> Grids:
             read = self.cache.get(f"{name}-read", lambda: self._read(case))
             rng = np.random.Generator(np.random.PCG64([_number(case), variant]))
-            return self._conformed(read, rng if variant else None)
+            return self._conformed(case, read, rng if variant else None)
 
         return self.cache.get(f"{name}-{kind}-{spacing:g}{suffix}", make)
 
@@ -257,7 +261,7 @@ class Cases:
         grids = [np.asarray(volume.array, dtype=bool) for volume in canonical]
         return Grids(np.stack(grids), canonical[0].spacing)
 
-    def _conformed(self, read: Grids, rng: np.random.Generator | None) -> Grids:
+    def _conformed(self, case: Case, read: Grids, rng: np.random.Generator | None) -> Grids:
         """The complete skull, the head, and the defective skull if there is one.
 
         With a generator, they are those of a variant.
@@ -266,12 +270,50 @@ class Cases:
         if rng is not None or self.augmentation is not None:
             parts = _cropped(*parts)  # where they begin does not matter, and empty space takes time
         if rng is not None:
+            if self.config.registered and rng.random() < self.config.registered:
+                parts, spacing = self._in_another_shape(case, parts, spacing, rng)
             parts, spacing = varied(parts, spacing, self.config, self.contract.spacing, rng)
         affine = np.diag([*spacing, 1.0])
         resample = resample_mask if self.augmentation is None else resample_coverage
         found = [resample(Volume(part, affine), self.contract) for part in parts]
         complete, *others = (each.array for each in found)
         return _grids(_cropped(complete, _head(complete), *others), found[0].spacing)
+
+    @cached_property
+    def _registrations(self) -> str:
+        """What the shapes of other cases depend on, to be a part of a file's name."""
+        names = [digest(case, self.config.threshold) for case in self.cases]
+        identity = repr((generator_digest(_registration), *names))
+        return hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+    def _in_another_shape(
+        self,
+        case: Case,
+        parts: list[Shape],
+        spacing: tuple[float, float, float],
+        rng: np.random.Generator,
+    ) -> tuple[list[Shape], tuple[float, float, float]]:
+        """A case, anywhere between its own shape and that of any case, and its spacing."""
+        other = self.cases[int(rng.integers(len(self.cases)))]
+        way = _registration.between(self._onto_template(case), self._onto_template(other))
+        way = way * np.float32(rng.random())
+        parts, spacing = _registration.moved(parts, spacing, way, self.contract.spacing)
+        return _cropped(*parts), spacing
+
+    def _onto_template(self, case: Case) -> NDArray[np.float32]:
+        """The displacement that registers a case onto the first one, from the cache."""
+        ours, template = (digest(each, self.config.threshold) for each in (case, self.cases[0]))
+
+        def make() -> Grids:
+            frames = []
+            for name, each in ((ours, case), (template, self.cases[0])):
+                read = self.cache.get(f"cases/{name}-read", partial(self._read, each))
+                frames.append(_registration.framed(_cropped(read.grids[0])[0], read.spacing))
+            return Grids(_registration.register(*frames).astype(np.float16), read.spacing)
+
+        code = generator_digest(_registration)
+        kept = self.cache.get(f"cases/{ours}-onto-{template}-{code}", make)
+        return kept.grids.astype(np.float32)
 
 
 def _number(case: Case) -> int:

@@ -21,7 +21,8 @@ BONE = (0.25, 0.5)  # shares of a thick slice from which it is bone
 
 def settings(config: DatasetConfig) -> str:
     """What variants depend on, to be a part of a file's name."""
-    return f"{config.stretch:g}-{config.slice_thickness or 0:g}-{config.crop:g}"
+    name = f"{config.stretch:g}-{config.slice_thickness or 0:g}-{config.crop:g}"
+    return f"{name}-{config.registered:g}" if config.registered else name
 
 
 def varied(

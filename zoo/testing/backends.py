@@ -199,6 +199,29 @@ def check_add(bench: Bench, points: Points) -> None:
     with torch.no_grad():
         lost = some.with_features(some.features.detach().clone())
         same(bench, rows(sparse.add(lost, tenfold, overwrite=True)), wanted)
+    _check_add_apart(bench, points)
+
+
+def _check_add_apart(bench: Bench, points: Points) -> None:
+    """The same of tensors that were made apart, and overlap in part or not at all."""
+    x = bench.tensor(points, 2)
+    for shift in (1, 300):
+        moved = [[(i + shift, j, k) for i, j, k in item] for item in points]
+        y = bench.tensor(moved, 2, seed=7)
+        total = sparse.add(x, y)
+        same(bench, rows(total), oracle.add(rows(x), rows(y)))
+        kernel = bench.values(27, 2, 3, seed=1)
+        wanted = oracle.convolution(rows(total), _plain(kernel), 1, 1)
+        same(bench, rows(sparse.convolution(total, kernel)), wanted)
+        upstream = bench.values(len(total), 2, seed=9)
+        gradients = torch.autograd.grad(total.features, [x.features, y.features], upstream)
+        given = rows(total.with_features(upstream))
+        for part, gradient in zip((x, y), gradients, strict=True):
+            got = rows(part.with_features(gradient))
+            same(bench, got, {point: given[point] for point in got})
+        nothing = np.zeros(2)
+        found = sparse.at(y, x.index)
+        same(bench, rows(found), {point: rows(y).get(point, nothing) for point in rows(x)})
 
 
 def check_rectify(bench: Bench, points: Points) -> None:

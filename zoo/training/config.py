@@ -92,6 +92,8 @@ class DatasetConfig(CasesConfig):
             where a share of the slice is, from a quarter to a half.
         crop: largest share of its height that one variant in four loses at its top, and at its
             bottom: its scan ends within the skull.
+        registered: share of the variants that take the shape of any case, partly or wholly: cases
+            are registered onto one another for it.
     """
 
     threshold: float | None = None
@@ -102,6 +104,7 @@ class DatasetConfig(CasesConfig):
     stretch: float = Field(default=0.06, ge=0, le=0.3)
     slice_thickness: PositiveFloat | None = None
     crop: float = Field(default=0, ge=0, lt=0.5)
+    registered: float = Field(default=0, ge=0, le=1)
 
 
 class PoseConfig(Section):

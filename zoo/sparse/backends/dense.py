@@ -194,6 +194,10 @@ def _fit(grid: Tensor, given: Bounds, wanted: Bounds) -> Tensor:
     """A grid (B, C, I, J, K) that has some bounds, cut or padded to others."""
     before = [a - b for a, b in zip(given[0], wanted[0], strict=True)]
     after = [b - a for a, b in zip(given[1], wanted[1], strict=True)]
+    ends = zip(grid.shape[2:], before, after, strict=True)
+    if any(n + min(start, stop) <= 0 for n, start, stop in ends):
+        lengths = [stop - start for start, stop in zip(*wanted, strict=True)]
+        return grid.new_zeros(*grid.shape[:2], *lengths)  # nothing is in both
     return pad(grid, _pads(before, after))
 
 

@@ -64,7 +64,7 @@ class ManagedIndex:
 
     Attributes:
         backend: what made it.
-        manager: of all maps that come from one input.
+        manager: of all maps that come from one input, and of what was united with them.
         key: names the map.
         batch_size: how many items the batch has.
         device: where the map lies.
@@ -105,9 +105,21 @@ class ManagedIndex:
         for key, here, there in other.shared:
             if key is self.key:
                 return here, there
-        pairs = self.manager.kernel_map(self.key, other.key, stride=1, kernel_size=1)
+        key, order = self.key_of(other)
+        pairs = self.manager.kernel_map(self.key, key, stride=1, kernel_size=1)
         here, there = pairs[0].long() if 0 in pairs else torch.empty(2, 0, dtype=torch.int64)
-        return here, there
+        return here, there if order is None else order[there]
+
+    def key_of(self, other: ManagedIndex) -> tuple[Any, Tensor | None]:
+        """The key of another index with this manager, and which of its rows are there (or all).
+
+        A manager knows no maps but its own; of another one's, the coordinates are given to it.
+        """
+        if other.manager is self.manager:
+            return other.key, None
+        given = other.coordinates.int().contiguous()
+        key, (rows, _) = self.manager.insert_and_map(given, other.stride)
+        return key, rows.long()
 
 
 class MinkowskiBackend(Backend):
@@ -149,10 +161,25 @@ class MinkowskiBackend(Backend):
         return coarse.at(key)
 
     def unite(self, a: Index, b: Index) -> Index:
-        one, other = _of_one_input(a, b)
-        key = one.new_key()
-        rows = one.manager.union_map([one.key, other.key], key)
-        (of_one, to_one), (of_other, to_other) = rows
+        """By giving the manager the coordinates of both.
+
+        Its own `union_map` calls every union at a tensor stride "merge", and returns the first one
+        for all that follow (MinkowskiEngine 0.5.4).
+        """
+        one, other = _managed(a), _managed(b)
+        here, there = one.rows_in(other)
+        new = torch.ones(len(other), dtype=torch.bool, device=other.device)
+        new[there] = False
+        if not new.any():
+            return one
+        both = torch.cat([one.coordinates, other.coordinates[new]]).int()
+        key, (rows, _) = one.manager.insert_and_map(both, one.stride)
+        place = torch.empty_like(rows)
+        place[rows.long()] = torch.arange(len(rows), dtype=rows.dtype, device=rows.device)
+        to_one, to_new = place.long().split([len(one), len(both) - len(one)])
+        of_one = torch.arange(len(one), device=one.device)
+        of_other = torch.cat([there, new.nonzero()[:, 0]])
+        to_other = torch.cat([to_one[here], to_new])
         shared = (one.key, of_one, to_one), (other.key, of_other, to_other)
         return replace(one.at(key), shared=shared)
 

@@ -1,0 +1,147 @@
+"""Skulls in the shape of other skulls."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from training_runs import samples
+
+from zoo.datasets.phantoms.files import write_case
+from zoo.tasks import _registration as registration
+from zoo.volumes import Volume
+
+SPACING = (1.6, 1.6, 1.6)
+TARGET = (3.2, 3.2, 3.2)
+COARSE = {"resolution": 32, "skulls": 3, "jitter": 0}
+
+
+def shell(axes, edge=120):
+    """A shell with half axes in mm, and the part of it in front."""
+    places = (np.indices((edge,) * 3) - (edge - 1) / 2) * SPACING[0]
+    radius = np.sqrt(sum((x / a) ** 2 for x, a in zip(places, axes, strict=True)))
+    whole = (radius < 1) & (radius > 0.9)
+    return [whole, whole & (places[1] > 0)]
+
+
+def gap(one, other):
+    """Mean distance in mm from what is occupied in one to the other."""
+    return ndimage.distance_transform_edt(~other)[one].mean() * SPACING[0]
+
+
+def between(one, other, template):
+    frames = [registration.framed(part, SPACING) for part in (one, other, template)]
+    return registration.between(*(registration.register(f, frames[2]) for f in frames[:2]))
+
+
+def placed(skull, like):
+    """A skull on a grid of a shape, with its box in the middle of the other's."""
+    grid = np.zeros_like(like)
+    centres = [
+        np.mean([np.argwhere(m).min(0), np.argwhere(m).max(0) + 1], 0) for m in (skull, like)
+    ]
+    moved = np.argwhere(skull) + np.rint(centres[1] - centres[0]).astype(int)
+    grid[tuple(moved[((moved >= 0) & (moved < like.shape)).all(1)].T)] = True
+    return grid
+
+
+def test_a_skull_takes_the_shape_of_another_through_the_template():
+    own, other, template = (shell(axes) for axes in ((60, 75, 62), (72, 80, 68), (66, 85, 64)))
+    way = between(own[0], other[0], template[0])
+    made, spacing = registration.moved(own, SPACING, way, TARGET)
+    assert spacing == SPACING
+    assert (made[1] <= made[0]).all()
+    before, after = (gap(placed(skull, made[0]), made[0]) for skull in (own[0], other[0]))
+    assert after < 1 < 2 < before
+    share = np.count_nonzero(made[1]) / np.count_nonzero(made[0])
+    assert share == pytest.approx(0.5, abs=0.03)  # what is in front stays there
+
+
+def test_half_of_the_way_is_half_of_the_change():
+    own, other = shell((60, 75, 62)), shell((72, 87, 74))
+    way = between(own[0], other[0], own[0])
+    widths = []
+    for amount in (0, 0.5, 1):
+        (made, _), _ = registration.moved(own, SPACING, way * np.float32(amount), TARGET)
+        widths.append(np.ptp(np.flatnonzero(made.any((1, 2)))) * SPACING[0])
+    assert widths[0] == pytest.approx(120, abs=4) and widths[2] == pytest.approx(144, abs=6)
+    assert widths[1] == pytest.approx(132, abs=5)
+
+
+def test_no_displacement_changes_nothing_but_the_margin():
+    shapes = shell((60, 75, 62))
+    none = np.zeros((3, *registration.FRAME), np.float32)
+    made, _ = registration.moved(shapes, SPACING, none, TARGET)
+    margin = int(np.ceil(registration.MARGIN / SPACING[0]))
+    inner = (slice(margin, -margin),) * 3
+    for one, other in zip(made, shapes, strict=True):
+        assert (one[inner] == other).all() and one.sum() == other.sum()
+
+
+def test_voxels_are_four_times_as_fine_as_the_models():
+    shapes = shell((60, 75, 62))
+    none = np.zeros((3, *registration.FRAME), np.float32)
+    (made, _), spacing = registration.moved(shapes, SPACING, none, (6.4, 12.8, 13.0))
+    assert spacing == (1.6, 3.2, 3.2)
+    volume = np.count_nonzero(made) * np.prod(spacing)
+    assert volume == pytest.approx(np.count_nonzero(shapes[0]) * np.prod(SPACING), rel=0.02)
+
+
+@pytest.mark.parametrize("spacing", [(2.0, 2.0, 2.0), (0.8, 0.8, 5.0)])
+def test_the_frame_sees_bone_of_any_spacing_as_a_whole(spacing):
+    block = np.ones([round(100 / length) for length in spacing], bool)
+    near = registration.framed(np.pad(block, 2), spacing)
+    i, j, k = (
+        part[len(part) // 8 : -len(part) // 8] for part in map(np.unique, np.nonzero(near == 1))
+    )
+    assert len(i) * len(j) * len(k) > 10_000 and (near[np.ix_(i, j, k)] == 1).all()
+
+
+def test_the_way_back_is_the_inverse_and_what_links_two_cases_is_both():
+    """Of smooth displacements that differ from place to place."""
+    places = np.indices(registration.FRAME, np.float32)
+    waves = [3 * np.sin(places[axis] / 9 + axis) for axis in (1, 2, 0)]
+    there = np.stack(waves).astype(np.float32)
+    back = registration.inverted(there)
+    inner = (slice(None), *(slice(8, -8),) * 3)
+    assert abs(back + registration.beside(there, back))[inner].max() < 0.05
+    assert abs(back + there)[inner].max() > 0.5  # which is not minus the way there
+    own = np.concatenate([there[::-1], there[::-1]])
+    linked = registration.between(own, np.concatenate([there, back]))
+    x = np.array([30.0, 40.0, 41.0])  # of the template, where the other case is at y
+    y = x + [field[30, 40, 41] for field in there]
+    at_y = [float(ndimage.map_coordinates(field, y[:, None], order=1)[0]) for field in linked]
+    assert y + at_y == pytest.approx(x + [field[30, 40, 41] for field in own[:3]], abs=0.05)
+
+
+def test_a_case_registered_onto_itself_stays():
+    skull = shell((60, 75, 62))[0]
+    assert abs(between(skull, skull, shell((66, 80, 64))[0])).max() < 0.5
+
+
+def test_variants_take_the_shapes_of_other_cases(tmp_path):
+    for number in range(3):
+        write_case(tmp_path / "data", number, seed=number, resolution=64)
+        for path in (tmp_path / "data").rglob(f"*{number:03}*.nii.gz") if number != 1 else ():
+            volume = Volume.of(path)
+            wider = volume.affine @ np.diag([1.2, 1.2, 1.2, 1])
+            Volume(np.asarray(volume.array), wider).save(path)
+    options = {"folder": tmp_path / "data", "variants": 4, "stretch": 0}
+    kept = {}
+    for share in (0.0, 1.0):
+        dataset = options | {"registered": share}
+        task = samples(tmp_path, phantoms=COARSE, coverage=True, dataset=dataset).task
+        case = task.cases.cases[1]
+        kept[share] = [task.cases.prepared(case, number).grids for number in range(4)]
+    assert (kept[0.0][0] == kept[1.0][0]).all()  # the first is the case itself
+    alike, others = (
+        [np.divide(grids.shape[1:], found[0].shape[1:]) for grids in found[1:]]
+        for found in kept.values()
+    )
+    assert abs(np.subtract(alike, 1)).max() < 0.09  # a voxel more, where a variant is moved
+    assert np.max(others) > 1.09 and np.min(others) > 0.9
+    missing = []
+    for complete, head, defective in kept[1.0]:
+        assert (head <= complete).all() and (defective <= complete).all()
+        missing.append((complete - defective).sum(dtype=float))
+    assert np.divide(missing, missing[0]) == pytest.approx(1, rel=0.6)
+    names = {path.name.split("-onto-")[1] for path in tmp_path.rglob("*-onto-*.npz")}
+    assert len(names) == 1  # one template for all
