@@ -9,6 +9,7 @@ voxel. What is left of the mirror image's turn in the plane and shift along it i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ FEWEST = 100  # points that make a shape
 WIDEST = 512  # voxels along an axis that a shape may have
 MARGIN = 8  # voxels beyond the shape, in which its mirror image is kept
 LEAST = 0.02  # coverage that is kept of it
+ROWS = 1 << 18  # that are counted at a time
+NOTHING = np.zeros(3, np.int64), np.zeros((0, 0, 0))
 
 
 @torch.no_grad()
@@ -52,15 +55,11 @@ def mirror_image(x: SparseTensor, level: int) -> SparseTensor:
         than FEWEST voxels there, or of more than WIDEST along an axis, which is no head.
     """
     edge = 2**level
-    rows = x.coordinates.cpu().numpy()
-    # In steps of 1/255, whose sums do not depend on the order or on how a device rounds.
-    counts = np.rint(x.features[:, 0].double().cpu().numpy() * STEPS).astype(np.int64)
     points: list[torch.Tensor] = []
     features: list[torch.Tensor] = []
-    for item in range(x.index.batch_size):
-        own = rows[:, 0] == item
-        found, covered = _image(rows[own, 1:] // edge, counts[own], STEPS * edge**3)
-        points.append(torch.from_numpy(found * edge))
+    for low, sums in _coarse(x, level):
+        found, covered = _image((sums / (STEPS * edge**3)).astype(np.float32))
+        points.append(torch.from_numpy((found + low) * edge))
         features.append(torch.from_numpy(covered[:, None]))
     device, dtype = x.features.device, x.features.dtype
     return SparseTensor.from_coordinates(
@@ -71,35 +70,57 @@ def mirror_image(x: SparseTensor, level: int) -> SparseTensor:
     )
 
 
-def _image(
-    voxels: NDArray[np.int64], counts: NDArray[np.int64], whole: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The coordinates (M, 3) and the coverage (M,) of the mirror image of one shape.
+def _coarse(x: SparseTensor, level: int) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+    """The first voxel (3,) of each shape on a level, and its coverage there, (I, J, K).
 
-    Args:
-        voxels: (N, 3), of each of which there may be several.
-        counts: (N,), what each adds to its voxel.
-        whole: the count of a voxel that is covered as a whole.
+    It is counted in steps of 1/255 of a voxel of x, in integers, whose sums do not depend on their
+    order or on how a device rounds; and a part of the rows at a time, which takes less memory.
     """
+    rows = x.coordinates.cpu().numpy()
+    values = x.features[:, 0].float().cpu().numpy()
+    for item in range(x.index.batch_size):
+        parts = [slice(n, n + ROWS) for n in range(0, len(rows), ROWS)]
+        parts = [part for part in parts if (rows[part, 0] == item).any()]
+        if not parts:
+            yield NOTHING
+            continue
+        ends = [(own.min(axis=0), own.max(axis=0)) for own in (_of(rows[p], item) for p in parts)]
+        first, last = (np.array(each) >> level for each in zip(*ends, strict=True))
+        low = first.min(axis=0)
+        size = last.max(axis=0) + 1 - low
+        if size.max() > WIDEST:
+            yield NOTHING
+            continue
+        i, j, k = size.tolist()
+        sums = np.zeros(i * j * k)
+        for part in parts:
+            at_i, at_j, at_k = (_of(rows[part], item).T >> level) - low[:, None]
+            flat = (at_i * j + at_j) * k + at_k
+            counts = np.rint(values[part][rows[part, 0] == item] * np.float32(STEPS))
+            start = int(flat.min())  # rows that are together lie together
+            found = np.bincount(flat - start, counts)
+            sums[start : start + len(found)] += found
+        yield low, sums.reshape(i, j, k)
+
+
+def _of(rows: NDArray[np.int64], item: int) -> NDArray[np.int64]:
+    """The coordinates (M, 3) of one item of a batch: a view if there is no other."""
+    own = rows[:, 0] == item
+    return rows[:, 1:] if own.all() else rows[own, 1:]
+
+
+def _image(covered: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The voxels (M, 3) and the coverage (M,) of the mirror image of coverage (I, J, K)."""
     from scipy import ndimage
 
-    nothing = np.empty((0, 3), np.int64), np.empty(0, np.float32)
-    if not len(voxels):
-        return nothing
-    low = voxels.min(axis=0)
-    size = voxels.max(axis=0) + 1 - low
-    if size.max() > WIDEST:
-        return nothing
-    cells = np.ravel_multi_index(tuple((voxels - low).T), tuple(size))
-    sums = np.bincount(cells, counts, minlength=int(np.prod(size)))  # exact, below 2^53
-    grid = np.pad((sums.reshape(size) / whole).astype(np.float32), MARGIN)
+    grid = np.pad(covered, MARGIN)
     if np.count_nonzero(grid > OCCUPIED) < FEWEST:
-        return nothing
+        return np.empty((0, 3), np.int64), np.empty(0, np.float32)
     matrix, offset = mirroring(grid)
     inverse = np.linalg.inv(matrix)
     image = ndimage.affine_transform(grid, inverse, -inverse @ offset, order=1)
     kept = image > LEAST
-    return np.argwhere(kept) + low - MARGIN, image[kept]
+    return np.argwhere(kept) - MARGIN, image[kept]
 
 
 def mirroring(grid: NDArray[np.float32]) -> tuple[Floats, Floats]:
