@@ -79,34 +79,30 @@ def _coarse(x: SparseTensor, level: int) -> Iterator[tuple[NDArray[np.int64], Fl
     rows = x.coordinates.cpu().numpy()
     values = x.features[:, 0].float().cpu().numpy()
     for item in range(x.index.batch_size):
-        parts = [slice(n, n + ROWS) for n in range(0, len(rows), ROWS)]
-        parts = [part for part in parts if (rows[part, 0] == item).any()]
+        parts = []
+        for n in range(0, len(rows), ROWS):
+            part = rows[n : n + ROWS]
+            among = part[:, 0] == item
+            if among.any():
+                own = slice(None) if among.all() else among  # a slice copies nothing
+                parts.append((part[own, 1:], values[n : n + ROWS][own]))
         if not parts:
             yield NOTHING
             continue
-        ends = [(own.min(axis=0), own.max(axis=0)) for own in (_of(rows[p], item) for p in parts)]
-        first, last = (np.array(each) >> level for each in zip(*ends, strict=True))
-        low = first.min(axis=0)
-        size = last.max(axis=0) + 1 - low
+        low = np.min([points.min(axis=0) for points, _ in parts], axis=0) >> level
+        size = (np.max([points.max(axis=0) for points, _ in parts], axis=0) >> level) + 1 - low
         if size.max() > WIDEST:
             yield NOTHING
             continue
         i, j, k = size.tolist()
         sums = np.zeros(i * j * k)
-        for part in parts:
-            at_i, at_j, at_k = (_of(rows[part], item).T >> level) - low[:, None]
+        for points, covered in parts:
+            at_i, at_j, at_k = (points.T >> level) - low[:, None]
             flat = (at_i * j + at_j) * k + at_k
-            counts = np.rint(values[part][rows[part, 0] == item] * np.float32(STEPS))
             start = int(flat.min())  # rows that are together lie together
-            found = np.bincount(flat - start, counts)
+            found = np.bincount(flat - start, np.rint(covered * np.float32(STEPS)))
             sums[start : start + len(found)] += found
         yield low, sums.reshape(i, j, k)
-
-
-def _of(rows: NDArray[np.int64], item: int) -> NDArray[np.int64]:
-    """The coordinates (M, 3) of one item of a batch: a view if there is no other."""
-    own = rows[:, 0] == item
-    return rows[:, 1:] if own.all() else rows[own, 1:]
 
 
 def _image(covered: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
