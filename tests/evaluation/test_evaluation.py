@@ -7,12 +7,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from command_line import KEEP_ALL, contents, save_model
+from command_line import KEEP_ALL, contents, head_ct, save_model
 from PIL import Image
 
 import zoo
 from zoo.cli import main
-from zoo.datasets.pairs import Pair
+from zoo.datasets.cases import Case
+from zoo.datasets.pairs import Pair, load_pair
 from zoo.evaluation import summarise
 from zoo.models.loading import load
 from zoo.models.model import Model
@@ -251,6 +252,25 @@ def test_defects_may_be_new_ones_or_none(idle_model, phantoms, run):
     cut = scores("--defects", "cut")
     assert cut != scores() == scores("--defects", "official") and max(cut) < 1
     assert cut == scores("--defects", "cut", "--seed", 0) != scores("--defects", "cut", "--seed", 1)
+
+
+def test_skulls_are_found_in_cts(idle_model, tmp_path, run):
+    """With what is beside them left out, and the same word when it goes on."""
+    ct, shell, _ = head_ct()
+    (tmp_path / "data").mkdir()
+    ct.save(tmp_path / "data" / "a.nii.gz")
+    pair = load_pair(Case("a", None, tmp_path / "data" / "a.nii.gz", None), threshold="auto")
+    assert np.array_equal(pair.complete.array, shell)
+    assert 0 < pair.implant.array.sum() < shell.sum() / 2
+    words = (idle_model, "--data", tmp_path / "data", "-o", tmp_path / "scores", "--pictures", 0)
+    for more in ((), ("--resume",)):
+        assert run(*words, "--threshold", "auto", *more)[0] == 0
+    assert rows(tmp_path / "scores")[0]["threshold"] == "auto"
+    assert (
+        "was scored with threshold auto, wanted 300"
+        in run(*words, "--threshold", 300, "--resume")[2]
+    )
+    assert "wanted a number or auto or bone" in run(*words, "--threshold", "automatic")[2]
 
 
 def rows(folder):

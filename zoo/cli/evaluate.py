@@ -22,6 +22,7 @@ from zoo.cli._shared_options import (
     Retries,
     Timeout,
     Workers,
+    threshold_of,
 )
 from zoo.cli._task_options import TaskOptions, with_task_options
 from zoo.errors import ZooError
@@ -43,7 +44,12 @@ def evaluate(
         typer.Option(help="Only score the cases that this text file names, one per line."),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="For scans: voxels above it are occupied.")
+        Any,
+        typer.Option(
+            metavar="T|auto",
+            parser=threshold_of,
+            help="For scans: voxels above it are occupied; auto finds the skull in a CT.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the defects that are cut.")] = 0,
     output: Annotated[

@@ -12,10 +12,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.anatomy import Threshold, occupied_in
 from zoo.datasets.cases import Case
 from zoo.datasets.phantoms.defects import cut_defect
 from zoo.errors import VolumeError
-from zoo.volumes import Volume, binarise, largest_component, read_volume
+from zoo.volumes import Volume, largest_component, read_volume
 
 Bools = NDArray[np.bool_]
 
@@ -38,7 +39,7 @@ Defects = Literal["official", "cut", "none"]
 
 
 def load_pair(
-    case: Case, *, seed: int = 0, threshold: float | None = None, defects: Defects = "official"
+    case: Case, *, seed: int = 0, threshold: Threshold = None, defects: Defects = "official"
 ) -> Pair:
     """Read a case that is a shape; where its files have no defect, cut one by seed and name.
 
@@ -60,8 +61,8 @@ def load_pair(
     Args:
         case: the case.
         seed: of the defect, together with the name of the case.
-        threshold: skulls are binarised with it, see `binarise`; an implant is a mask, and has its
-            two values already.
+        threshold: voxels of a skull above it are occupied; "auto" finds the skull in a CT, and None
+            is for masks. An implant is a mask, and has its two values already.
         defects: `official`, those in the files; `cut`, one is cut even so; `none`, the skull stays
             as it is.
 
@@ -90,7 +91,7 @@ def load_pair(
     return _pair(target, defective, implant & ~defective)
 
 
-def load_complete(case: Case, *, threshold: float | None = None) -> Volume:
+def load_complete(case: Case, *, threshold: Threshold = None) -> Volume:
     """Read only the complete skull of a case.
 
         >>> from tempfile import TemporaryDirectory
@@ -125,7 +126,7 @@ def head_of(skull: Bools) -> Bools:
 
 
 def _defect(
-    case: Case, volumes: Mapping[Path, Volume], complete: Bools, threshold: float | None
+    case: Case, volumes: Mapping[Path, Volume], complete: Bools, threshold: Threshold
 ) -> tuple[Bools, Bools]:
     """The defective skull and the implant, of which at least one has a file."""
     defective = implant = complete
@@ -153,9 +154,9 @@ def _pair(grid: Volume, defective: Bools, implant: Bools) -> Pair:
     return Pair(*(grid.with_array(part.view(np.uint8)) for part in parts))
 
 
-def _binary(volume: Volume, path: Path, threshold: float | None) -> Bools:
+def _binary(volume: Volume, path: Path, threshold: Threshold) -> Bools:
     try:
-        return binarise(volume, threshold)
+        return occupied_in(volume, threshold)[0]
     except VolumeError as error:
         raise VolumeError(f"{path}: {error}") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -60,7 +60,8 @@ class Settings(BaseModel):
     Attributes:
         model: name of the model.
         weights: sha256 of its weights.
-        threshold: voxels of a scan above it are occupied; None if the inputs are binary.
+        threshold: voxels of a scan above it are occupied; "auto" or "bone": those of the skull in a
+            CT; None if the inputs are binary.
         seed: seed of the defects that were cut.
     """
 
@@ -68,7 +69,7 @@ class Settings(BaseModel):
 
     model: str
     weights: str | None
-    threshold: float | None = None
+    threshold: float | Literal["auto", "bone"] | None = None
     seed: int = 0
 
 

@@ -79,7 +79,8 @@ class DatasetConfig(CasesConfig):
     """Training pairs from skulls on disk; none of a skull that is validated on.
 
     Attributes:
-        threshold: voxels above it are bone; needed for volumes that are not binary.
+        threshold: voxels above it are bone, or "auto", which finds the skull in a CT; needed for
+            volumes that are not binary.
         defects: `official`, those of the data set; `cut`, a new one every time; or `both`. Cases
             without a defect get a new one in any case.
         cut: share of new defects, of `both`.
@@ -96,7 +97,7 @@ class DatasetConfig(CasesConfig):
             are registered onto one another for it.
     """
 
-    threshold: float | None = None
+    threshold: float | Literal["auto", "bone"] | None = None
     defects: Literal["official", "cut", "both"] = "official"
     cut: float = Field(default=0.5, ge=0, le=1)
     intact: float = Field(default=0, ge=0, lt=1)

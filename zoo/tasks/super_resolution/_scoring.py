@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from zoo.datasets import Case, CaseKind
+from zoo.datasets import Case, CaseKind, load_complete
 from zoo.errors import VolumeError
 from zoo.evaluation import COST, Measure, Measures, Score, cost
 from zoo.models import Model, Prediction
@@ -17,10 +17,8 @@ from zoo.tasks.super_resolution._prediction import HALF
 from zoo.volumes import (
     InputContract,
     Volume,
-    binarise,
     dice,
     pooled,
-    read_volume,
     reconstruction_error,
     replicated,
     resample_mask,
@@ -86,9 +84,8 @@ class SuperResolutionScoring:
 
     def _refined(self, model: Model, case: Case) -> tuple[Prediction, Volume, Volume]:
         """The prediction, the coarse shape that it refines, and the fine one that is the truth."""
-        fine = read_volume(case.target)
-        fine = fine.with_array(binarise(fine, self.settings.threshold))
-        fine = as_predicted(fine, model.card.input)
+        whole = load_complete(case, threshold=self.settings.threshold)
+        fine = as_predicted(whole, model.card.input)
         if self.settings.slices:
             coarse, fine = averaged(fine, self.settings.slices)
         else:
