@@ -101,8 +101,12 @@ def test_a_signal_to_the_whole_group_leaves_a_whole_step(number, tmp_path):
         if "step 2 " in line:
             break
     os.killpg(process.pid, number)
-    process.communicate(timeout=120)
-    assert process.returncode not in (0, -number)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    *lines, last = said.splitlines()
+    assert all(line.startswith("step ") for line in lines)
+    goes_on = "--resume continues from the checkpoint in"
+    assert last == f"zoo: interrupted; {goes_on} {tmp_path / 'cut'}"
     assert not (tmp_path / "cut" / "model").exists()
     for folder, more in (("cut", ["--resume"]), ("whole", [])):
         assert main([*map(str, words), "-o", str(tmp_path / folder), *more]) == 0

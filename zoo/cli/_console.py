@@ -15,6 +15,10 @@ out, err = Console(), Console(stderr=True)
 spoken: dict[str, str] = {}  # paths that no user has given, and what is printed instead
 
 
+class Stopped(Exception):
+    """The user stopped a command, which says how to go on."""
+
+
 def printable(text: str) -> str:
     """Replace control characters, which a terminal would obey and an untrusted file may contain."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text)

@@ -29,7 +29,7 @@ from zoo.cli import (
     verify,
     view,
 )
-from zoo.cli._console import complain, report_error, spoken
+from zoo.cli._console import Stopped, complain, report_error, spoken
 from zoo.errors import ZooError, one_line
 from zoo.version import __version__
 
@@ -71,6 +71,9 @@ def main(arguments: list[str] | None = None) -> int:
         status = INTERRUPTED
     except BrokenPipeError:
         return 1
+    except Stopped as stopped:
+        complain(str(stopped))
+        return INTERRUPTED
     except Exception as error:
         report_error(_reason(error), error)
         return 2

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli._console import err, remark, say
+from zoo.cli._console import Stopped, err, say
 from zoo.cli._progress import Bars, Lines
 from zoo.cli._shared_options import BackendName, DeviceName
 from zoo.errors import ConfigError
@@ -67,10 +67,11 @@ def train(
                 resume=resume,
                 progress=shown,
             )
-    except KeyboardInterrupt:
-        if (output / CHECKPOINT).exists():
-            remark(f"stopped; --resume continues from the checkpoint in {output}")
-        raise
+    except KeyboardInterrupt as interrupt:
+        if not (output / CHECKPOINT).exists():
+            raise
+        words = f"interrupted; --resume continues from the checkpoint in {output}"
+        raise Stopped(words) from interrupt
     if line:
         say(line)
 
