@@ -88,6 +88,19 @@ def test_an_implant_in_parts_or_too_large_is():
     ]
 
 
+def test_a_mask_whose_field_of_view_ends_in_the_vault_is():
+    model = zoo.load("skull-completion-64", backend="torch", device="cpu")
+
+    def said(skull, threshold=None):
+        given = volume(skull.view(np.uint8), SPACING)
+        empty = given.with_array(np.zeros_like(given.array))
+        return model.task.doubts(model, given, threshold, Prediction(given, empty, given, {}))
+
+    assert said(head()) == []
+    assert said(head()[:, :, :95]) == ["the field of view ends in the vault: superior"]
+    assert said(head()[:, :, :95], "auto") == []  # which has said so itself
+
+
 @pytest.mark.slow
 def test_a_skull_with_a_hole_that_is_scored_as_a_complete_one_is():
     grid = np.diag([SPACING] * 3 + [1.0])

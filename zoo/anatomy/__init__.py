@@ -10,7 +10,7 @@ from zoo.anatomy.bone import (
     in_hounsfield_units,
     occupied_in,
 )
-from zoo.anatomy.cranium import Cranium, cranium_of, opening_of
+from zoo.anatomy.cranium import Cranium, cranium_of, doubts_of_view, opening_of
 from zoo.anatomy.fit import Mirror, assess, plane_of_symmetry
 from zoo.anatomy.implants import PART, Implant, reshaped, selected, sheet, signed_distance
 
@@ -27,6 +27,7 @@ __all__ = [
     "bone_of",
     "bone_threshold",
     "cranium_of",
+    "doubts_of_view",
     "in_hounsfield_units",
     "occupied_in",
     "opening_of",

@@ -110,8 +110,8 @@ def bone_of(scan: Volume) -> Bone:
     skull, facts, cranium = _skull(bright, values, threshold, spacing)
     if cranium is None:
         warnings.append("no cranial cavity found: is it a head?")
-    elif faces := cranium.cut_by:
-        warnings.append(f"the field of view ends in the vault: {' and '.join(faces)}")
+    else:
+        warnings += cranium.doubts
     kept = np.ascontiguousarray(scan.restore(skull))
     return Bone(kept, threshold, {"threshold": round(threshold, 1), **facts}, warnings)
 

@@ -58,6 +58,12 @@ class Cranium:
                 found.append(name)
         return found
 
+    @property
+    def doubts(self) -> list[str]:
+        """That the field of view ends in the vault, in words; empty if it does not."""
+        faces = self.cut_by
+        return [f"the field of view ends in the vault: {' and '.join(faces)}"] if faces else []
+
 
 def cranium_of(skull: Bools, spacing: Triple) -> Cranium | None:
     """Find the cranial cavity of a skull, whatever hole there is in its vault.
@@ -103,6 +109,22 @@ def cranium_of(skull: Bools, spacing: Triple) -> Cranium | None:
         _triple(points.mean(axis=0)),
         (float(lowest[0]), float(lowest[1]), float(bottom - voxel[2] / 2)),
     )
+
+
+def doubts_of_view(skull: Bools, spacing: Triple) -> list[str]:
+    """Whether the field of view ends in the vault, in words; empty if it does not.
+
+    Args:
+        skull: bool (I, J, K), axes RAS.
+        spacing: mm along each axis.
+    """
+    for _, axis, end in FACES:
+        wide = max(1, round(EDGE / spacing[axis]))
+        slab = slice(-wide, None) if end else slice(wide)
+        if skull[(slice(None),) * axis + (slab,)].any():
+            cranium = cranium_of(skull, spacing)
+            return cranium.doubts if cranium else []
+    return []
 
 
 def opening_of(skull: Bools, spacing: Triple) -> float:

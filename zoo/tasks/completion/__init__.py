@@ -9,7 +9,9 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from zoo.anatomy import Threshold, assess
+import numpy as np
+
+from zoo.anatomy import Threshold, assess, doubts_of_view
 from zoo.cards import Card
 from zoo.evaluation import Scoring, Settings
 from zoo.models import Model, Prediction
@@ -50,10 +52,11 @@ class Completion(Task):
     ) -> list[str]:
         if model.card.input.extent is None:
             return []
-        return [
-            *doubts_of_skull(source, threshold, prediction, model.card.input),
-            *doubts_of_implant(prediction),
-        ]
+        doubts = doubts_of_skull(source, threshold, prediction, model.card.input)
+        if not isinstance(threshold, str):  # with "auto", the bone's own warnings say it
+            given = prediction.occupied.canonical()
+            doubts += doubts_of_view(np.asarray(given.array, dtype=bool), given.spacing)
+        return doubts + doubts_of_implant(prediction)
 
     def assess(self, prediction: Prediction) -> tuple[dict[str, Any], list[str]]:
         if prediction.implant is None or not prediction.implant.array.any():
