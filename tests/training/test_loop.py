@@ -89,6 +89,29 @@ def test_a_run_that_is_asked_to_stop_goes_on_to_the_same_end(number, tmp_path):
         assert one.split(",")[:3] == other.split(",")[:3]
 
 
+def test_between_validations_there_are_checkpoints(tmp_path, monkeypatch):
+    """So that a run that is killed goes on from near where it was, to the same end."""
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole = trainer(tmp_path / "whole", cache=tmp_path / "cache")
+    wanted = losses(whole)
+    monkeypatch.setattr("zoo.training._loop.SAVED_EVERY", 0.0)
+    seen = {}
+
+    def on_step(step, loss):
+        seen[step] = loss
+        if step == 2:
+            raise MemoryError("as if it were killed")
+
+    with pytest.raises(MemoryError):
+        trainer(tmp_path / "killed", cache=tmp_path / "cache").run(0, on_step)
+    run = trainer(tmp_path / "killed", cache=tmp_path / "cache")
+    run.resume()
+    assert run.step == 1
+    assert seen | losses(run) == wanted
+    assert digest(run.network) == digest(whole.network)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_whole_group_leaves_a_whole_step(number, tmp_path):

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 CHECKPOINT = "checkpoint.safetensors"
+SAVED_EVERY = 60.0  # seconds: what a run that is killed loses, at most, and the step it is in
 BEST = "best.safetensors"
 LOG = "log.csv"
 CURVE = "curve.png"
@@ -128,10 +129,10 @@ class Trainer:
     def run(self, workers: int, on_step: Callable[[int, float], None]) -> None:
         """Train to the last step; every validation writes a log line, a curve and a checkpoint.
 
-        A single process that is asked to stop, by Ctrl-C or SIGTERM, completes the step, writes a
-        checkpoint, and raises KeyboardInterrupt.
+        There is a new checkpoint every minute besides. A single process that is asked to stop, by
+        Ctrl-C or SIGTERM, completes the step, writes one, and raises KeyboardInterrupt.
         """
-        started = perf_counter()
+        started = saved = perf_counter()
         alone = self.accelerator.num_processes == 1
         with stopping(enabled=alone) as stop:
             try:
@@ -146,6 +147,10 @@ class Trainer:
                             self._record(float(np.mean(self.losses)), seconds, scores)
                         self.accelerator.wait_for_everyone()
                         started, self.losses = perf_counter(), []
+                        saved = started
+                    elif perf_counter() - saved > SAVED_EVERY and self.accelerator.is_main_process:
+                        self._save()
+                        saved = perf_counter()
                     if stop.asked:
                         break
             except RuntimeError as error:
