@@ -1,12 +1,15 @@
 """Batches of training pairs, made in worker processes or in this one."""
 
-import gc
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from functools import partial
 
 import pytest
 import torch
+from command_line import ROOT
 from threadpoolctl import threadpool_info, threadpool_limits
 from training_runs import equal, points, same, samples, settings
 
@@ -88,19 +91,45 @@ def test_numpy_has_one_thread_in_a_worker(tmp_path):
         assert set(json.loads((tmp_path / str(number)).read_text())) == {1}
 
 
-@pytest.mark.slow
-def test_an_error_in_a_worker_is_one_line(tmp_path, monkeypatch):
-    def fail(self, number):
+class Emptied:
+    """A task whose files have been emptied since the training began."""
+
+    def sample(self, number):
         raise ReadError("skull.nrrd: the file is empty")
 
-    monkeypatch.setattr(Samples, "__getitem__", fail)
+
+@pytest.mark.slow
+def test_an_error_in_a_worker_is_one_line(monkeypatch):
     monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)  # or it waits 5 s
     for workers in (0, 1):
         with pytest.raises(ReadError) as caught:
-            list(batches(samples(tmp_path), settings(), range(1), workers))
+            list(batches(Samples(Emptied()), settings(), range(1), workers))
         assert str(caught.value) == "skull.nrrd: the file is empty"
-        del caught
-        gc.collect()  # shuts the worker down
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_leaves_no_worker_to_wait_for():
+    """Though the traceback is kept, as a notebook keeps it."""
+    code = """if True:
+        import sys
+        from training_runs import settings
+        from test_samples import Emptied
+        from zoo.training._batches import Samples, batches
+        try:
+            list(batches(Samples(Emptied()), settings(), range(1), 1))
+        except Exception as error:
+            sys.last_exc = error
+            print(error)
+        """
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests/training")))
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (run.returncode, run.stdout) == (0, "skull.nrrd: the file is empty\n"), run.stderr
 
 
 def test_a_skull_is_generated_once_for_all_workers(tmp_path, monkeypatch):

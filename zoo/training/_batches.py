@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -15,7 +15,7 @@ from zoo.training.config import TrainingConfig
 from zoo.training.samples import Batch
 from zoo.training.task import Training
 
-Item = TypeVar("Item")
+Batches = Generator[list[Batch], None, None]
 
 
 class Samples(Dataset[tuple[Any, Any]]):
@@ -66,7 +66,7 @@ def batches(
     *,
     process: int = 0,
     processes: int = 1,
-) -> Iterator[list[Batch]]:
+) -> Batches:
     """Yield the batches that one process computes in each step, one per pass.
 
     Args:
@@ -103,13 +103,19 @@ def _begin_worker(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _raised(items: Iterable[Item]) -> Iterator[Item]:
+def _raised(loader: DataLoader[Any]) -> Iterator[Any]:
     """The items; an error from a worker, which ends with its message, without the traceback."""
+    items = iter(loader)
     try:
         yield from items
     except ZooError as error:
         text = str(error.args[0])  # as it is, where str(error) would be one line
         raise type(error)(text.rstrip().split(f"{type(error).__name__}: ")[-1]) from error
+    finally:
+        # While anything refers to the iterator, as a traceback does, its workers go on; and at its
+        # end Python would wait for them, as they ignore that it terminates them.
+        if end_workers := getattr(items, "_shutdown_workers", None):
+            end_workers()
 
 
 def _passes(pairs: list[tuple[Any, Any]], count: int) -> list[Batch]:

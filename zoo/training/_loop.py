@@ -8,7 +8,7 @@ import signal
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from zoo.errors import ConfigError, ZooError
 from zoo.networks import coarsest_voxel
 from zoo.sparse import Backend, SparseTensor
-from zoo.training._batches import Samples, batches
+from zoo.training._batches import Batches, Samples, batches
 from zoo.training._checkpoint import load_checkpoint, load_tensors, save_checkpoint, save_tensors
 from zoo.training._initial import make_network, take_over_initial
 from zoo.training._log import append_log, draw_curve
@@ -134,9 +134,10 @@ class Trainer:
         """
         started = saved = perf_counter()
         alone = self.accelerator.num_processes == 1
-        with stopping(enabled=alone) as stop:
+        steps = range(self.step, self.config.steps)
+        with stopping(enabled=alone) as stop, closing(self.batches(steps, workers)) as made:
             try:
-                for passes in self.batches(range(self.step, self.config.steps), workers):
+                for passes in made:
                     self.losses.append(self.update(passes))
                     on_step(self.step, self.losses[-1])
                     every = self.config.validate_every
@@ -308,7 +309,7 @@ class Trainer:
             for batch in passes:
                 yield self.task.tensors(batch, self.backend, self.device)[0]
 
-    def batches(self, steps: range, workers: int) -> Iterator[list[Batch]]:
+    def batches(self, steps: range, workers: int) -> Batches:
         """The passes of this process in each of the steps; see `train` for `workers`."""
         process, processes = self.accelerator.process_index, self.accelerator.num_processes
         return batches(
