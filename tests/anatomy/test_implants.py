@@ -5,7 +5,7 @@ import pytest
 from heads import MIDDLE, SPACING, hole, shell
 
 from zoo.anatomy import Implant, assess, cranium_of, reshaped, selected
-from zoo.anatomy.fit import plane_of_symmetry
+from zoo.anatomy.symmetry import plane_of_symmetry
 from zoo.errors import VolumeError
 from zoo.volumes import Volume, roughness
 

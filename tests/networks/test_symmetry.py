@@ -6,6 +6,7 @@ import torch
 from pydantic import ValidationError
 from scipy.spatial.transform import Rotation
 
+from zoo.anatomy import plane_of_symmetry
 from zoo.networks.completion import SparseCompletion
 from zoo.networks.generative import GenerativeConfig
 from zoo.networks.symmetry import mirror_image, mirroring
@@ -29,6 +30,24 @@ def holed(shell):
 
 def edge_of(shell):
     return shell.shape[0] // 2 + 6
+
+
+def test_a_skull_has_one_plane_whatever_its_voxels_and_holes():
+    """Of an egg whose slices are twice as thick as its pixels, turned by 10 degrees."""
+    shell = egg((10, 0, 0), (2, 0, 0))
+    wanted = Rotation.from_euler("z", 10, degrees=True).apply([1, 0, 0])
+    middle = (31.5 + np.array([2, 0, 0]) + 0.5) * 3.0  # mm
+    for skull in (shell, holed(shell)):
+        found = plane_of_symmetry(skull[:, :, ::2], (3.0, 3.0, 6.0))
+        assert np.degrees(np.arccos(found.normal @ wanted)) < 1.0
+        assert found.offset == pytest.approx(found.normal @ middle, abs=0.7)
+
+
+def test_crumbs_have_a_plane_through_their_middle():
+    crumbs = np.zeros((9, 9, 9), bool)
+    crumbs[2:4, 3, 3] = True
+    found = plane_of_symmetry(crumbs, (2.0, 2.0, 2.0))
+    assert (tuple(found.normal), found.offset) == ((1, 0, 0), 6.0)
 
 
 @pytest.mark.parametrize("turn", [(0, 0, 0), (10, 0, 0), (0, 8, 0), (-6, 5, 20)])

@@ -11,8 +11,9 @@ from zoo.anatomy.bone import (
     occupied_in,
 )
 from zoo.anatomy.cranium import Cranium, cranium_of, doubts_of_view, opening_of
-from zoo.anatomy.fit import Mirror, assess, plane_of_symmetry
+from zoo.anatomy.fit import assess
 from zoo.anatomy.implants import PART, Implant, reshaped, selected, sheet, signed_distance
+from zoo.anatomy.symmetry import Mirror, is_shape, mirroring, plane_of_symmetry
 
 __all__ = [
     "AUTOMATIC",
@@ -29,6 +30,8 @@ __all__ = [
     "cranium_of",
     "doubts_of_view",
     "in_hounsfield_units",
+    "is_shape",
+    "mirroring",
     "occupied_in",
     "opening_of",
     "plane_of_symmetry",

@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.anatomy.cranium import Triple, cranium_of
+from zoo.anatomy.cranium import Triple
 from zoo.anatomy.implants import sheet
-from zoo.volumes import Volume, bounds, pooled, roughness
+from zoo.anatomy.symmetry import plane_of_symmetry
+from zoo.volumes import Volume, bounds, roughness
 
 Bools = NDArray[np.bool_]
-Points = NDArray[Any]
 
 MARGIN = 15.0  # mm of bone around the implant that is looked at
 FINE = 0.6  # mm: on smaller voxels, every second one will do
 RIM = 6.0  # mm from the bone, within which an implant's rim lies
 FACING = 0.7  # cosine between the rim's normal and the way to the bone
-EDGE = 3.0  # mm: voxels of the head that its plane of symmetry is found from
 COMPARED = 10.0  # mm: what is farther from the mirrored skull has no counterpart
 # What a report warns of.
 THIN = 2.0  # mm
 GAP = 1.5  # mm, on average
 ASYMMETRIC = 5.0  # mm, 95 %
 ROUGH = 0.4  # mm, or of the largest voxel's edge if that is more
-
-
-class Mirror(NamedTuple):
-    """A plane of symmetry: the points at which the normal's product is the offset, in mm."""
-
-    normal: Points
-    offset: float
-
-    def of(self, points: Points) -> Points:
-        """The mirrored points (N, 3)."""
-        away = points @ self.normal - self.offset
-        mirrored: Points = points - 2 * away[:, None] * self.normal
-        return mirrored
 
 
 def assess(implant: Volume, skull: Volume) -> tuple[dict[str, Any], list[str]]:
@@ -76,49 +62,6 @@ def assess(implant: Volume, skull: Volume) -> tuple[dict[str, Any], list[str]]:
         "mirror_mm": mirrored,
     }
     return facts, _warnings(facts, max(ROUGH, ROUGH * max(spacing)))
-
-
-def plane_of_symmetry(skull: Bools, spacing: Triple) -> Mirror:
-    """The plane at which a skull is most like itself mirrored: the mid-sagittal one.
-
-    It is found from the vault by the mean distance from its mirrored voxels to the nearest of its
-    own, of which more than 5 mm counts as 5: a hole has no counterpart. Powell's method.
-
-    Args:
-        skull: bool (I, J, K), axes RAS.
-        spacing: mm along each axis.
-    """
-    from scipy.optimize import minimize
-    from scipy.spatial import cKDTree
-
-    factors = [max(1, round(EDGE / length)) for length in spacing]
-    i, j, k = factors
-    points = (np.argwhere(pooled(skull, (i, j, k))) + 0.5) * np.multiply(factors, spacing)
-    cranium = cranium_of(skull, spacing)
-    centre = np.array(cranium.centre) if cranium is not None else points.mean(axis=0)
-    vault = points[points[:, 2] > centre[2] - 20]
-    vault = vault if len(vault) > 100 else points
-    tree = cKDTree(vault)
-    few = vault[:: max(1, len(vault) // 3000)]
-
-    def plane(values: Points) -> Mirror:
-        yaw, roll, shift = values
-        normal = np.array([1.0, np.tan(yaw), np.tan(roll)])
-        normal /= np.linalg.norm(normal)
-        return Mirror(normal, float(normal @ centre + shift))
-
-    def unlike(values: Points) -> float:
-        distances, _ = tree.query(plane(values).of(few), distance_upper_bound=5.0)
-        return float(np.minimum(distances, 5.0).mean())
-
-    found = minimize(
-        unlike,
-        np.zeros(3),
-        method="Powell",
-        bounds=[(-0.3, 0.3), (-0.3, 0.3), (-15, 15)],
-        options={"xtol": 1e-3, "ftol": 1e-4},
-    )
-    return plane(found.x)
 
 
 def _part(mask: Bools, spacing: Triple) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

@@ -1,32 +1,22 @@
 """The other half of a head: a shape, mirrored in the plane about which it is most symmetric.
 
-Where a hole is on one side, the bone of the other side lies in it then. The plane is found by
-iterated closest points (Besl and McKay, "A method for registration of 3-D shapes", 1992) between
-the shape and its mirror image, trimmed (Chetverikov et al. 2002), so that a hole does not matter,
-and then from coverage (Lucas and Kanade 1981), as closest voxels alone are off by up to half a
-voxel. What is left of the mirror image's turn in the plane and shift along it is kept.
+Where a hole is on one side, the bone of the other side lies in it then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zoo.anatomy import is_shape, mirroring
 from zoo.sparse import SparseTensor
 from zoo.volumes import STEPS
 
 Floats = NDArray[np.float64]
 
-OCCUPIED = 0.3  # coverage above which a voxel is a point of the shape
-SAMPLED = 800  # points that are mirrored, out of all
-CLOSEST_ROUNDS, REFINED_ROUNDS = 8, 6
-BLUR = 1.0  # voxels, standard deviation
-TRUSTED = 0.8  # share of these points, those that match best, that decide
-FEWEST = 100  # points that make a shape
 WIDEST = 512  # voxels along an axis that a shape may have
 MARGIN = 8  # voxels beyond the shape, in which its mirror image is kept
 LEAST = 0.02  # coverage that is kept of it
@@ -52,7 +42,7 @@ def mirror_image(x: SparseTensor, level: int) -> SparseTensor:
 
     Returns:
         The coverage (M, 1) of the image at tensor stride 2 ** level; nothing for a shape of fewer
-        than FEWEST voxels there, or of more than WIDEST along an axis, which is no head.
+        than 100 voxels there, or of more than WIDEST along an axis, which is no head.
     """
     edge = 2**level
     points: list[torch.Tensor] = []
@@ -110,81 +100,10 @@ def _image(covered: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.
     from scipy import ndimage
 
     grid = np.pad(covered, MARGIN)
-    if np.count_nonzero(grid > OCCUPIED) < FEWEST:
+    if not is_shape(grid):
         return np.empty((0, 3), np.int64), np.empty(0, np.float32)
     matrix, offset = mirroring(grid)
     inverse = np.linalg.inv(matrix)
     image = ndimage.affine_transform(grid, inverse, -inverse @ offset, order=1)
     kept = image > LEAST
     return np.argwhere(kept) - MARGIN, image[kept]
-
-
-def mirroring(grid: NDArray[np.float32]) -> tuple[Floats, Floats]:
-    """The reflection, turned and moved as little as needed, that maps a shape onto itself.
-
-    Args:
-        grid: coverage (I, J, K), from 0 to 1; the first axis is roughly from left to right.
-
-    Returns:
-        A matrix (3, 3), orthogonal, of determinant -1, and an offset (3,): voxel p goes to
-        matrix @ p + offset.
-    """
-    points = np.argwhere(grid > OCCUPIED).astype(float)
-    sample = points[:: max(len(points) // SAMPLED, 1)]
-    matrix = np.diag([-1.0, 1, 1])
-    offset = np.array([2 * points[:, 0].mean(), 0, 0])
-    return _refined(grid, sample, *_closest(points, sample, matrix, offset))
-
-
-def _closest(
-    points: Floats, sample: Floats, matrix: Floats, offset: Floats
-) -> tuple[Floats, Floats]:
-    """Bring the images of a sample onto the closest points, to within about a voxel."""
-    from scipy.spatial import KDTree
-    from scipy.spatial.transform import Rotation
-
-    tree: Any = KDTree(points)
-    for _ in range(CLOSEST_ROUNDS):
-        images = np.round(sample @ matrix.T + offset, 6)  # so that ties are the same everywhere
-        distances, nearest = tree.query(images)
-        close = distances <= np.quantile(distances, TRUSTED)
-        here, there = images[close], points[nearest[close]]
-        middle, goal = here.mean(axis=0), there.mean(axis=0)
-        turn, _ = Rotation.align_vectors(there - goal, here - middle)
-        matrix, offset = _turned(turn, middle, goal, matrix, offset)
-    return matrix, offset
-
-
-def _refined(
-    grid: NDArray[np.float32], sample: Floats, matrix: Floats, offset: Floats
-) -> tuple[Floats, Floats]:
-    """Bring blurred coverage onto its image by Gauss-Newton steps, to a fraction of a voxel."""
-    from scipy import ndimage
-    from scipy.spatial.transform import Rotation
-
-    blurred = ndimage.gaussian_filter(grid, BLUR)
-    fields = [blurred, *np.gradient(blurred)]
-
-    def at(places: Floats) -> Floats:
-        found = [ndimage.map_coordinates(field, places.T, order=1) for field in fields]
-        return np.stack(found, axis=1).astype(float)
-
-    wanted = at(sample)[:, 0]
-    middle = sample.mean(axis=0)
-    for _ in range(REFINED_ROUNDS):
-        images = sample @ matrix.T + offset
-        found = at(images)
-        off, slope = found[:, 0] - wanted, found[:, 1:]
-        close = abs(off) <= np.quantile(abs(off), TRUSTED)
-        effect = np.concatenate([np.cross(images - middle, slope), slope], axis=1)
-        step = np.linalg.lstsq(effect[close], -off[close], rcond=None)[0]
-        turn = Rotation.from_rotvec(step[:3])
-        matrix, offset = _turned(turn, middle, middle + step[3:], matrix, offset)
-    return matrix, offset
-
-
-def _turned(
-    turn: Any, middle: Floats, goal: Floats, matrix: Floats, offset: Floats
-) -> tuple[Floats, Floats]:
-    """A map, then a turn about a point, which goes to another."""
-    return turn.as_matrix() @ matrix, turn.apply(offset - middle) + goal
