@@ -54,7 +54,7 @@ def defective_cts(path: Path, count: int) -> Iterator[tuple[Volume, NDArray[np.b
 def voxels_of(mesh: Any, volume: Volume) -> NDArray[np.bool_]:
     """Which voxels of a volume have their centre in a mesh in RAS mm."""
     inside = np.zeros(volume.shape, bool)
-    corners = (mesh.bounds - volume.affine[:3, 3]) @ np.linalg.inv(volume.affine[:3, :3]).T
+    corners = (mesh.vertices - volume.affine[:3, 3]) @ np.linalg.inv(volume.affine[:3, :3]).T
     low = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, None)
     box = tuple(map(slice, low, np.ceil(corners.max(axis=0)).astype(int) + 1))
     part = inside[box]

@@ -3,6 +3,7 @@
 import numpy as np
 
 from zoo import Volume
+from zoo.anatomy import Implant
 
 SPACING = 2.0  # mm
 SHAPE = (110, 130, 120)
@@ -54,3 +55,14 @@ def scan(bone, others=None):
         values[others] = 1100
     values[bone] = BONE
     return Volume(values, np.diag([SPACING, SPACING, SPACING, 1.0]))
+
+
+def cap(spacing):
+    """A piece of a ball's shell, 6 mm thick, cut out of it, with voxels of any size."""
+    shape = np.ceil(np.divide((80, 80, 60), spacing)).astype(int)
+    x, y, z = (np.indices(shape) + 0.5) * np.reshape(spacing, (3, 1, 1, 1))
+    radius = np.sqrt((x - 40) ** 2 + (y - 40) ** 2 + z**2)
+    whole, cut = (radius > 44) & (radius < 50), np.hypot(x - 40, y - 40) < 20
+    i, j, k = (slice(0, n) for n in shape)
+    level = (3 - abs(radius - 47)).astype(np.float32)
+    return Implant((i, j, k), whole & cut, whole & ~cut, spacing, level)

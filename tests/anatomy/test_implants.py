@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from heads import MIDDLE, SPACING, hole, shell
+from heads import MIDDLE, SPACING, cap, hole, shell
 
 from zoo.anatomy import Implant, assess, cranium_of, reshaped, selected
 from zoo.anatomy.symmetry import plane_of_symmetry
 from zoo.errors import VolumeError
-from zoo.volumes import Volume, roughness
+from zoo.volumes import Volume, dice, roughness
 
 CUBE = (SPACING,) * 3
 LEFT, RIGHT = hole(20.0, (-1.0, 0.2, 0.4)), hole(28.0, (1.0, -0.2, 0.4))
@@ -142,6 +142,12 @@ def test_an_implant_that_is_thin_or_does_not_reach_the_bone_is_warned_of():
     facts, (said,) = assessed(replace(small, mask=mask))
     assert "does not reach the bone" in said
     assert facts["gap_mm"]["mean"] == pytest.approx(3, abs=0.6)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 0.8, 2.4), (0.8, 0.8, 4.8)])
+def test_an_implant_is_as_thick_in_thick_slices(spacing):
+    given = cap(spacing)
+    assert dice(reshaped(given, 0, 0, 0).mask, given.mask) > 0.98
 
 
 def test_what_is_in_the_bone_is_an_overlap():

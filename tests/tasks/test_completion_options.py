@@ -4,10 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from anatomy.heads import cap
 
 import zoo
+from zoo.anatomy import reshaped
 from zoo.datasets.phantoms import skull_case
 from zoo.errors import ConfigError, VolumeError
+from zoo.tasks.completion._prediction import _surface
 from zoo.volumes import dice
 
 SPACING = 3.2
@@ -69,6 +72,17 @@ def test_clearance_and_thickness_change_the_implant_and_the_whole(model, case):
         assert np.array_equal(fitted.volume.array, fitted.implant.array | volume.array)
     with pytest.raises(ConfigError, match="clearance"):
         model.predict(volume, clearance=-1)
+
+
+def test_the_field_of_a_surface_has_cubes_and_leaves_the_bone_alone():
+    given = cap((0.8, 0.8, 2.4))
+    skull = zoo.Volume(given.bone, np.diag([0.8, 0.8, 2.4, 1]))
+    found = _surface(reshaped(given, 0, 0, 0), skull, None)
+    assert np.allclose(found.spacing, 0.8)
+    x, y, z = np.argwhere(given.bone | given.mask).T * np.array([[1], [1], [3]])
+    inside = found.array[x, y, z] > 0
+    bone = given.bone[given.bone | given.mask]
+    assert inside[bone].mean() < 0.005 and inside[~bone].mean() > 0.95
 
 
 def test_the_field_of_a_surface_is_as_fine_as_its_edges_are_to_be(model, case):

@@ -19,7 +19,7 @@ FAR = 1e3  # mm, where the distance from a surface does not matter
 CUT = 500.0  # mm2 of a cavity that a face of the grid cuts open: the field of view ends there
 PART = 0.5  # ml: less is no second implant
 CRUMBS = 0.05  # ml: less is left out without a word
-BLUR = 0.7  # voxels: takes the steps out of the surface of bone, and moves it by less than a tenth
+BLUR = 0.7  # of a voxel's shortest edge: takes steps out of bone, and moves it by under a tenth
 FULL_WIDTH = 2.355  # standard deviations in a Gaussian's full width at half maximum
 SHEET = 0.6  # the gradient of the distance from a surface is less half-way between two of them
 
@@ -54,13 +54,10 @@ class Implant:
         level = self.level
         if level is None:
             level = signed_distance(self.mask | self.bone, self.spacing)
-        from scipy import ndimage
-
         bone = -signed_distance(self.bone, self.spacing) - clearance
         found = np.where(dilated(self.mask), np.minimum(level, bone), -self.spacing[0])
         # What is thinner than a voxel, along the rim, does not withstand that.
-        smooth = np.asarray(ndimage.gaussian_filter(found.astype(np.float32), BLUR))
-        field: Floats = np.minimum(smooth, bone).astype(np.float32)
+        field: Floats = np.minimum(_blurred(found, self.spacing), bone).astype(np.float32)
         return field
 
 
@@ -184,7 +181,15 @@ def signed_distance(mask: Bools, spacing: Triple) -> Floats:
     inside = np.asarray(ndimage.distance_transform_edt(mask, sampling=spacing), np.float32)
     outside = np.asarray(ndimage.distance_transform_edt(~mask, sampling=spacing), np.float32)
     signed = np.where(mask, inside - half, half - outside)
-    blurred: Floats = ndimage.gaussian_filter(signed, BLUR)
+    return _blurred(signed, spacing)
+
+
+def _blurred(values: NDArray[np.floating], spacing: Triple) -> Floats:
+    """Values (I, J, K) without the steps of voxels, blurred alike in all directions, in mm."""
+    from scipy import ndimage
+
+    sigma = BLUR * min(spacing) / np.array(spacing)
+    blurred: Floats = ndimage.gaussian_filter(values.astype(np.float32), sigma)
     return blurred
 
 

@@ -35,6 +35,7 @@ from zoo.volumes import (
 NOTHING = "nothing is missing: the implant is empty"
 COMPARED = 6  # passes, to tell the uncertainty
 COARSE = 1.0  # mm: on larger voxels, a fringe of one voxel along the rim is taken off an implant
+LONG = 1.5  # times as long as it is wide: a voxel that is no cube
 FINISHED = 2  # voxels around an implant, so that its surface is closed
 
 
@@ -190,7 +191,11 @@ def _without_parts(mask: Bools, left_out: Bools, implant: Bools) -> Bools:
 
 
 def _surface(implant: Implant, skull: Volume, edge_length: float | None) -> Volume:
-    """The field of the implant's surface on a part of the skull's grid, or on a finer one."""
+    """The field of the implant's surface on a part of the skull's grid, or on another one.
+
+    Voxels become cubes if they are longer than they are wide, as those of a scan with thick slices:
+    whatever smooths a mesh by parts of a voxel would move its surface by millimetres.
+    """
     if not implant.reshaped:
         implant = _with_margin(implant, skull, FINISHED)
     field = implant.level if implant.reshaped else implant.field()
@@ -198,13 +203,18 @@ def _surface(implant: Implant, skull: Volume, edge_length: float | None) -> Volu
     to_index = np.eye(4)
     to_index[:3, 3] = [part.start for part in implant.box]
     found = skull.regrid(field, to_index)
+    finest = min(skull.spacing)
+    if edge_length is None and max(skull.spacing) > LONG * finest:
+        edge_length = finest
     if edge_length is None:
         return found
     from scipy import ndimage
 
     steps = [edge_length / length for length in skull.spacing]
     shape = [int(np.floor((n - 1) / step)) + 1 for n, step in zip(field.shape, steps, strict=True)]
-    finer = ndimage.affine_transform(field, steps, output_shape=tuple(shape), mode="nearest")
+    finer = ndimage.affine_transform(
+        field, steps, output_shape=tuple(shape), order=3, mode="nearest"
+    )
     return found.regrid(finer, np.diag([*steps, 1.0]))
 
 
