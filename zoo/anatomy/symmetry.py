@@ -29,7 +29,7 @@ FEWEST = 100  # points that make a shape
 
 
 class Mirror(NamedTuple):
-    """A plane of symmetry: the points at which the normal's product is the offset, in mm."""
+    """A plane of symmetry: the points whose product with the normal is the offset, in mm."""
 
     normal: Floats
     offset: float
@@ -53,10 +53,10 @@ def plane_of_symmetry(skull: Bools, spacing: Triple) -> Mirror:
         middle = (np.argwhere(skull).mean(axis=0) + 0.5) * spacing
         return Mirror(np.array([1.0, 0, 0]), float(middle[0]))
     matrix, offset = mirroring(grid)
-    # A reflection, turned about its own normal, which is all that the turn leaves mirrored.
+    # The matrix is a reflection, then a turn about the plane's normal, which becomes its opposite.
     values, vectors = np.linalg.eig(matrix)
     normal = vectors[:, abs(values + 1).argmin()].real
-    normal = normal * np.sign(normal[0])
+    normal = normal if normal[0] > 0 else -normal
     middle = (offset / 2 + 0.5) * EDGE  # between the first voxel and its image
     return Mirror(normal, float(normal @ middle))
 
