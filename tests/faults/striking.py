@@ -117,7 +117,7 @@ def strike(command: Command, base: Path, every: int) -> tuple[int, list[str]]:
             times += 1
             where = f"{name} at operation {number}"
             faults += [f"{where}: {fault}" for fault in found(command, folder, old, new)]
-            if code and (status not in (0, 1, 2) or (status and len(said.splitlines()) > 2)):
+            if code and not said_in_a_line(status, said):
                 faults.append(f"{where}: exit status {status}: {said[-300:]}")
             if code and not command.is_cache and list(folder.rglob(".zoo-*")):
                 faults.append(f"{where}: left hidden files")
@@ -127,6 +127,14 @@ def strike(command: Command, base: Path, every: int) -> tuple[int, list[str]]:
             number += every
         print(f"{base.name}: {name}, {times} strikes, {len(faults)} faults", file=sys.stderr)
     return times, faults
+
+
+def said_in_a_line(status: int, said: str) -> bool:
+    """Whether a command succeeded, or ended with one line about what went wrong, after progress."""
+    lines = said.splitlines()
+    errors = [line for line in lines if line.startswith("zoo: ")]
+    whole = lines[-1:] == errors and "Traceback" not in said
+    return not status or (status in (1, 2) and whole)
 
 
 def prepared(command: Command, base: Path) -> tuple[Path, Contents]:
