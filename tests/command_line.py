@@ -32,23 +32,6 @@ def hollow_box():
     return zoo.Volume(array, affine)
 
 
-def head_ct(hole=None):
-    """A CT of a head of balls, 2.5 mm: a shell open below, soft tissue, and a plate behind it.
-
-    Returns:
-        The CT; the shell, whole, as bool (I, J, K); and which of its voxels are in the hole.
-    """
-    places = np.moveaxis(np.indices((80, 90, 85)), 0, -1) * 2.5 - [100, 112, 106]
-    radius = np.linalg.norm(places, axis=-1)
-    open_below = (np.hypot(*places[..., :2].T).T < 15) & (places[..., 2] < 0)
-    shell = (radius > 68) & (radius < 75) & ~open_below
-    gone = np.zeros_like(shell) if hole is None else np.linalg.norm(places - hole, axis=-1) < 22
-    values = np.where(radius < 80, 40, -1000).astype(np.int16)
-    values[shell & ~gone] = 900
-    values[10:70, 4:6, 10:70] = 600
-    return zoo.Volume(values, np.diag([2.5, 2.5, 2.5, 1])), shell, shell & gone
-
-
 def contents(folder):
     """Every path below a folder, with the bytes and the time of change of what is a file."""
     return {

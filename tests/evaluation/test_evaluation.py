@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from command_line import KEEP_ALL, contents, head_ct, save_model
+from anatomy.heads import headrest, scan, shell
+from command_line import KEEP_ALL, contents, save_model
 from PIL import Image
 
 import zoo
@@ -256,12 +257,12 @@ def test_defects_may_be_new_ones_or_none(idle_model, phantoms, run):
 
 def test_skulls_are_found_in_cts(idle_model, tmp_path, run):
     """With what is beside them left out, and the same word when it goes on."""
-    ct, shell, _ = head_ct()
+    skull = shell()
     (tmp_path / "data").mkdir()
-    ct.save(tmp_path / "data" / "a.nii.gz")
+    scan(skull, headrest()).save(tmp_path / "data" / "a.nii.gz")
     pair = load_pair(Case("a", None, tmp_path / "data" / "a.nii.gz", None), threshold="auto")
-    assert np.array_equal(pair.complete.array, shell)
-    assert 0 < pair.implant.array.sum() < shell.sum() / 2
+    assert np.array_equal(pair.complete.array, skull)
+    assert 0 < pair.implant.array.sum() < skull.sum() / 2
     words = (idle_model, "--data", tmp_path / "data", "-o", tmp_path / "scores", "--pictures", 0)
     for more in ((), ("--resume",)):
         assert run(*words, "--threshold", "auto", *more)[0] == 0

@@ -33,7 +33,7 @@ def edge_of(shell):
 
 
 def test_a_skull_has_one_plane_whatever_its_voxels_and_holes():
-    """Of an egg whose slices are twice as thick as its pixels, turned by 10 degrees."""
+    """Tried on an egg that is turned by 10 degrees, in slices twice as thick as its pixels."""
     shell = egg((10, 0, 0), (2, 0, 0))
     wanted = Rotation.from_euler("z", 10, degrees=True).apply([1, 0, 0])
     middle = (31.5 + np.array([2, 0, 0]) + 0.5) * 3.0  # mm

@@ -203,18 +203,15 @@ def _surface(implant: Implant, skull: Volume, edge_length: float | None) -> Volu
     to_index = np.eye(4)
     to_index[:3, 3] = [part.start for part in implant.box]
     found = skull.regrid(field, to_index)
-    finest = min(skull.spacing)
-    if edge_length is None and max(skull.spacing) > LONG * finest:
-        edge_length = finest
     if edge_length is None:
-        return found
+        edge_length = min(skull.spacing)
+        if max(skull.spacing) <= LONG * edge_length:
+            return found
     from scipy import ndimage
 
     steps = [edge_length / length for length in skull.spacing]
     shape = [int(np.floor((n - 1) / step)) + 1 for n, step in zip(field.shape, steps, strict=True)]
-    finer = ndimage.affine_transform(
-        field, steps, output_shape=tuple(shape), order=3, mode="nearest"
-    )
+    finer = ndimage.affine_transform(field, steps, output_shape=tuple(shape), mode="nearest")
     return found.regrid(finer, np.diag([*steps, 1.0]))
 
 
