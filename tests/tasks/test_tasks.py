@@ -93,7 +93,7 @@ def test_a_chain_goes_through_the_coarser_models(monkeypatch):
     last = model("super-resolution", 1.0, after="middle")
     loaded = []
     monkeypatch.setattr(
-        "zoo.tasks.super_resolution._chain.load",
+        "zoo.tasks._companions.load",
         lambda name, **_: loaded.append(name) or {"middle": middle}[name],
     )
     grid = np.pad(np.ones((4, 4, 4), np.uint8), 3)
@@ -115,7 +115,7 @@ def test_a_chain_goes_through_the_coarser_models(monkeypatch):
 def test_a_chain_skips_models_that_a_volume_is_too_fine_for(monkeypatch):
     last = model("super-resolution", 1.0, after="middle")
     middle = model("super-resolution", 2.0)
-    monkeypatch.setattr("zoo.tasks.super_resolution._chain.load", lambda name, **_: middle)
+    monkeypatch.setattr("zoo.tasks._companions.load", lambda name, **_: middle)
     slices = zoo.Volume(hollow_box().array, np.diag([1.0, 1, 5, 1]))
     direct = last.predict(slices)
     np.testing.assert_array_equal(
@@ -130,7 +130,7 @@ def test_a_model_that_knows_the_values_of_scans_gets_them(monkeypatch):
         model("super-resolution", input=contract, after="middle"),
         model("super-resolution", 2.0),
     )
-    monkeypatch.setattr("zoo.tasks.super_resolution._chain.load", lambda name, **_: middle)
+    monkeypatch.setattr("zoo.tasks._companions.load", lambda name, **_: middle)
     values = np.full((9, 9, 5), 40.0)
     values[3:6, 3:6, 2] = 900
     values[3:6, 3:6, 1] = 350
@@ -148,7 +148,7 @@ def test_a_card_may_name_another_model_for_scans(monkeypatch):
     contract = InputContract.around(1.0, 0.66, 1.34, kind="coverage")
     other = model("super-resolution", input=contract)
     masks = model("super-resolution", scans="other")
-    monkeypatch.setattr("zoo.tasks.super_resolution._chain.load", lambda name, **_: other)
+    monkeypatch.setattr("zoo.tasks._companions.load", lambda name, **_: other)
     values = np.pad(np.full((3, 3, 3), 900.0), 3, constant_values=40.0)
     scan = zoo.Volume(values, np.diag([1.0, 1, 4, 1]))
     answer = masks.predict(scan, threshold=300)
@@ -160,14 +160,14 @@ def test_a_card_may_name_another_model_for_scans(monkeypatch):
     mask = zoo.Volume((values > 300).view(np.uint8), scan.affine)
     assert "model_for_scans" not in masks.predict(mask).report
     coarser = model("super-resolution", 2.0)
-    monkeypatch.setattr("zoo.tasks.super_resolution._chain.load", lambda name, **_: coarser)
+    monkeypatch.setattr("zoo.tasks._companions.load", lambda name, **_: coarser)
     with pytest.raises(ConfigError, match=r"wanted `scans` to name a model .* the same voxels"):
         model("super-resolution", scans="coarser").predict(scan, threshold=300)
 
 
 def test_a_chain_must_become_finer(monkeypatch):
     last = model("super-resolution", 1.0, after="mine")
-    monkeypatch.setattr("zoo.tasks.super_resolution._chain.load", lambda name, **_: last)
+    monkeypatch.setattr("zoo.tasks._companions.load", lambda name, **_: last)
     with pytest.raises(ConfigError, match=r"mine: wanted `after` to name .* larger"):
         last.predict(zoo.Volume(hollow_box().array, np.diag([4.0, 4, 4, 1])), chain=True)
 

@@ -78,6 +78,8 @@ class Card(_Frozen):
         after: for super-resolution, the model whose prediction is this one's input in a chain.
         scans: for super-resolution, the model that predicts instead on a scan with a threshold,
             whose values it takes into account.
+        ensemble: for completion, models for coarser grids, with whose answers this one's is
+            averaged.
         weights: the pinned weights; None for a network with random weights.
         metadata: the rest of the front matter, which the Hugging Face Hub reads.
         text: the prose below the front matter, markdown.
@@ -95,6 +97,7 @@ class Card(_Frozen):
     merged: dict[str, tuple[int | str, ...]] = {}
     after: str | None = None
     scans: str | None = None
+    ensemble: tuple[str, ...] = ()
     weights: Weights | None = None
     metadata: dict[str, Any] = Field(default={}, repr=False)
     text: str = Field(default="", repr=False)
@@ -129,7 +132,7 @@ class Card(_Frozen):
         """
         block = self.model_dump(mode="json", exclude={"metadata", "text"}, exclude_none=True)
         block["input"] = _rounded(block["input"])
-        for key in ("labels", "merged", "default"):
+        for key in ("labels", "merged", "default", "ensemble"):
             if not block[key]:
                 del block[key]
         front = yaml.safe_dump({**self.metadata, "zoo": block}, sort_keys=False, allow_unicode=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,22 +13,21 @@ from numpy.typing import NDArray
 
 from zoo.anatomy import Implant, Threshold, occupied_in, reshaped, selected
 from zoo.models import Model, Prediction
-from zoo.networks import GeneratedCoverage
+from zoo.tasks.completion._ensemble import Answer, Member, covers, ensemble_of, one_by_one
 from zoo.tasks.completion._options import CompletionOptions
-from zoo.tasks.completion._passes import averaged, number_of_passes, passes, run
-from zoo.tasks.completion._surface import filled
+from zoo.tasks.completion._passes import number_of_passes, passes, run
+from zoo.tasks.completion._surface import Hole, filled, mean_of, reaching, surface_of
 from zoo.tasks.task import Bools, Stage
 from zoo.volumes import (
-    HALF,
     STEPS,
     About,
-    Resampled,
     Volume,
+    around,
     bounds,
     components,
     dice,
-    resample_coverage,
-    resample_mask,
+    from_bytes,
+    pooled,
     without_specks,
 )
 
@@ -46,16 +45,13 @@ def predict(
     with stage("conform"):
         occupied, facts = occupied_in(source, threshold)
         given = source.with_array(occupied)
-        covered = model.card.input.kind == "coverage"
-        resampled = (resample_coverage if covered else resample_mask)(given, model.card.input)
+        members = [Member.of(each, given) for each in ensemble_of(model)]
     with stage("network"):
-        several = passes(model, resampled.array)
-        predicted = list(islice(several, number_of_passes(model, options.passes)))
-        answer: Any = averaged(predicted, resampled.array) if covered else predicted[0]
+        answers = [member.answer(options.passes) for member in members]
     with stage("restore"):
         skull = given.canonical()
-        implant_of: Any = _filled if covered else _added
-        found, specks = implant_of(answer, resampled, skull)
+        implant_of = _filled if covers(model) else _added
+        found, specks = implant_of(answers, skull)
         found, left_out, said = _finished(found, skull, options)
         implant = _whole(found, skull)
         complete = skull.array | implant
@@ -68,8 +64,8 @@ def predict(
     changes: dict[str, Any] = {}
     if options.uncertainty:
         with stage("uncertainty"):
-            others = islice(chain(predicted, several), COMPARED)
-            alone = (_whole(implant_of(each, resampled, skull)[0], skull) for each in others)
+            others = islice(one_by_one(members), COMPARED)
+            alone = (_whole(implant_of([each], skull)[0], skull) for each in others)
             if left_out is not None and left_out.mask.any():
                 apart = _whole(left_out, skull)
                 alone = (_without_parts(one, apart, implant) for one in alone)
@@ -80,7 +76,8 @@ def predict(
         surface = partial(_surface, found, skull, options.edge_length)
     report = {
         "voxels_in": int(np.count_nonzero(occupied)),
-        "grid": resampled.facts(),
+        "grid": members[0].resampled.facts(),
+        **_others(members[1:]),
         "warnings": [*facts.pop("warnings", []), *said],
         "notes": [] if implant.any() else [NOTHING],
         **({"bone": facts} if facts else {}),
@@ -98,9 +95,11 @@ def predict(
 Found = tuple[Implant | None, Bools | None]
 
 
-def _added(predicted: Bools, resampled: Resampled, skull: Volume) -> Found:
+def _added(answers: Sequence[Answer], skull: Volume) -> Found:
     """The implant from what a network predicts, and everything that is added, specks included."""
-    added = predicted & ~resampled.array
+    (answer,) = answers
+    resampled = answer.resampled
+    added = answer.predicted & ~resampled.array
     source = resampled.source
     everything, cleaned = (
         np.asarray(source.with_array(resampled.back(mask)).canonical().array) & ~skull.array
@@ -113,19 +112,40 @@ def _added(predicted: Bools, resampled: Resampled, skull: Volume) -> Found:
     return Implant(box, cleaned[box], skull.array[box], skull.spacing), everything
 
 
-def _filled(predicted: GeneratedCoverage, resampled: Resampled, skull: Volume) -> Found:
+def _filled(answers: Sequence[Answer], skull: Volume) -> Found:
     """The same from coverage, whose surface is finer than its voxels; there are no specks."""
-    found = filled(predicted, resampled.array, resampled.spacing, skull.spacing, skull.shape)
-    if found is None:
+    holes = [hole for each in answers if (hole := _hole(each, skull))]
+    if not holes:
         return None, None
-    box, values = found
+    box, values, volume = mean_of(holes, len(answers))
     bone = skull.array[box]
-    mask = (values > HALF) & ~bone
+    surface = surface_of(values, bone, volume / float(np.prod(skull.spacing)))
+    mask = reaching(values, surface) & ~bone
     if not mask.any():
         return None, None
-    # Where a surface runs, coverage falls from 1 to 0 over about two voxels of the network's grid.
-    level = (values - np.float32(HALF)) * np.float32(2 * min(resampled.spacing))
+    # Where a surface runs, coverage falls from 1 to 0 over about two voxels of a network's grid.
+    slope = np.mean([0.5 / min(each.resampled.spacing) for each in answers])
+    level = (values - np.float32(surface)) / np.float32(slope)
     return Implant(box, mask, bone, skull.spacing, level), None
+
+
+def _hole(answer: Answer, skull: Volume) -> Hole | None:
+    """What a network filled, on the grid of the skull."""
+    given, spacing = answer.resampled.array, answer.resampled.spacing
+    found = filled(answer.predicted, given, spacing, skull.spacing, skull.shape)
+    if found is None:
+        return None
+    box, values = found
+    part = around(box, spacing, skull.spacing, given.shape)
+    added = answer.predicted.within(part) - from_bytes(given[part])
+    return Hole(box, values, float(np.maximum(added, 0).sum()) * float(np.prod(spacing)))
+
+
+def _others(members: Sequence[Member]) -> dict[str, Any]:
+    """The models that answered with the first one, for a report."""
+    weights = {each.model.card.name: each.model.card.weights for each in members}
+    found = [{"name": name, "sha256": w.sha256 if w else None} for name, w in weights.items()]
+    return {"ensemble": found} if found else {}
 
 
 def _finished(
@@ -248,9 +268,16 @@ def trial(
     model: Model, source: Volume, threshold: Threshold
 ) -> tuple[Bools, Callable[[Bools], object]]:
     """Prepare a trial run; see `Task.trial`."""
-    occupied = source.with_array(occupied_in(source, threshold)[0])
-    if model.card.input.kind == "coverage":
-        covered = resample_coverage(occupied, model.card.input).array
-        count = number_of_passes(model, None)
-        return covered > 0, lambda grid: list(islice(passes(model, grid * np.uint8(STEPS)), count))
-    return resample_mask(occupied, model.card.input).array, partial(run, model)
+    skull = source.with_array(occupied_in(source, threshold)[0])
+    grid = Member.of(model, skull).resampled.array
+    if not covers(model):
+        return grid, partial(run, model)
+    models = ensemble_of(model)
+
+    def run_all(small: Bools) -> None:
+        for each in models:
+            factor = round(each.card.input.spacing[0] / model.card.input.spacing[0])
+            coarse = small if factor == 1 else pooled(small, factor)
+            list(islice(passes(each, coarse * np.uint8(STEPS)), number_of_passes(each, None)))
+
+    return grid > 0, run_all

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.networks import GeneratedCoverage
 from zoo.volumes import (
+    HALF,
     Bools,
     around,
     box_around,
+    components,
     dilated,
     from_bytes,
     interpolated,
@@ -24,7 +29,22 @@ BoundingBox = tuple[slice, slice, slice]
 NEW = 0.5  # coverage that must be added to a voxel, for there to be a hole
 LEAST = 0.2  # coverage that is added to a voxel, for it to be more than a network's inaccuracy
 SMALLEST = 0.25  # ml of such voxels in one place, about a third of a burr hole
+LOWEST = 0.25  # coverage at which the surface of an implant may run, at least
 BLOCK = 1.6  # mm: on smaller voxels, a mean over blocks of that size decides where there is a hole
+
+
+class Hole(NamedTuple):
+    """What was filled.
+
+    Attributes:
+        box: a bounding box in a fine grid.
+        values: float32, of its shape; see `filled`.
+        volume: mm3 of bone that are expected to be missing there.
+    """
+
+    box: BoundingBox
+    values: Floats
+    volume: float
 
 
 def hole(added: Floats, spacing: Triple) -> Bools:
@@ -69,6 +89,68 @@ def filled(
     values = interpolated(field, spacing, fine, box, [along.start for along in part])
     values *= voxels_of(zone, (i, j, k), fine, box)
     return box, values
+
+
+def mean_of(holes: Sequence[Hole], count: int) -> Hole:
+    """The mean of what several networks filled, `count` of them, of which the others found no hole.
+
+    >>> one = Hole((slice(0, 1), slice(0, 1), slice(1, 3)), np.ones((1, 1, 2), np.float32), 2.0)
+    >>> two = Hole((slice(0, 1), slice(0, 1), slice(2, 4)), np.ones((1, 1, 2), np.float32), 2.0)
+    >>> mean_of([one, two], 2).values.tolist()
+    [[[0.5, 1.0, 0.5]]]
+    """
+    if len(holes) == count == 1:
+        return holes[0]
+    i, j, k = (
+        slice(min(part.start for part in parts), max(part.stop for part in parts))
+        for parts in zip(*(each.box for each in holes), strict=True)
+    )
+    box = (i, j, k)
+    total = np.zeros([part.stop - part.start for part in box], np.float32)
+    for each in holes:
+        own = tuple(
+            slice(part.start - whole.start, part.stop - whole.start)
+            for part, whole in zip(each.box, box, strict=True)
+        )
+        total[own] += each.values
+    total /= np.float32(count)
+    return Hole(box, total, sum(each.volume for each in holes) / count)
+
+
+def surface_of(values: Floats, bone: Bools, wanted: float) -> float:
+    """The coverage at which an implant's surface runs, so that it has the volume that is expected.
+
+    Where a network does not know where bone lies, it spreads it: of 3 mm of bone somewhere in
+    9 mm there is coverage of a third, which is nowhere above one half.
+
+    Args:
+        values: float32 (I, J, K), coverage.
+        bone: bool, of the same shape: what is no implant.
+        wanted: voxels that are expected.
+
+    Returns:
+        From `LOWEST` to one half, the least at which no more than these are within.
+    """
+    within = values[(values > LOWEST) & ~bone]
+    count = max(round(wanted), 1)
+    if np.count_nonzero(within > HALF) >= count:
+        return HALF
+    if len(within) <= count:
+        return LOWEST
+    return min(float(np.partition(within, -count)[-count]), HALF)
+
+
+def reaching(values: Floats, surface: float) -> Bools:
+    """Where values are above a surface's, in components that are above one half somewhere."""
+    mask: Bools = values > surface
+    if surface == HALF or not mask.any():
+        return mask
+    labels = components(mask)
+    kept = np.zeros(int(labels.max()) + 1, bool)
+    kept[labels[values > HALF]] = True
+    kept[0] = False
+    found: Bools = kept[labels]
+    return found
 
 
 def _block_means(

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from zoo.errors import ConfigError
-from zoo.models import Model, Prediction, load
+from zoo.models import Model, Prediction
+from zoo.tasks._companions import companion
 from zoo.tasks.super_resolution._prediction import factors_to, predict, refined
 from zoo.tasks.task import Stage
 from zoo.volumes import Volume, binarise
-
-NAMED = WeakKeyDictionary[Model, dict[str, Model]]()  # of models that were used with others
 
 
 def model_for_scans(model: Model) -> Model:
@@ -21,7 +19,7 @@ def model_for_scans(model: Model) -> Model:
     name = model.card.scans
     if name is None:
         return model
-    found = _named(model, name)
+    found = companion(model, name)
     if found.card.task != model.card.task or found.card.input.spacing != model.card.input.spacing:
         raise ConfigError(
             f"{model.card.name}: wanted `scans` to name a model for {model.card.task} with the same"
@@ -51,7 +49,7 @@ def predict_in_steps(
 def _by_coarser_models(model: Model, source: Volume, stage: Stage) -> Volume:
     if model.card.after is None:
         return source
-    card, coarser = model.card, _named(model, model.card.after)
+    card, coarser = model.card, companion(model, model.card.after)
     if coarser.card.task != card.task or coarser.card.input.spacing[0] <= card.input.spacing[0]:
         raise ConfigError(
             f"{card.name}: wanted `after` to name a model for {card.task} with larger voxels, got"
@@ -61,12 +59,3 @@ def _by_coarser_models(model: Model, source: Volume, stage: Stage) -> Volume:
         return source
     with stage(coarser.card.name):
         return coarser.predict(source, chain=True).volume
-
-
-def _named(model: Model, name: str) -> Model:
-    """Another model on the backend of this one, which shows no progress of its own."""
-    others = NAMED.setdefault(model, {})
-    if name not in others:
-        others[name] = load(name, backend=model.backend.name, device=str(model.device))
-        others[name].shows_progress = False
-    return others[name]

@@ -1,0 +1,18 @@
+"""Other models that a model's card names, and that take a part in its predictions."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+from zoo.models import Model, load
+
+COMPANIONS = WeakKeyDictionary[Model, dict[str, Model]]()  # of models that were used with others
+
+
+def companion(model: Model, name: str) -> Model:
+    """Another model on the backend of this one, which shows no progress of its own."""
+    others = COMPANIONS.setdefault(model, {})
+    if name not in others:
+        others[name] = load(name, backend=model.backend.name, device=str(model.device))
+        others[name].shows_progress = False
+    return others[name]

@@ -1,0 +1,91 @@
+"""The models that answer together: a model and those of its ensemble, each on its own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from zoo.errors import ConfigError
+from zoo.models import Model
+from zoo.tasks._companions import companion
+from zoo.tasks.completion._passes import averaged, number_of_passes, passes
+from zoo.volumes import Resampled, Volume, resample_coverage, resample_mask
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a network predicts.
+
+    Attributes:
+        predicted: `GeneratedCoverage`, or bool (I, J, K), on the model's grid.
+        resampled: its input on that grid.
+    """
+
+    predicted: Any
+    resampled: Resampled
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A model, and a skull on its grid.
+
+    Attributes:
+        model: the model.
+        resampled: the skull, as the model takes it.
+        runs: what its passes predict, one by one.
+        found: what those predicted that are averaged.
+    """
+
+    model: Model
+    resampled: Resampled
+    runs: Iterator[Any]
+    found: list[Any] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, model: Model, skull: Volume) -> Member:
+        """Conform a mask to a model."""
+        resample = resample_coverage if covers(model) else resample_mask
+        resampled = resample(skull, model.card.input)
+        return cls(model, resampled, passes(model, resampled.array))
+
+    def answer(self, wanted: int | None) -> Answer:
+        """The mean of so many passes, or of as many as there are by default."""
+        self.found.extend(islice(self.runs, number_of_passes(self.model, wanted)))
+        mean = averaged(self.found, self.resampled.array) if covers(self.model) else self.found[0]
+        return Answer(mean, self.resampled)
+
+
+def covers(model: Model) -> bool:
+    """Whether a model predicts coverage."""
+    return model.card.input.kind == "coverage"
+
+
+def ensemble_of(model: Model) -> list[Model]:
+    """The model, and those that its card's ensemble names.
+
+    Raises:
+        ConfigError: one of them does not complete coverage.
+        NotRegistered, WeightsError: one of them cannot be loaded.
+    """
+    others = [companion(model, name) for name in model.card.ensemble]
+    for each in (model, *others) if others else ():
+        if each.card.task != model.card.task or not covers(each):
+            raise ConfigError(
+                f"{model.card.name}: wanted `ensemble` to join models for {model.card.task} that"
+                f" predict coverage, got {each.card.name}; correct the card"
+            )
+    return [model, *others]
+
+
+def one_by_one(members: list[Member]) -> Iterator[Answer]:
+    """Every pass as an answer of its own: those that were averaged, then more of the first model.
+
+    The first pass of every model comes before the second one of any.
+    """
+    for found in zip(*(member.found for member in members), strict=True):
+        for each, member in zip(found, members, strict=True):
+            yield Answer(each, member.resampled)
+    first = members[0]
+    yield from (Answer(each, first.resampled) for each in first.runs)
