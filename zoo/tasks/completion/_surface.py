@@ -137,7 +137,7 @@ def surface_of(values: Floats, bone: Bools, wanted: float) -> float:
         return HALF
     if len(within) <= count:
         return LOWEST
-    return min(float(np.partition(within, -count)[-count]), HALF)
+    return min(float(np.partition(within, -count - 1)[-count - 1]), HALF)
 
 
 def reaching(values: Floats, surface: float) -> Bools:

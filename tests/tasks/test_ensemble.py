@@ -1,0 +1,167 @@
+"""Models that answer together, and where the surface of an implant runs that they are unsure of."""
+
+import numpy as np
+import pytest
+import torch
+
+from zoo.cards import Card
+from zoo.errors import ConfigError
+from zoo.models import Model
+from zoo.networks import GeneratedCoverage, SparseCompletion
+from zoo.networks.generative import GenerativeConfig
+from zoo.sparse import select_backend, torch_device
+from zoo.tasks.completion import _passes
+from zoo.tasks.completion._surface import LOWEST, Hole, mean_of, reaching, surface_of
+from zoo.volumes import HALF, InputContract, Volume, dice
+from zoo.volumes.coverage import coverage, from_bytes
+
+SHAPE = (60, 60, 60)  # voxels of 1 mm
+CHANNELS = [2, 2, 4, 4]
+
+
+def shell(middle=23.0, opening=12.0):
+    """A hollow ball of 6 mm about that radius, and the same with a round hole in its top."""
+    x, y, z = np.meshgrid(*((np.arange(n) + 0.5) - n / 2 for n in SHAPE), indexing="ij")
+    whole = np.abs(np.sqrt(x * x + y * y + z * z) - middle) < 3
+    whole &= z > -15
+    return whole, whole & ~((np.hypot(x, y) < opening) & (z > 0))
+
+
+def made(name="mine", spacing=2.0, **facts):
+    """A model with random weights."""
+    torch.manual_seed(0)
+    facts = {"input": InputContract.around(spacing, 0.999, 1.001, kind="coverage"), **facts}
+    card = Card(
+        name=name,
+        task="completion",
+        architecture="sparse-completion",
+        config={"channels": CHANNELS},
+        weights={"repo": f"test/{name}", "file": "model.safetensors", "sha256": "0" * 64},
+        **facts,
+    )
+    network = SparseCompletion(GenerativeConfig(channels=CHANNELS))
+    place = torch_device("cpu")
+    return Model(network, card, select_backend("torch", place), place)
+
+
+@pytest.fixture
+def ensemble(monkeypatch):
+    """A model of three, by name, and what is found by each: the truth, unless a test says more."""
+    models = {
+        name: made(name, spacing, **facts)
+        for name, spacing, facts in (
+            ("mine", 1.0, {"ensemble": ["coarse", "coarser"]}),
+            ("coarse", 2.0, {}),
+            ("coarser", 4.0, {}),
+        )
+    }
+    truths = dict.fromkeys(models, shell()[0])
+
+    def cover(model, given, nudge):
+        spacing = model.card.input.spacing
+        predicted = coverage(truths[model.card.name], (1.0,) * 3, spacing)
+        return GeneratedCoverage((0, 0, 0), from_bytes(predicted))
+
+    monkeypatch.setattr(_passes, "cover", cover)
+    monkeypatch.setattr("zoo.tasks._companions.load", lambda name, **_: models[name])
+    return models["mine"], truths
+
+
+def volume_of(mask):
+    return Volume(mask.astype(np.uint8), np.eye(4))
+
+
+def test_an_implant_is_that_of_the_mean_on_the_inputs_own_grid(ensemble):
+    model, truths = ensemble
+    whole, holed = shell()
+    prediction = model.predict(volume_of(holed), passes=1)
+    assert dice(prediction.implant.array, whole & ~holed) > 0.95
+    told = [(each["name"], each["sha256"]) for each in prediction.report["ensemble"]]
+    assert told == [("coarse", "0" * 64), ("coarser", "0" * 64)]
+    truths["mine"] = holed  # one of three finds no hole: it is outvoted
+    outvoted = model.predict(volume_of(holed), passes=1).implant.array
+    assert dice(outvoted, whole & ~holed) > 0.75  # thinner
+    truths["coarse"] = holed  # and then the last one is
+    assert not model.predict(volume_of(holed), passes=1).implant.array.any()
+
+
+def test_a_plan_and_the_uncertainty_are_of_all_models(ensemble, monkeypatch):
+    model, truths = ensemble
+    whole, holed = shell()
+    truths["coarser"] = holed
+    prediction = model.predict(volume_of(holed), passes=1, uncertainty=True)
+    facts = prediction.report["uncertainty"]
+    assert facts["runs"] == 6  # of which one of a model that finds no hole
+    top = prediction.uncertainty.array[whole & ~holed]
+    assert np.median(top) == pytest.approx(5 / 6)
+    ran = []
+    cover = _passes.cover
+    monkeypatch.setattr(
+        _passes, "cover", lambda m, *rest: ran.append(m.card.name) or cover(m, *rest)
+    )
+    model.plan(volume_of(holed))
+    assert set(ran) == {"mine", "coarse", "coarser"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"input": InputContract.around(2.0, 0.66, 1.34)},
+        {"name": "finer", "task": "super-resolution"},
+    ],
+)
+def test_an_ensemble_joins_models_that_complete_coverage(monkeypatch, other):
+    models = {"other": made(**other) if "task" not in other else super_resolution()}
+    monkeypatch.setattr("zoo.tasks._companions.load", lambda name, **_: models[name])
+    with pytest.raises(ConfigError, match=r"mine: wanted `ensemble` to join models .* coverage"):
+        made(ensemble=["other"]).predict(volume_of(shell()[1]))
+
+
+def super_resolution():
+    from zoo.models import create
+
+    return create("sparse-super-resolution", {"channels": CHANNELS}, backend="torch", device="cpu")
+
+
+def test_a_mean_counts_those_that_found_nothing():
+    one = Hole((slice(0, 2), slice(0, 1), slice(3, 4)), np.ones((2, 1, 1), np.float32), 4.0)
+    box, values, volume = mean_of([one], 4)
+    assert box == one.box and volume == 1.0
+    assert (values == 0.25).all()
+    assert mean_of([one], 1) is one
+
+
+def test_bone_that_may_lie_here_or_there_has_its_thickness_all_the_same():
+    """A third of 3 mm somewhere in 9: nowhere is there more than one half."""
+    profile = np.array([0, 0.1, 0.25, 0.35, 0.4, 0.45, 0.4, 0.35, 0.25, 0.1, 0], np.float32)
+    values = np.broadcast_to(profile[:, None, None], (11, 8, 8)) + np.float32(0)
+    nothing = np.zeros(values.shape, bool)
+    wanted = 3 * 64
+    surface = surface_of(values, nothing, wanted)
+    assert np.count_nonzero(values > surface) <= wanted < np.count_nonzero(values >= surface)
+    assert surface_of(values, nothing, 1e6) == LOWEST
+    sure = np.where(values > 0.4, np.float32(1), np.float32(0))
+    assert surface_of(sure, nothing, 64) == HALF
+    assert surface_of(values, values > 0.3, wanted) == LOWEST  # what is bone does not count
+
+
+def test_what_is_above_one_half_nowhere_is_no_hole():
+    values = np.zeros((1, 1, 9), np.float32)
+    values[..., 1:4], values[..., 2], values[..., 6:8] = 0.4, 0.6, 0.4
+    assert reaching(values, 0.3)[0, 0].tolist() == [0, 1, 1, 1, 0, 0, 0, 0, 0]
+    assert reaching(values, HALF)[0, 0].tolist() == [0, 0, 1, 0, 0, 0, 0, 0, 0]
+
+
+def test_uncertain_bone_is_filled_where_a_fixed_level_would_leave_a_hole_thin(monkeypatch):
+    """Answers some mm farther in and farther out are about as thick together as each alone."""
+    model = made(spacing=1.0)
+    _, holed = shell()
+    places = np.arange(15, 32)
+    implants = [whole & ~rest for whole, rest in map(shell, places)]
+    mean = np.average(implants, axis=0, weights=np.exp(-0.5 * ((places - 23) / 4) ** 2))
+    mean = np.where(holed, np.float32(1), mean.astype(np.float32))
+    monkeypatch.setattr(_passes, "cover", lambda *_: GeneratedCoverage((0, 0, 0), mean))
+    added = int(np.count_nonzero(model.predict(volume_of(holed), passes=1).implant.array))
+    expected = float((mean - holed).sum())
+    assert np.count_nonzero((mean > HALF) & ~holed) < 0.7 * expected
+    assert 0.85 * expected < added < 1.1 * expected
