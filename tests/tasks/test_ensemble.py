@@ -156,12 +156,12 @@ def test_uncertain_bone_is_filled_where_a_fixed_level_would_leave_a_hole_thin(mo
     """Answers some mm farther in and farther out are about as thick together as each alone."""
     model = made(spacing=1.0)
     _, holed = shell()
-    places = np.arange(15, 32)
+    places = np.arange(15, 32, 0.2)
     implants = [whole & ~rest for whole, rest in map(shell, places)]
     mean = np.average(implants, axis=0, weights=np.exp(-0.5 * ((places - 23) / 4) ** 2))
     mean = np.where(holed, np.float32(1), mean.astype(np.float32))
     monkeypatch.setattr(_passes, "cover", lambda *_: GeneratedCoverage((0, 0, 0), mean))
     added = int(np.count_nonzero(model.predict(volume_of(holed), passes=1).implant.array))
     expected = float((mean - holed).sum())
-    assert np.count_nonzero((mean > HALF) & ~holed) < 0.7 * expected
-    assert 0.85 * expected < added < 1.1 * expected
+    above = np.count_nonzero((mean > HALF) & ~holed)
+    assert 1.1 * above < added < expected
