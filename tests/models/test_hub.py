@@ -239,6 +239,17 @@ def test_download_fills_the_cache(good, capsys):
     assert not good.requests
 
 
+def test_download_fetches_the_models_of_an_ensemble(good, saved):
+    good.publish("lab/other", saved)
+    card = saved["README.md"].replace(b"\nzoo:\n", b"\nzoo:\n  ensemble: [hf-hub:lab/other]\n")
+    good.publish("lab/good", saved | {"README.md": card})
+    assert cli.main(["download", NAME]) == 0
+    good.requests.clear()
+    (other,) = load(local_files_only=True).card.ensemble
+    load(other, local_files_only=True)
+    assert not good.requests
+
+
 def test_a_cards_own_weights_come_from_its_repository(good, saved, monkeypatch):
     """A card of the registry whose weights are not shipped."""
     card = zoo.info(NAME)

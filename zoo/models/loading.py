@@ -111,7 +111,7 @@ def from_pretrained(repo: str, revision: str | None = None) -> Model:
 
 
 def download(name: str, folder: Path | None = None) -> dict[str, Path]:
-    """Fetch all files of a model, so that it loads without a network.
+    """Fetch all files of a model, and of those of its ensemble, so that it needs no network then.
 
     Files that are shipped with the zoo, or are in a local folder, are not fetched.
 
@@ -121,21 +121,28 @@ def download(name: str, folder: Path | None = None) -> dict[str, Path]:
     Args:
         name: as for `load`.
         folder: where to save the model; None leaves the files where they are, on the Hub's part in
-            its client's cache.
+            its client's cache, where those of the ensemble stay.
 
     Returns:
-        The path of every file, by its name.
+        The path of every file of the model, by its name.
 
     Raises:
         NotRegistered, ConfigError, WeightsError: as for `load`.
     """
     model = load(name, backend="torch", device="cpu")
+    for other in model.card.ensemble:
+        _files(load(other, backend="torch", device="cpu"), remote=is_remote(other))
     if folder:
         model.save(folder)
         return {path.name: path for path in sorted(folder.iterdir())}
+    return _files(model, remote=is_remote(name))
+
+
+def _files(model: Model, *, remote: bool) -> dict[str, Path]:
+    """The path of every file of a model, by its name; they are fetched where they are missing."""
     assert model.origin.location and model.card.weights
     location, files = model.origin.location, {model.card.weights.file: LARGEST_WEIGHTS}
-    if is_remote(name):
+    if remote:
         files |= {README: LARGEST_TEXT, CONFIG: LARGEST_TEXT}
     found = {file: location.file(file, limit) for file, limit in files.items()}
     case = {file: location.find(file, LARGEST_CASE) for file in (INPUT, PREDICTION)}
