@@ -125,10 +125,24 @@ def super_resolution():
 
 def test_a_mean_counts_those_that_found_nothing():
     one = Hole((slice(0, 2), slice(0, 1), slice(3, 4)), np.ones((2, 1, 1), np.float32), 4.0)
-    box, values, volume = mean_of([one], 4)
+    box, values, volume = mean_of([None, one], [3, 1])
     assert box == one.box and volume == 1.0
     assert (values == 0.25).all()
-    assert mean_of([one], 1) is one
+    assert mean_of([one], [0.5]) is one
+    assert mean_of([None, None], [1, 1]) is None
+
+
+def test_the_thicker_the_slices_the_less_a_fine_grid_counts(ensemble):
+    model, truths = ensemble
+    whole, holed = shell()
+    kept = []
+    for slices in (1, 6):
+        thick = Volume(holed[:, :, ::slices].astype(np.uint8), np.diag([1.0, 1, slices, 1]))
+        sizes = []
+        for truths["mine"] in (whole, holed):  # then it finds nothing missing
+            sizes.append(np.count_nonzero(model.predict(thick, passes=1).implant.array))
+        kept.append(sizes[1] / sizes[0])
+    assert 0.5 < kept[0] < kept[1] - 0.05 < 1
 
 
 def test_bone_that_may_lie_here_or_there_has_its_thickness_all_the_same():

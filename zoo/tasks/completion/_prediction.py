@@ -113,18 +113,24 @@ def _added(answers: Sequence[Answer], skull: Volume) -> Found:
 
 
 def _filled(answers: Sequence[Answer], skull: Volume) -> Found:
-    """The same from coverage, whose surface is finer than its voxels; there are no specks."""
-    holes = [hole for each in answers if (hole := _hole(each, skull))]
-    if not holes:
+    """The same from coverage, whose surface is finer than its voxels; there are no specks.
+
+    Voxels of less than half of the skull's largest edge have nothing more to tell: the finer, the
+    less their network's answer counts.
+    """
+    spacings = [min(each.resampled.spacing) for each in answers]
+    weights = [min(2 * spacing / max(skull.spacing), 1) for spacing in spacings]
+    hole = mean_of([_hole(each, skull) for each in answers], weights)
+    if hole is None:
         return None, None
-    box, values, volume = mean_of(holes, len(answers))
+    box, values, volume = hole
     bone = skull.array[box]
     surface = surface_of(values, bone, volume / float(np.prod(skull.spacing)))
     mask = reaching(values, surface) & ~bone
     if not mask.any():
         return None, None
     # Where a surface runs, coverage falls from 1 to 0 over about two voxels of a network's grid.
-    slope = np.mean([0.5 / min(each.resampled.spacing) for each in answers])
+    slope = np.average([0.5 / spacing for spacing in spacings], weights=weights)
     level = (values - np.float32(surface)) / np.float32(slope)
     return Implant(box, mask, bone, skull.spacing, level), None
 

@@ -91,30 +91,31 @@ def filled(
     return box, values
 
 
-def mean_of(holes: Sequence[Hole], count: int) -> Hole:
-    """The mean of what several networks filled, `count` of them, of which the others found no hole.
+def mean_of(holes: Sequence[Hole | None], weights: Sequence[float]) -> Hole | None:
+    """The weighted mean of what several networks filled; None if none of them found a hole.
 
     >>> one = Hole((slice(0, 1), slice(0, 1), slice(1, 3)), np.ones((1, 1, 2), np.float32), 2.0)
     >>> two = Hole((slice(0, 1), slice(0, 1), slice(2, 4)), np.ones((1, 1, 2), np.float32), 2.0)
-    >>> mean_of([one, two], 2).values.tolist()
-    [[[0.5, 1.0, 0.5]]]
+    >>> mean_of([one, two, None], [1, 1, 2]).values.tolist()
+    [[[0.25, 0.5, 0.25]]]
     """
-    if len(holes) == count == 1:
+    shares = [weight / sum(weights) for weight in weights]
+    found = [(hole, share) for hole, share in zip(holes, shares, strict=True) if hole]
+    if not found or len(holes) == 1:
         return holes[0]
     i, j, k = (
         slice(min(part.start for part in parts), max(part.stop for part in parts))
-        for parts in zip(*(each.box for each in holes), strict=True)
+        for parts in zip(*(hole.box for hole, _ in found), strict=True)
     )
     box = (i, j, k)
-    total = np.zeros([part.stop - part.start for part in box], np.float32)
-    for each in holes:
+    mean = np.zeros([part.stop - part.start for part in box], np.float32)
+    for hole, share in found:
         own = tuple(
             slice(part.start - whole.start, part.stop - whole.start)
-            for part, whole in zip(each.box, box, strict=True)
+            for part, whole in zip(hole.box, box, strict=True)
         )
-        total[own] += each.values
-    total /= np.float32(count)
-    return Hole(box, total, sum(each.volume for each in holes) / count)
+        mean[own] += hole.values * np.float32(share)
+    return Hole(box, mean, sum(hole.volume * share for hole, share in found))
 
 
 def surface_of(values: Floats, bone: Bools, wanted: float) -> float:
