@@ -45,9 +45,12 @@ def predict(
     with stage("conform"):
         occupied, facts = occupied_in(source, threshold)
         given = source.with_array(occupied)
-        members = [Member.of(each, given) for each in ensemble_of(model)]
-    with stage("network"):
-        answers = [member.answer(options.passes) for member in members]
+    members, answers = [], []
+    for each in ensemble_of(model):  # one after another takes less memory
+        with stage("conform"):
+            members.append(Member.of(each, given))
+        with stage("network"):
+            answers.append(members[-1].answer(options.passes))
     with stage("restore"):
         skull = given.canonical()
         implant_of = _filled if covers(model) else _added
@@ -278,7 +281,7 @@ def trial(
     grid = Member.of(model, skull).resampled.array
     if not covers(model):
         return grid, partial(run, model)
-    models = ensemble_of(model)
+    models = list(ensemble_of(model))
 
     def run_all(small: Bools) -> None:
         for each in models:
