@@ -16,9 +16,10 @@ from zoo.models import Model, Prediction
 from zoo.tasks.completion._ensemble import Answer, Member, covers, ensemble_of, one_by_one
 from zoo.tasks.completion._options import CompletionOptions
 from zoo.tasks.completion._passes import number_of_passes, passes, run
-from zoo.tasks.completion._surface import Hole, filled, mean_of, reaching, surface_of
+from zoo.tasks.completion._surface import Hole, filled, lifted, mean_of
 from zoo.tasks.task import Bools, Stage
 from zoo.volumes import (
+    HALF,
     STEPS,
     About,
     Volume,
@@ -27,6 +28,7 @@ from zoo.volumes import (
     components,
     dice,
     from_bytes,
+    interpolated,
     pooled,
     without_specks,
 )
@@ -126,28 +128,30 @@ def _filled(answers: Sequence[Answer], skull: Volume) -> Found:
     hole = mean_of([_hole(each, skull) for each in answers], weights)
     if hole is None:
         return None, None
-    box, values, volume = hole
-    bone = skull.array[box]
-    surface = surface_of(values, bone, volume / float(np.prod(skull.spacing)))
-    mask = reaching(values, surface) & ~bone
+    bone = skull.array[hole.box]
+    values = lifted(hole, bone, float(np.prod(skull.spacing)))
+    mask = (values > HALF) & ~bone
     if not mask.any():
         return None, None
     # Where a surface runs, coverage falls from 1 to 0 over about two voxels of a network's grid.
     slope = np.average([0.5 / spacing for spacing in spacings], weights=weights)
-    level = (values - np.float32(surface)) / np.float32(slope)
-    return Implant(box, mask, bone, skull.spacing, level), None
+    level = (values - np.float32(HALF)) / np.float32(slope)
+    return Implant(hole.box, mask, bone, skull.spacing, level), None
 
 
 def _hole(answer: Answer, skull: Volume) -> Hole | None:
     """What a network filled, on the grid of the skull."""
-    given, spacing = answer.resampled.array, answer.resampled.spacing
-    found = filled(answer.predicted, given, spacing, skull.spacing, skull.shape)
+    covered, spacing = answer.resampled.array, answer.resampled.spacing
+    found = filled(answer.predicted, covered, spacing, skull.spacing, skull.shape)
     if found is None:
         return None
     box, values = found
-    part = around(box, spacing, skull.spacing, given.shape)
-    added = answer.predicted.within(part) - from_bytes(given[part])
-    return Hole(box, values, float(np.maximum(added, 0).sum()) * float(np.prod(spacing)))
+    part = around(box, spacing, skull.spacing, covered.shape)
+    own = from_bytes(covered[part])
+    given = interpolated(own, spacing, skull.spacing, box, [along.start for along in part])
+    given[values == 0] = 0  # outside of the hole
+    added = np.maximum(answer.predicted.within(part) - own, 0)
+    return Hole(box, values, given, float(added.sum()) * float(np.prod(spacing)))
 
 
 def _others(members: Sequence[Member]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ BoundingBox = tuple[slice, slice, slice]
 NEW = 0.5  # coverage that must be added to a voxel, for there to be a hole
 LEAST = 0.2  # coverage that is added to a voxel, for it to be more than a network's inaccuracy
 SMALLEST = 0.25  # ml of such voxels in one place, about a third of a burr hole
-LOWEST = 0.25  # coverage at which the surface of an implant may run, at least
+LIFTED = 2.0  # times the coverage that is added may count, so that an implant has its volume
 BLOCK = 1.6  # mm: on smaller voxels, a mean over blocks of that size decides where there is a hole
 
 
@@ -39,11 +39,13 @@ class Hole(NamedTuple):
     Attributes:
         box: a bounding box in a fine grid.
         values: float32, of its shape; see `filled`.
+        given: float32, the same for the input: what of these values is not added.
         volume: mm3 of bone that are expected to be missing there.
     """
 
     box: BoundingBox
     values: Floats
+    given: Floats
     volume: float
 
 
@@ -94,8 +96,9 @@ def filled(
 def mean_of(holes: Sequence[Hole | None], weights: Sequence[float]) -> Hole | None:
     """The weighted mean of what several networks filled; None if none of them found a hole.
 
-    >>> one = Hole((slice(0, 1), slice(0, 1), slice(1, 3)), np.ones((1, 1, 2), np.float32), 2.0)
-    >>> two = Hole((slice(0, 1), slice(0, 1), slice(2, 4)), np.ones((1, 1, 2), np.float32), 2.0)
+    >>> nothing = np.zeros((1, 1, 2), np.float32)
+    >>> one = Hole((slice(0, 1), slice(0, 1), slice(1, 3)), nothing + 1, nothing, 2.0)
+    >>> two = Hole((slice(0, 1), slice(0, 1), slice(2, 4)), nothing + 1, nothing, 2.0)
     >>> mean_of([one, two, None], [1, 1, 2]).values.tolist()
     [[[0.25, 0.5, 0.25]]]
     """
@@ -108,50 +111,52 @@ def mean_of(holes: Sequence[Hole | None], weights: Sequence[float]) -> Hole | No
         for parts in zip(*(hole.box for hole, _ in found), strict=True)
     )
     box = (i, j, k)
-    mean = np.zeros([part.stop - part.start for part in box], np.float32)
+    values, given = np.zeros((2, *(part.stop - part.start for part in box)), np.float32)
     for hole, share in found:
         own = tuple(
             slice(part.start - whole.start, part.stop - whole.start)
             for part, whole in zip(hole.box, box, strict=True)
         )
-        mean[own] += hole.values * np.float32(share)
-    return Hole(box, mean, sum(hole.volume * share for hole, share in found))
+        values[own] += hole.values * np.float32(share)
+        given[own] += hole.given * np.float32(share)
+    return Hole(box, values, given, sum(hole.volume * share for hole, share in found))
 
 
-def surface_of(values: Floats, bone: Bools, wanted: float) -> float:
-    """The coverage at which an implant's surface runs, so that it has the volume that is expected.
+def lifted(hole: Hole, bone: Bools, voxel: float) -> Floats:
+    """The values of a hole, of which so much is within one half as is expected to be missing.
 
     Where a network does not know where bone lies, it spreads it: of 3 mm of bone somewhere in
-    9 mm there is coverage of a third, which is nowhere above one half.
+    9 mm there is coverage of a third, which is nowhere above one half. What is added is multiplied,
+    by `LIFTED` at most, and so no surface of the bone moves where nothing is added.
 
     Args:
-        values: float32 (I, J, K), coverage.
-        bone: bool, of the same shape: what is no implant.
-        wanted: voxels that are expected.
+        hole: what was filled.
+        bone: bool, of the shape of its box: what is no implant.
+        voxel: volume of one, mm3.
 
     Returns:
-        From `LOWEST` to one half, the least at which no more than these are within.
+        float32, of the same shape; the values themselves if enough is within.
     """
-    within = values[(values > LOWEST) & ~bone]
-    count = max(round(wanted), 1)
-    if np.count_nonzero(within > HALF) >= count:
-        return HALF
-    if len(within) <= count:
-        return LOWEST
-    return min(float(np.partition(within, -count - 1)[-count - 1]), HALF)
+    wanted = max(round(hole.volume / voxel), 1)
+    added = hole.values - hole.given
+    open_to = (added > 0) & ~bone & (hole.given + np.float32(LIFTED) * added > HALF)
+    factors = (np.float32(HALF) - hole.given[open_to]) / added[open_to]  # that lift it to one half
+    if np.count_nonzero(factors < 1) >= wanted:
+        return hole.values
+    factor = LIFTED if len(factors) <= wanted else float(np.partition(factors, wanted)[wanted])
+    if factor <= 1:
+        return hole.values
+    values: Floats = hole.given + added * np.float32(factor)
+    return _reaching(values, hole.values)
 
 
-def reaching(values: Floats, surface: float) -> Bools:
-    """Where values are above a surface's, in components that are above one half somewhere."""
-    mask: Bools = values > surface
-    if surface == HALF or not mask.any():
-        return mask
-    labels = components(mask)
+def _reaching(values: Floats, before: Floats) -> Floats:
+    """Values above one half only in components where some were so before; 0 in others."""
+    labels = components(values > HALF)
     kept = np.zeros(int(labels.max()) + 1, bool)
-    kept[labels[values > HALF]] = True
-    kept[0] = False
-    found: Bools = kept[labels]
-    return found
+    kept[labels[before > HALF]] = True
+    kept[0] = True
+    return np.where(kept[labels], values, np.float32(0))
 
 
 def _block_means(
