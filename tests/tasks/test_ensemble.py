@@ -11,7 +11,7 @@ from zoo.networks import GeneratedCoverage, SparseCompletion
 from zoo.networks.generative import GenerativeConfig
 from zoo.sparse import select_backend, torch_device
 from zoo.tasks.completion import _passes
-from zoo.tasks.completion._surface import LOWEST, Hole, mean_of, reaching, surface_of
+from zoo.tasks.completion._surface import Hole, lifted, mean_of
 from zoo.volumes import HALF, InputContract, Volume, dice
 from zoo.volumes.coverage import coverage, from_bytes
 
@@ -124,10 +124,11 @@ def super_resolution():
 
 
 def test_a_mean_counts_those_that_found_nothing():
-    one = Hole((slice(0, 2), slice(0, 1), slice(3, 4)), np.ones((2, 1, 1), np.float32), 4.0)
-    box, values, volume = mean_of([None, one], [3, 1])
+    ones = np.ones((2, 1, 1), np.float32)
+    one = Hole((slice(0, 2), slice(0, 1), slice(3, 4)), ones, 0.4 * ones, 4.0)
+    box, values, given, volume = mean_of([None, one], [3, 1])
     assert box == one.box and volume == 1.0
-    assert (values == 0.25).all()
+    assert (values == 0.25).all() and given == pytest.approx(0.1)
     assert mean_of([one], [0.5]) is one
     assert mean_of([None, None], [1, 1]) is None
 
@@ -145,25 +146,55 @@ def test_the_thicker_the_slices_the_less_a_fine_grid_counts(ensemble):
     assert 0.5 < kept[0] < kept[1] - 0.05 < 1
 
 
-def test_bone_that_may_lie_here_or_there_has_its_thickness_all_the_same():
-    """A third of 3 mm somewhere in 9: nowhere is there more than one half."""
-    profile = np.array([0, 0.1, 0.25, 0.35, 0.4, 0.45, 0.4, 0.35, 0.25, 0.1, 0], np.float32)
-    values = np.broadcast_to(profile[:, None, None], (11, 8, 8)) + np.float32(0)
-    nothing = np.zeros(values.shape, bool)
-    wanted = 3 * 64
-    surface = surface_of(values, nothing, wanted)
-    assert np.count_nonzero(values > surface) <= wanted < np.count_nonzero(values >= surface)
-    assert surface_of(values, nothing, 1e6) == LOWEST
-    sure = np.where(values > 0.4, np.float32(1), np.float32(0))
-    assert surface_of(sure, nothing, 64) == HALF
-    assert surface_of(values, values > 0.3, wanted) == LOWEST  # what is bone does not count
+PROFILE = [0, 0.15, 0.3, 0.39, 0.45, 0.51, 0.45, 0.38, 0.3, 0.15, 0]  # 3 mm somewhere in 9
+
+
+def uncertain(profile=PROFILE, volume=None):
+    """Coverage along the first axis, of voxels of 2 mm3, none of which is given."""
+    values = np.repeat(np.array(profile, np.float32), 4).reshape(-1, 2, 2)
+    box = tuple(slice(0, n) for n in values.shape)
+    return Hole(box, values, np.zeros_like(values), 2 * values.sum() if volume is None else volume)
+
+
+def layers(values):
+    """The numbers of the layers that lie within."""
+    within = values > HALF
+    assert (within == within[:, :1, :1]).all()
+    return np.flatnonzero(within[:, 0, 0]).tolist()
+
+
+def test_bone_that_may_lie_here_or_there_has_its_volume_all_the_same():
+    hole = uncertain()
+    nothing = np.zeros(hole.values.shape, bool)
+    assert layers(hole.values) == [5]
+    assert layers(lifted(hole, nothing, 2.0)) == [4, 5, 6]
+    assert layers(lifted(uncertain(volume=1e6), nothing, 2.0)) == [
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+    ]  # twice at most
+    assert lifted(uncertain(volume=8.0), nothing, 2.0) is not None
+    sure = uncertain([0, 1, 1, 0.1, 0])
+    assert lifted(sure._replace(volume=16.0), nothing[:5], 2.0) is sure.values
+    bone = nothing.copy()
+    bone[4] = True  # is no implant, and so something else is
+    assert layers(lifted(hole, bone, 2.0) * ~bone) == [3, 5, 6]
+
+
+def test_no_surface_of_the_bone_moves_where_nothing_is_added():
+    """The input's own coverage, below one half just outside of it, is not lifted."""
+    hole = uncertain()
+    hole.given[1], hole.values[1] = 0.4, 0.4
+    assert layers(lifted(hole, np.zeros(hole.values.shape, bool), 2.0)) == [4, 5, 6]
 
 
 def test_what_is_above_one_half_nowhere_is_no_hole():
-    values = np.zeros((1, 1, 9), np.float32)
-    values[..., 1:4], values[..., 2], values[..., 6:8] = 0.4, 0.6, 0.4
-    assert reaching(values, 0.3)[0, 0].tolist() == [0, 1, 1, 1, 0, 0, 0, 0, 0]
-    assert reaching(values, HALF)[0, 0].tolist() == [0, 0, 1, 0, 0, 0, 0, 0, 0]
+    hole = uncertain([0, 0.4, 0.6, 0.4, 0, 0, 0.4, 0.4, 0], volume=1e6)
+    assert layers(lifted(hole, np.zeros(hole.values.shape, bool), 2.0)) == [1, 2, 3]
 
 
 def test_uncertain_bone_is_filled_where_a_fixed_level_would_leave_a_hole_thin(monkeypatch):

@@ -144,8 +144,6 @@ def lifted(hole: Hole, bone: Bools, voxel: float) -> Floats:
     if np.count_nonzero(factors < 1) >= wanted:
         return hole.values
     factor = LIFTED if len(factors) <= wanted else float(np.partition(factors, wanted)[wanted])
-    if factor <= 1:
-        return hole.values
     values: Floats = hole.given + added * np.float32(factor)
     return _reaching(values, hole.values)
 
