@@ -34,6 +34,17 @@ def test_everything_is_in_the_page(predicted, tmp_path):
     assert not re.search(r"<script|https?://|src=\"(?!data:)", text)
 
 
+def test_models_that_answer_together_are_all_named(predicted, tmp_path):
+    model, prediction = predicted
+    others = [{"name": "coarse", "sha256": "0123abcd"}, {"name": "made here", "sha256": None}]
+    page = tmp_path / "page.html"
+    joined = replace(prediction, report=prediction.report | {"ensemble": others})
+    write_page(page, joined, "case.nii.gz", model.card)
+    text = page.read_text()
+    assert "coarse" in text and "0123abcd" in text
+    assert "made here" in text and "none: random weights" in text
+
+
 def test_names_and_warnings_are_escaped(predicted, tmp_path):
     model, prediction = predicted
     evil = "<script>alert(1)</script>"

@@ -90,6 +90,8 @@ th { color: #5b6270; width: 55%; }
 </html>
 """
 
+RANDOM = "none: random weights"
+
 
 def write_page(path: Path, prediction: Prediction, title: str, card: Card) -> None:
     """Write a page about a prediction: self-contained HTML, without scripts.
@@ -164,7 +166,11 @@ def _sections(report: dict[str, Any], card: Card) -> Iterator[Section]:
         [
             ("licence of the weights", card.license or "not stated"),
             ("trained on", ", ".join(card.datasets) or card.tag or "not stated"),
-            ("sha256 of the weights", report["sha256"]["weights"] or "none: random weights"),
+            ("sha256 of the weights", report["sha256"]["weights"] or RANDOM),
+            *(
+                (f"{each['name']}, which answers too", each["sha256"] or RANDOM)
+                for each in report.get("ensemble", ())
+            ),
             ("sha256 of the input", report["sha256"]["input"]),
             *report["versions"].items(),
         ],
