@@ -1,15 +1,18 @@
 """Ship a model with the zoo: python tools/ship.py runs/NAME/model NAME
 
 Copies the weights and the reference case of a folder that Model.save wrote to cards/, and pins the
-weights on the card, whose prose stays; a model that has no card yet gets the folder's.
+weights on the card, whose prose stays; a model that has no card yet gets the folder's. The
+reference cases of ensembles that it is in are predicted again.
 """
 
 import re
 import shutil
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from zoo.cards import README, WEIGHTS, BesideCard, sha256_of
+from zoo import load
+from zoo.cards import README, WEIGHTS, BesideCard, read_card, sha256_of
 from zoo.models import INPUT, PREDICTION
 
 CARDS = Path(__file__).parent.parent / "cards"
@@ -29,6 +32,12 @@ def ship(folder: Path, name: str) -> None:
     for file in (WEIGHTS, INPUT, PREDICTION):
         shutil.copy(folder / file, BesideCard(card).path_of(file))
     card.write_text(pinned)
+    for each in map(read_card, CARDS.glob("*.md")):
+        if each.ensemble and name in (each.name, *each.ensemble):
+            with TemporaryDirectory() as saved:
+                load(each.name, backend="torch", device="cpu").save(saved)
+                answer = BesideCard(CARDS / f"{each.name}.md").path_of(PREDICTION)
+                shutil.copy(Path(saved, PREDICTION), answer)
 
 
 if __name__ == "__main__":

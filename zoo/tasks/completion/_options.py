@@ -43,8 +43,10 @@ class CompletionOptions(Options):
         min_thickness: mm; where the implant is thinner, it is thickened.
         smooth: mm, over which the implant's surface is smoothed.
         passes: runs of the network on the input mirrored and moved, whose answers are averaged
-            (test-time augmentation); None: 2 of a network that predicts coverage, else 1.
-        uncertainty: whether to tell how much the implant changes from pass to pass.
+            (test-time augmentation), and as many of every network of an ensemble; None: 2 of one
+            that predicts coverage, else 1.
+        uncertainty: whether to tell how much the implant changes from pass to pass, and from model
+            to model of an ensemble.
         edge_length: mm, about, of the edges of a mesh of the implant; None: those of the voxels.
     """
 
