@@ -28,14 +28,13 @@ class Stopwatch:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Announce a stage, and measure how long its blocks take but for compiling kernels."""
+        """Announce a stage, and measure how long its block takes but for compiling kernels."""
         self._say(name)
         self._stage = name
         started, compiled = perf_counter(), self.compiling
         yield
-        seconds = perf_counter() - started - (self.compiling - compiled)
-        self.seconds[name] = self.seconds.get(name, 0) + seconds
-        LOG.debug("%s: %.3f s", name, seconds)
+        self.seconds[name] = perf_counter() - started - (self.compiling - compiled)
+        LOG.debug("%s: %.3f s", name, self.seconds[name])
 
     @contextmanager
     def compilation(self) -> Iterator[None]:

@@ -62,28 +62,22 @@ def covers(model: Model) -> bool:
     return model.card.input.kind == "coverage"
 
 
-def ensemble_of(model: Model) -> Iterator[Model]:
-    """The model, and those that its card's ensemble names, each loaded when it is its turn.
+def others_of(model: Model) -> Iterator[Model]:
+    """The models that a model's ensemble names, each loaded when it is its turn.
 
     Raises:
-        ConfigError: they do not all complete coverage.
+        ConfigError: one of them, or the model itself, does not complete coverage.
         NotRegistered, WeightsError: one of them cannot be loaded.
     """
-    if model.card.ensemble:
-        _check(model, model)
-    yield model
     for name in model.card.ensemble:
         other = companion(model, name)
-        _check(model, other)
+        for each in (model, other):
+            if each.card.task != model.card.task or not covers(each):
+                raise ConfigError(
+                    f"{model.card.name}: wanted `ensemble` to join models for {model.card.task}"
+                    f" that predict coverage, got {each.card.name}; correct the card"
+                )
         yield other
-
-
-def _check(model: Model, member: Model) -> None:
-    if member.card.task != model.card.task or not covers(member):
-        raise ConfigError(
-            f"{model.card.name}: wanted `ensemble` to join models for {model.card.task} that"
-            f" predict coverage, got {member.card.name}; correct the card"
-        )
 
 
 def one_by_one(members: list[Member]) -> Iterator[Answer]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from zoo.anatomy import Implant, Threshold, occupied_in, reshaped, selected
 from zoo.models import Model, Prediction
-from zoo.tasks.completion._ensemble import Answer, Member, covers, ensemble_of, one_by_one
+from zoo.tasks.completion._ensemble import Answer, Member, covers, one_by_one, others_of
 from zoo.tasks.completion._options import CompletionOptions
 from zoo.tasks.completion._passes import number_of_passes, passes, run
 from zoo.tasks.completion._surface import Hole, filled, lifted, mean_of
@@ -47,12 +47,14 @@ def predict(
     with stage("conform"):
         occupied, facts = occupied_in(source, threshold)
         given = source.with_array(occupied)
-    members, answers = [], []
-    for each in ensemble_of(model):  # one after another takes less memory
-        with stage("conform"):
-            members.append(Member.of(each, given))
-        with stage("network"):
-            answers.append(members[-1].answer(options.passes))
+        members = [Member.of(model, given)]
+    with stage("network"):
+        answers = [members[0].answer(options.passes)]
+    if model.card.ensemble:
+        with stage("ensemble"):
+            for each in others_of(model):  # one after another takes less memory
+                members.append(Member.of(each, given))
+                answers.append(members[-1].answer(options.passes))
     with stage("restore"):
         skull = given.canonical()
         implant_of = _filled if covers(model) else _added
@@ -285,7 +287,7 @@ def trial(
     grid = Member.of(model, skull).resampled.array
     if not covers(model):
         return grid, partial(run, model)
-    models = list(ensemble_of(model))
+    models = [model, *others_of(model)]
 
     def run_all(small: Bools) -> None:
         for each in models:
