@@ -97,7 +97,7 @@ class Card(_Frozen):
     merged: dict[str, tuple[int | str, ...]] = {}
     after: str | None = None
     scans: str | None = None
-    ensemble: tuple[str, ...] = ()
+    ensemble: Annotated[tuple[str, ...], Field(max_length=16)] = ()
     weights: Weights | None = None
     metadata: dict[str, Any] = Field(default={}, repr=False)
     text: str = Field(default="", repr=False)

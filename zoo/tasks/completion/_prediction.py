@@ -292,7 +292,7 @@ def trial(
     def run_all(small: Bools) -> None:
         for each in models:
             factor = round(each.card.input.spacing[0] / model.card.input.spacing[0])
-            coarse = small if factor == 1 else pooled(small, factor)
+            coarse = pooled(small, factor) if factor > 1 else small
             list(islice(passes(each, coarse * np.uint8(STEPS)), number_of_passes(each, None)))
 
     return grid > 0, run_all
