@@ -38,7 +38,7 @@ def everywhere(steps):
 
 def test_an_implant_fills_the_hole_to_the_rim_and_nothing_else():
     whole, holed = shell()
-    box, values = filled(everywhere(covered(whole)), covered(holed), COARSE, FINE, SHAPE)
+    box, values, *_ = filled(everywhere(covered(whole)), covered(holed), COARSE, FINE, SHAPE)
     implant = np.zeros(SHAPE, bool)
     implant[box] = (values > HALF) & ~holed[box]
     truth = whole & ~holed
@@ -70,7 +70,7 @@ def test_what_a_network_predicts_in_a_part_of_the_grid_is_as_if_it_were_in_the_w
     predicted[:i] = predicted[:, :j] = predicted[:, :, :k] = 0
     part = GeneratedCoverage((i, j, k), from_bytes(predicted[i:, j:, k:]))
     for spacing in (COARSE, (0.8,) * 3):  # the second as if of a finer grid: in blocks of two
-        (box, wanted), (other, found) = (
+        (box, wanted, *_), (other, found, *_) = (
             filled(each, given, spacing, FINE, SHAPE) for each in (everywhere(predicted), part)
         )
         assert box == other
@@ -84,7 +84,7 @@ def test_a_thin_layer_on_the_bone_around_a_hole_is_not_part_of_it():
     small = (0.4,) * 3
     given, complete = (coverage(mask, FINE, small) for mask in (holed, whole))
     predicted = np.where(dilated(complete > 127), np.uint8(255), complete)
-    box, values = filled(everywhere(predicted), given, small, FINE, SHAPE)
+    box, values, *_ = filled(everywhere(predicted), given, small, FINE, SHAPE)
     implant = np.zeros(SHAPE, bool)
     implant[box] = (values > HALF) & ~holed[box]
     assert (np.argwhere(implant)[:, 2] * FINE[2]).min() > 35
@@ -95,11 +95,11 @@ def test_what_a_network_adds_to_bone_beside_the_hole_is_its_inaccuracy(monkeypat
     whole, holed = shell()
     predicted, given = covered(whole), covered(holed)
     thicker = np.where((given > 0) & (predicted < 217), predicted + np.uint8(38), predicted)
-    _, exact = filled(everywhere(predicted), given, COARSE, FINE, SHAPE)
+    _, exact, *_ = filled(everywhere(predicted), given, COARSE, FINE, SHAPE)
     wrong = []
     for least in (_surface.LEAST, 0.0):
         monkeypatch.setattr(_surface, "LEAST", least)
-        _, found = filled(everywhere(thicker), given, COARSE, FINE, SHAPE)
+        _, found, *_ = filled(everywhere(thicker), given, COARSE, FINE, SHAPE)
         wrong.append(np.count_nonzero((found > HALF) ^ (exact > HALF)))
     assert wrong[0] < 0.7 * wrong[1]
 

@@ -76,6 +76,7 @@ from zoo.volumes.volume import About, Volume
 from zoo.volumes.voxels import (
     bounds,
     centring_shift,
+    common_box,
     corner_shift,
     dilated,
     has_two_values,
@@ -111,6 +112,7 @@ __all__ = [
     "check_output",
     "check_volume_output",
     "colour_of",
+    "common_box",
     "components",
     "corner_shift",
     "coverage",

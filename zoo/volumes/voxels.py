@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 
@@ -69,6 +71,20 @@ def occupied_box(grid: np.ndarray) -> tuple[slice, slice, slice]:
     (slice(0, 1, None), slice(0, 1, None), slice(1, 5, None))
     """
     i, j, k = (slice(int(low), int(high) + 1) for low, high in zip(*bounds(grid), strict=True))
+    return i, j, k
+
+
+def common_box(boxes: Iterable[tuple[slice, slice, slice]]) -> tuple[slice, slice, slice]:
+    """The smallest bounding box that several lie in.
+
+    >>> one = slice(0, 2)
+    >>> common_box([(one, one, slice(3, 5)), (one, slice(1, 4), one)])
+    (slice(0, 2, None), slice(0, 4, None), slice(0, 5, None))
+    """
+    i, j, k = (
+        slice(min(part.start for part in parts), max(part.stop for part in parts))
+        for parts in zip(*boxes, strict=True)
+    )
     return i, j, k
 
 

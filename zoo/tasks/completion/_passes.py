@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from zoo.errors import ConfigError
 from zoo.models import Model
 from zoo.networks import GeneratedCoverage, coarsest_voxel, generated_coverage, generated_occupancy
-from zoo.volumes import Bools, from_bytes, laid_out_like
+from zoo.volumes import Bools, common_box, from_bytes, laid_out_like
 
 DEFAULT_PASSES = 2  # of a network that predicts coverage
 # The R3 sequence, which spreads any number of points evenly over a cube: M. Roberts, "The
@@ -84,10 +84,7 @@ def averaged(found: Sequence[GeneratedCoverage], given: NDArray[np.uint8]) -> Ge
     """
     if len(found) == 1:
         return found[0]
-    i, j, k = (
-        slice(min(part.start for part in parts), max(part.stop for part in parts))
-        for parts in zip(*(each.box for each in found), strict=True)
-    )
+    i, j, k = common_box(each.box for each in found)
     base = from_bytes(given[i, j, k])
     total = np.zeros_like(base)
     for each in found:

@@ -16,19 +16,16 @@ from zoo.models import Model, Prediction
 from zoo.tasks.completion._ensemble import Answer, Member, covers, one_by_one, others_of
 from zoo.tasks.completion._options import CompletionOptions
 from zoo.tasks.completion._passes import number_of_passes, passes, run
-from zoo.tasks.completion._surface import Hole, filled, lifted, mean_of
+from zoo.tasks.completion._surface import filled, lifted, mean_of
 from zoo.tasks.task import Bools, Stage
 from zoo.volumes import (
     HALF,
     STEPS,
     About,
     Volume,
-    around,
     bounds,
     components,
     dice,
-    from_bytes,
-    interpolated,
     pooled,
     without_specks,
 )
@@ -125,9 +122,14 @@ def _filled(answers: Sequence[Answer], skull: Volume) -> Found:
     Voxels of less than half of the skull's largest edge have nothing more to tell: the finer, the
     less their network's answer counts.
     """
-    spacings = [min(each.resampled.spacing) for each in answers]
+    grids = [each.resampled for each in answers]
+    spacings = [min(grid.spacing) for grid in grids]
     weights = [min(2 * spacing / max(skull.spacing), 1) for spacing in spacings]
-    hole = mean_of([_hole(each, skull) for each in answers], weights)
+    holes = [
+        filled(each.predicted, grid.array, grid.spacing, skull.spacing, skull.shape)
+        for each, grid in zip(answers, grids, strict=True)
+    ]
+    hole = mean_of(holes, weights)
     if hole is None:
         return None, None
     bone = skull.array[hole.box]
@@ -139,21 +141,6 @@ def _filled(answers: Sequence[Answer], skull: Volume) -> Found:
     slope = np.average([0.5 / spacing for spacing in spacings], weights=weights)
     level = (values - np.float32(HALF)) / np.float32(slope)
     return Implant(hole.box, mask, bone, skull.spacing, level), None
-
-
-def _hole(answer: Answer, skull: Volume) -> Hole | None:
-    """What a network filled, on the grid of the skull."""
-    covered, spacing = answer.resampled.array, answer.resampled.spacing
-    found = filled(answer.predicted, covered, spacing, skull.spacing, skull.shape)
-    if found is None:
-        return None
-    box, values = found
-    part = around(box, spacing, skull.spacing, covered.shape)
-    own = from_bytes(covered[part])
-    given = interpolated(own, spacing, skull.spacing, box, [along.start for along in part])
-    given[values == 0] = 0  # outside of the hole
-    added = np.maximum(answer.predicted.within(part) - own, 0)
-    return Hole(box, values, given, float(added.sum()) * float(np.prod(spacing)))
 
 
 def _others(members: Sequence[Member]) -> dict[str, Any]:

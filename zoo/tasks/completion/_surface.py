@@ -14,6 +14,7 @@ from zoo.volumes import (
     Bools,
     around,
     box_around,
+    common_box,
     components,
     dilated,
     from_bytes,
@@ -38,7 +39,8 @@ class Hole(NamedTuple):
 
     Attributes:
         box: a bounding box in a fine grid.
-        values: float32, of its shape; see `filled`.
+        values: float32, of its shape: 0 where there is no hole, and coverage interpolated between
+            the centres of voxels elsewhere.
         given: float32, the same for the input: what of these values is not added.
         volume: mm3 of bone that are expected to be missing there.
     """
@@ -65,8 +67,8 @@ def filled(
     spacing: Triple,
     fine: Triple,
     shape: tuple[int, ...],
-) -> tuple[BoundingBox, Floats] | None:
-    """The coverage of a finer grid where there is a hole: above one half within the complete shape.
+) -> Hole | None:
+    """What is filled of a finer grid, with coverage above one half within the complete shape.
 
     Args:
         predicted: the coverage that the network predicts.
@@ -75,10 +77,10 @@ def filled(
         shape: of the fine grid.
 
     Returns:
-        A bounding box in the fine grid, and float32 of its shape: 0 where there is no hole, and
-        coverage interpolated between the centres of voxels elsewhere. None if nothing is missing.
+        None if nothing is missing.
     """
     added = predicted.values - from_bytes(given[predicted.box])
+    expected = GeneratedCoverage(predicted.low, np.maximum(added, 0))
     added[added <= LEAST] = 0
     edge = max(round(BLOCK / min(spacing)), 1)
     i, j, k = (edge * length for length in spacing)
@@ -87,10 +89,13 @@ def filled(
         return None
     box = box_around(zone, (i, j, k), fine, shape)
     part = around(box, spacing, fine, given.shape)
-    field = from_bytes(given[part]) + GeneratedCoverage(predicted.low, added).within(part)
-    values = interpolated(field, spacing, fine, box, [along.start for along in part])
-    values *= voxels_of(zone, (i, j, k), fine, box)
-    return box, values
+    low = [along.start for along in part]
+    own = from_bytes(given[part])
+    field = own + GeneratedCoverage(predicted.low, added).within(part)
+    values, before = (interpolated(each, spacing, fine, box, low) for each in (field, own))
+    inside = voxels_of(zone, (i, j, k), fine, box)
+    volume = float(expected.within(part).sum()) * float(np.prod(spacing))
+    return Hole(box, values * inside, before * inside, volume)
 
 
 def mean_of(holes: Sequence[Hole | None], weights: Sequence[float]) -> Hole | None:
@@ -106,11 +111,7 @@ def mean_of(holes: Sequence[Hole | None], weights: Sequence[float]) -> Hole | No
     found = [(hole, share) for hole, share in zip(holes, shares, strict=True) if hole]
     if not found or len(holes) == 1:
         return holes[0]
-    i, j, k = (
-        slice(min(part.start for part in parts), max(part.stop for part in parts))
-        for parts in zip(*(hole.box for hole, _ in found), strict=True)
-    )
-    box = (i, j, k)
+    box = common_box(hole.box for hole, _ in found)
     values, given = np.zeros((2, *(part.stop - part.start for part in box)), np.float32)
     for hole, share in found:
         own = tuple(

@@ -115,8 +115,8 @@ def covered_measures(
     implant, truth = np.zeros((2, *shape), bool)
     complete = GeneratedCoverage((0, 0, 0), case.complete)
     for found, target in ((predicted, implant), (complete, truth)):
-        part = filled(found, given, case.spacing, fine, shape)
-        if part is not None:
-            box, values = part
-            target[box] = (values > HALF) & ~surface_voxels(case.defective, case.spacing, fine, box)
+        hole = filled(found, given, case.spacing, fine, shape)
+        if hole is not None:
+            bone = surface_voxels(case.defective, case.spacing, fine, hole.box)
+            target[hole.box] = (hole.values > HALF) & ~bone
     return {"implant_dice": dice(implant, truth), "implant_hd95": hd95(implant, truth, fine)}
