@@ -7,7 +7,7 @@ from training_runs import samples
 
 from zoo.datasets.phantoms.files import write_case
 from zoo.tasks import _registration as registration
-from zoo.volumes import Volume
+from zoo.volumes import Volume, bounds
 
 SPACING = (1.6, 1.6, 1.6)
 TARGET = (3.2, 3.2, 3.2)
@@ -66,14 +66,55 @@ def test_half_of_the_way_is_half_of_the_change():
     assert widths[1] == pytest.approx(132, abs=5)
 
 
-def test_no_displacement_changes_nothing_but_the_margin():
+def test_no_displacement_changes_nothing_but_where_the_grid_ends():
     shapes = shell((60, 75, 62))
     none = np.zeros((3, *registration.FRAME), np.float32)
     made, _ = registration.moved(shapes, SPACING, none, TARGET)
-    margin = int(np.ceil(registration.MARGIN / SPACING[0]))
-    inner = (slice(margin, -margin),) * 3
+    boxes = [tuple(map(slice, *bounds(grids[0]))) for grids in (made, shapes)]
     for one, other in zip(made, shapes, strict=True):
-        assert (one[inner] == other).all() and one.sum() == other.sum()
+        assert (one[boxes[0]] == other[boxes[1]]).all() and one.sum() == other.sum()
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_displacement_far_beyond_the_grid_keeps_the_whole_skull(axis):
+    shapes = [part[20:-20, 20:-20, 20:-20] for part in shell((60, 75, 62))]
+    far = np.zeros((3, *registration.FRAME), np.float32)
+    far[axis] = 20  # voxels of the frame: 64 mm
+    made, _ = registration.moved(shapes, SPACING, far, TARGET)
+    assert [part.sum() for part in made] == [part.sum() for part in shapes]
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_skull_that_is_turned_is_as_large_and_stands_where_the_rotation_puts_it(axis):
+    """A skull's long axis turns with it, and around the axis of the rotation itself it stays."""
+    axes = np.roll((45, 60, 80), axis)
+    skull = shell(axes)[0]
+    none = np.zeros((3, *registration.FRAME), np.float32)
+    degrees = np.roll((30, 0, 0), axis)
+    (made,), _ = registration.moved([skull], SPACING, registration.turned(none, degrees), TARGET)
+    assert made.sum() == pytest.approx(skull.sum(), rel=0.01)
+    places = np.argwhere(made) @ np.eye(3)
+    principal = np.linalg.eigh(np.cov(places.T))[1]
+    assert abs(principal[axis]) == pytest.approx([1, 0, 0], abs=0.02)
+    one, two = np.roll(np.arange(3), -axis)[1:]  # the rotation takes the first to the second
+    long = principal[:, 2] * np.sign(principal[two, 2])
+    assert long[one] == pytest.approx(-0.5, abs=0.03) and long[two] == pytest.approx(
+        0.866, abs=0.03
+    )
+
+
+def test_a_displacement_is_made_before_the_rotation():
+    skull = np.zeros((120,) * 3, bool)
+    skull[50:70, 50:70, 50:70] = True
+    shift = np.zeros((3, *registration.FRAME), np.float32)
+    shift[1] = -5  # forwards, by five of the frame's voxels
+    turned = registration.turned(shift, (0, 0, 90))
+    middle = (np.array(registration.FRAME) - 1) / 2
+    place = np.rint(middle).astype(int)
+    x = place + turned[(slice(None), *place)]
+    assert x == pytest.approx(middle - np.array([0, 5, 0]), abs=1)  # where the middle was
+    x = place - [5, 0, 0] + turned[(slice(None), *(place - [5, 0, 0]))]
+    assert x == pytest.approx(middle, abs=1)  # what was in front of it comes to its left
 
 
 def test_voxels_are_four_times_as_fine_as_the_models():

@@ -7,14 +7,18 @@ case is registered onto one of them, the template, and any two are linked throug
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from zoo.volumes import bounds
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 Triple = tuple[float, float, float]
 
 VOXEL = 3.2  # mm, of the frame in which skulls are compared
@@ -28,10 +32,10 @@ SMOOTH = 1.5  # voxels, standard deviation: few folds survive it
 ROUNDS = 10  # in which a displacement is inverted
 SAMPLES = 4  # along each edge of a model's voxel
 SLAB = 16  # slices that are moved at a time
-MARGIN = 25.0  # mm that a skull may grow on every side
+MARGIN = 100.0  # mm around a skull, within which it stays
 
 
-def origin(skull: Bools, spacing: Triple) -> NDArray[np.float64]:
+def origin(skull: Bools, spacing: Triple) -> Doubles:
     """Where the frame begins, in mm from the corner of a skull's grid (I, J, K), axes RAS."""
     top = bounds(skull)[1][2] + 1
     vault = skull[:, :, max(top - round(VAULT / spacing[2]), 0) : top]
@@ -97,6 +101,21 @@ def between(own: Floats, other: Floats) -> Floats:
     return back + beside(own[:3], back)
 
 
+def turned(displacement: Floats, degrees: Triple) -> Floats:
+    """A displacement, followed by a rotation around the middle of the frame.
+
+    Args:
+        displacement: (3, *FRAME), in voxels of the frame, as for `moved`.
+        degrees: of the rotation around the axes to the right (a positive one tips the face up),
+            forwards and upwards, one after the other.
+    """
+    rotation = Rotation.from_euler("xyz", degrees, degrees=True)
+    places = np.indices(FRAME).reshape(3, -1).T - (np.array(FRAME) - 1) / 2
+    way = (rotation.apply(places, inverse=True) - places).T.reshape(displacement.shape)
+    step: Floats = way.astype(np.float32)
+    return step + beside(displacement, step)
+
+
 def moved(
     shapes: list[Bools], spacing: Triple, displacement: Floats, target: Triple
 ) -> tuple[list[Bools], Triple]:
@@ -111,37 +130,30 @@ def moved(
             edge of one of its voxels, or voxels as large as the shapes'.
 
     Returns:
-        The shapes on a grid that is larger by a margin, and its spacing; each voxel is as the
-        nearest one to where its centre was.
+        The shapes on a grid that holds what comes to be within a margin of theirs, and its
+        spacing; each voxel is as the nearest one to where its centre was.
     """
-    margin = [int(np.ceil(MARGIN / length)) for length in spacing]
-    shapes = [np.pad(part, [(n, n) for n in margin]) for part in shapes]
-    size = shapes[0].shape
-    codes = np.zeros(size, np.uint8)
+    codes: NDArray[np.uint8] = np.zeros(shapes[0].shape, np.uint8)
     for n, shape in enumerate(shapes):
         codes |= shape.astype(np.uint8) << n
     start = origin(shapes[0], spacing)
+    steps = displacement * (VOXEL / np.array(spacing, np.float32))[:, None, None, None]
     factors = [max(int(t / SAMPLES / s), 1) for t, s in zip(target, spacing, strict=True)]
     places = [  # of voxels' centres, in voxels of the shapes
-        np.arange((n - factor) // factor + 1) * factor + (factor - 1) / 2
-        for n, factor in zip(size, factors, strict=True)
+        np.arange(low, high - factor + 1, factor) + (factor - 1) / 2
+        for (low, high), factor in zip(
+            _reached(codes.shape, spacing, steps, start), factors, strict=True
+        )
     ]
-    weights = [
-        _linear((own + 0.5) * step - first, count)
-        for own, step, first, count in zip(places, spacing, start, FRAME, strict=True)
-    ]
-    steps = displacement * (VOXEL / np.array(spacing, np.float32))[:, None, None, None]
+    codes = np.pad(codes, 1)  # what comes from beyond the grid comes from its empty border
     made = np.empty([len(own) for own in places], np.uint8)
     for first in range(0, len(made), SLAB):
         part = slice(first, first + SLAB)
-        slab = np.einsum("ix,axyz->aiyz", weights[0][part], steps, optimize=True)
-        slab = weights[1] @ slab @ weights[2].T
-        flat = np.zeros(slab.shape[1:], np.int64)
-        for axis, own in enumerate((places[0][part], *places[1:])):
-            slab[axis] += own.astype(np.float32).reshape([-1 if n == axis else 1 for n in range(3)])
-            nearest = np.clip(np.rint(slab[axis]), 0, size[axis] - 1)  # the margin is empty
-            flat *= size[axis]
-            flat += nearest.astype(np.int64)
+        flat = np.zeros(made[part].shape, np.int64)
+        came_from = _sources([places[0][part], *places[1:]], spacing, steps, start)
+        for axis, count in enumerate(codes.shape):
+            flat *= count
+            flat += np.clip(np.rint(came_from[axis]) + 1, 0, count - 1).astype(np.int64)
         made[part] = codes.ravel()[flat]
     i, j, k = (length * factor for length, factor in zip(spacing, factors, strict=True))
     return [(made >> n & 1).astype(bool) for n in range(len(shapes))], (i, j, k)
@@ -154,7 +166,38 @@ def beside(field: Floats, displacement: Floats) -> Floats:
     return np.stack(found)
 
 
-def _linear(places: NDArray[np.float64], count: int) -> Floats:
+def _reached(
+    size: tuple[int, ...], spacing: Triple, steps: Floats, start: Doubles
+) -> list[tuple[int, int]]:
+    """Where what is in a grid comes to be, from and to along each axis, in its voxels."""
+    edges = [VOXEL / length for length in spacing]
+    looked_at = [
+        np.arange(-MARGIN / VOXEL, (count / edge) + MARGIN / VOXEL) * edge
+        for count, edge in zip(size, edges, strict=True)
+    ]
+    inside = np.ones([len(own) for own in looked_at], bool)
+    came_from = _sources(looked_at, spacing, steps, start)
+    for own, count, edge in zip(came_from, size, edges, strict=True):
+        inside &= (own > -edge) & (own < count + edge)
+    return [
+        (int(np.floor(own[low] - edge)), int(np.ceil(own[high] + edge)))
+        for own, low, high, edge in zip(looked_at, *bounds(inside), edges, strict=True)
+    ]
+
+
+def _sources(places: list[NDArray[Any]], spacing: Triple, steps: Floats, start: Doubles) -> Floats:
+    """Where what is at places came from, (3, I, J, K); all in voxels, places along each axis."""
+    i, j, k = (
+        _linear((own + 0.5) * length - first, count)
+        for own, length, first, count in zip(places, spacing, start, FRAME, strict=True)
+    )
+    found: Floats = j @ np.einsum("ix,axyz->aiyz", i, steps, optimize=True) @ k.T
+    for axis, own in enumerate(places):
+        found[axis] += own.astype(np.float32).reshape([-1 if n == axis else 1 for n in range(3)])
+    return found
+
+
+def _linear(places: Doubles, count: int) -> Floats:
     """Weights (N, count) that interpolate between so many voxels, at N places in mm."""
     cells = np.clip(places / VOXEL - 0.5, 0, count - 1)
     weights: Floats = np.maximum(0, 1 - np.abs(cells[:, None] - np.arange(count)))

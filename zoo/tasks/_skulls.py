@@ -270,8 +270,7 @@ class Cases:
         if rng is not None or self.augmentation is not None:
             parts = _cropped(*parts)  # where they begin does not matter, and empty space takes time
         if rng is not None:
-            if self.config.registered and rng.random() < self.config.registered:
-                parts, spacing = self._in_another_shape(case, parts, spacing, rng)
+            parts, spacing = self._moved(case, parts, spacing, rng)
             parts, spacing = varied(parts, spacing, self.config, self.contract.spacing, rng)
         affine = np.diag([*spacing, 1.0])
         resample = resample_mask if self.augmentation is None else resample_coverage
@@ -286,19 +285,27 @@ class Cases:
         identity = repr((generator_digest(_registration), *names))
         return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
-    def _in_another_shape(
+    def _moved(
         self,
         case: Case,
         parts: list[Shape],
         spacing: tuple[float, float, float],
         rng: np.random.Generator,
     ) -> tuple[list[Shape], tuple[float, float, float]]:
-        """A case, anywhere between its own shape and that of any case, and its spacing."""
-        other = self.cases[int(rng.integers(len(self.cases)))]
-        way = _registration.between(self._onto_template(case), self._onto_template(other))
-        way = way * np.float32(rng.random())
-        parts, spacing = _registration.moved(parts, spacing, way, self.contract.spacing)
-        return _cropped(*parts), spacing
+        """A case in another shape, in another pose, in both or as it is, and its spacing."""
+        config, way = self.config, None
+        if config.registered and rng.random() < config.registered:
+            other = self.cases[int(rng.integers(len(self.cases)))]
+            way = _registration.between(self._onto_template(case), self._onto_template(other))
+            way = way * np.float32(rng.random())
+        if config.degrees:
+            x, y, z = rng.uniform(-1, 1, 3) * (1, 0.5, 0.5) * config.degrees
+            way = np.zeros((3, *_registration.FRAME), np.float32) if way is None else way
+            way = _registration.turned(way, (x, y, z))
+        if way is None:
+            return parts, spacing
+        moved = _registration.moved(parts, spacing, way, self.contract.spacing)
+        return _cropped(*moved[0]), moved[1]
 
     def _onto_template(self, case: Case) -> NDArray[np.float32]:
         """The displacement that registers a case onto the first one, from the cache."""

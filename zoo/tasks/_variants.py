@@ -22,7 +22,9 @@ BONE = (0.25, 0.5)  # shares of a thick slice from which it is bone
 def settings(config: DatasetConfig) -> str:
     """What variants depend on, to be a part of a file's name."""
     name = f"{config.stretch:g}-{config.slice_thickness or 0:g}-{config.crop:g}"
-    return f"{name}-{config.registered:g}" if config.registered else name
+    if config.registered or config.degrees:
+        name += f"-{config.registered:g}"
+    return f"{name}-{config.degrees:g}" if config.degrees else name
 
 
 def varied(

@@ -95,6 +95,8 @@ class DatasetConfig(CasesConfig):
             bottom: its scan ends within the skull.
         registered: share of the variants that take the shape of any case, partly or wholly: cases
             are registered onto one another for it.
+        degrees: largest angle by which a variant nods, up or down; it leans to a side, and turns
+            to one, by half as much at most.
     """
 
     threshold: float | Literal["auto", "bone"] | None = None
@@ -106,6 +108,7 @@ class DatasetConfig(CasesConfig):
     slice_thickness: PositiveFloat | None = None
     crop: float = Field(default=0, ge=0, lt=0.5)
     registered: float = Field(default=0, ge=0, le=1)
+    degrees: float = Field(default=0, ge=0, le=45)
 
 
 class PoseConfig(Section):
