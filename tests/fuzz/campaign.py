@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -27,6 +28,10 @@ ROUND = 500  # inputs from one look at the clock to the next
 SCRIPTS = st.binary(min_size=2 + STEP, max_size=2 + 6 * STEP)
 
 
+class Found(Exception):
+    """An input broke a promise."""
+
+
 def campaign(name: str, seconds: float, begin: int = 0) -> tuple[int, Files | None, str]:
     """Fire at a kind; returns how many inputs were tried, the smallest that failed, and why."""
     kind, tried, worst = KINDS[name], 0, {}
@@ -42,7 +47,7 @@ def campaign(name: str, seconds: float, begin: int = 0) -> tuple[int, Files | No
                 fire(kind, folder)
             except Exception as error:
                 worst.update(files=files, reason=f"{type(error).__name__}: {error}")
-                raise
+                raise Found from error
 
         deadline, number = monotonic() + seconds, begin
         while monotonic() < deadline and not worst:
@@ -52,7 +57,10 @@ def campaign(name: str, seconds: float, begin: int = 0) -> tuple[int, Files | No
 
 
 def search(shot: Callable[[bytes], None], number: int, inputs: int = ROUND) -> None:
-    """Try so many inputs, by that seed; the last one tried is the smallest that fails, if any."""
+    """Try so many inputs, by that seed; the last one tried is the smallest that fails, if any.
+
+    What fails raises `Found`; any other error is one of the campaign itself.
+    """
     run = seed(number)(given(SCRIPTS)(shot))
     checked = settings(
         max_examples=inputs,
@@ -61,11 +69,10 @@ def search(shot: Callable[[bytes], None], number: int, inputs: int = ROUND) -> N
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
         print_blob=False,
+        report_multiple_bugs=False,
     )(run)
-    try:
+    with suppress(Found):  # `shot` has noted it
         checked()
-    except Exception as error:
-        del error  # `shot` has noted it
 
 
 def shared_memory() -> str | None:

@@ -31,9 +31,9 @@ from mutation import Files
 import zoo
 from zoo.cards import CONFIG, README, WEIGHTS, read_card
 from zoo.datasets import find_cases
+from zoo.errors import ZooError
 from zoo.evaluation._files import read_scores
-from zoo.executors import Outputs, inputs_of, plan_jobs
-from zoo.executors.journal import Identity, Journal
+from zoo.executors import Identity, Journal, Outcome, Outputs, inputs_of, plan_jobs
 from zoo.models import convert
 from zoo.models.conversion import read_settings
 from zoo.tasks.completion._options import CompletionSettings
@@ -48,6 +48,7 @@ from zoo.volumes import read_volume, write_volume
 SILENCE = 0.3  # seconds after which no more of an answer comes
 CHANNELS = [2, 2, 4, 4, 4, 4, 8]
 ROOT = Path(__file__).parents[2]
+IDENTITY = Identity("m", "0" * 64, {"threshold": 200.0}, {"coarser": "2" * 64})
 
 
 def as_it_is(files: Files) -> Files:
@@ -276,19 +277,18 @@ def read_grids(folder: Path) -> object:
 def journal(folder: Path) -> None:
     for name in ("a.nii", "b.nii"):
         (folder / name).write_bytes(b"x")
-    identity = Identity("m", "0" * 64, {"threshold": 200.0})
-    made = Journal(folder / "out", identity)
+    made = Journal(folder / "out", IDENTITY)
     facts = {"sha256": {"input": "1" * 64}, "warnings": ["thick slices"], "seconds": 1.5}
     jobs = plan_jobs([folder], Outputs(folder / "out"))
-    made.write(jobs[0], facts)
-    made.write(jobs[1], {}, reason="no bone")
+    made.write(Outcome(jobs[0], facts))
+    made.write(Outcome(jobs[1], error=ZooError("no bone")))
     made.summarise(jobs)
 
 
 def read_journal(folder: Path) -> object:
     (folder / "a.nii").write_bytes(b"x")
     jobs = plan_jobs([folder / "a.nii", folder / "b.nii"], Outputs(folder / "out"))
-    made = Journal(folder / "out", Identity("m", "0" * 64, {"threshold": 200.0}))
+    made = Journal(folder / "out", IDENTITY)
     entries = [(job, made.read(job)) for job in jobs]
     made.summarise(jobs)
     return [made.why_again(job, entry) for job, entry in entries if entry]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from campaign import search
+from campaign import Found, search
 from firing import damaged, fire, put
 from kinds import KINDS, contents
 
@@ -45,10 +45,18 @@ def test_a_short_search(name, tmp_path):
             fire(kind, folder)
         except Exception as error:
             worst.append(f"{type(error).__name__}: {error}")
-            raise
+            raise Found from error
 
     search(shot, 0, 2 if name == "hub" else INPUTS)  # it waits between its tries
     assert not worst, f"{worst[-1]}, of the files {contents(folder)}"
+
+
+def test_an_error_of_the_campaign_itself_is_no_finding_and_not_lost():
+    def broken(script):
+        raise TypeError("seeds")
+
+    with pytest.raises(TypeError, match="seeds"):
+        search(broken, 0, INPUTS)
 
 
 def sleep_for_ever(folder):

@@ -78,6 +78,20 @@ def info(name: str, *, local_files_only: bool = False) -> Card:
     return card
 
 
+def ensemble_of(card: Card) -> dict[str, str | None]:
+    """The models that answer together with one, by their names: the sha256 of their weights.
+
+        >>> import zoo
+        >>> list(ensemble_of(zoo.info("skull-completion-128.skullfix")))
+        ['skull-completion-64.skullfix']
+
+    Raises:
+        NotRegistered, ConfigError, WeightsError: as for `info`, of one of them.
+    """
+    found = {name: info(name) for name in card.ensemble}
+    return {name: each.weights.sha256 if each.weights else None for name, each in found.items()}
+
+
 def is_remote(name: str) -> bool:
     """Whether a name is that of a location, `hf-hub:` or `local-dir:`, and not a card's."""
     return name.startswith(("hf-hub:", "local-dir:"))

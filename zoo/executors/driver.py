@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from zoo import registries
+from zoo.cards import ensemble_of
 from zoo.errors import ConfigError, ZooError
 from zoo.executors.jobs import Job
 from zoo.executors.journal import Entry, Identity, Journal
@@ -61,7 +62,9 @@ def run_jobs(
     if folder is not None:
         weights = model.card.weights.sha256 if model.card.weights else None
         options = {"threshold": work.threshold, **work.options}
-        journal = Journal(folder, Identity(model.card.name, weights, options))
+        journal = Journal(
+            folder, Identity(model.card.name, weights, options, ensemble_of(model.card))
+        )
     left, reasons, told = [], dict[str, str](), progress or silent
     for job in jobs:
         outcome = None

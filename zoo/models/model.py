@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -20,9 +19,11 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from zoo import registries
-from zoo.anatomy import Threshold, occupied_in
-from zoo.cards import Card, Origin, sha256_of
-from zoo.errors import ConfigError, ReadError, VolumeError
+from zoo.anatomy import Threshold
+from zoo.cards import Card, Origin
+from zoo.errors import ConfigError, VolumeError
+from zoo.models._inputs import Triple, found_out, placed, read
+from zoo.models._sheared import predict_straight
 from zoo.models.plan import Plan, bytes_per_voxel, plan_prediction
 from zoo.models.prediction import Prediction
 from zoo.models.progress import Progress, bar, numbered, silent
@@ -34,17 +35,13 @@ from zoo.volumes import (
     Bools,
     Volume,
     is_sheared,
-    laid_back,
     occupied_share,
-    shear,
-    straightened,
 )
 
 if TYPE_CHECKING:
     from zoo.models.publishing import Published
 
 LOG = logging.getLogger(__name__)
-Triple = tuple[float, float, float]
 NEW = Origin()
 
 
@@ -208,11 +205,11 @@ class Model:
         chosen = self._options(options)
         with self._shown(progress) as announce:
             if not isinstance(volume, list):
-                given = _placed(volume, spacing, affine)
+                given = placed(volume, spacing, affine)
                 return self._predict(given, threshold, chosen, Stopwatch(announce))
             predictions = []
             for number, each in enumerate(volume, 1):
-                given = _placed(each, spacing, affine)
+                given = placed(each, spacing, affine)
                 watch = Stopwatch(numbered(announce, number, len(volume)))
                 predictions.append(self._predict(given, threshold, chosen, watch))
             return predictions
@@ -228,14 +225,14 @@ class Model:
     ) -> Prediction:
         """Predict on one volume, with checked options."""
         with watch.stage("read"):
-            source, sha256 = _read(given)
+            source, sha256 = read(given)
         with DeviceMemory(self.device) as memory, self.backend.compiling(watch.compilation):
-            predict = _predict_straight if is_sheared(source) else self.task.predict
+            predict = predict_straight if is_sheared(source) else self.task.predict
             prediction = predict(self, source, threshold, chosen, watch.stage)
         report = {
             **self._facts(),
             **prediction.report,
-            "input": _found_out(source, threshold),
+            "input": found_out(source, threshold),
             "voxels_out": int(np.count_nonzero(prediction.volume.array)),
             "timings": watch.seconds,
             "seconds_compiling": watch.compiling,
@@ -392,77 +389,6 @@ class Model:
         return str(registries.showing("html_of")(self))
 
 
-def _placed(volume: Any, spacing: float | Triple | None, affine: ArrayLike | None) -> Any:
-    """An array or tensor as a volume with that spacing or affine; what has its own as it is.
-
-    Raises:
-        ConfigError: both, or for what has its own.
-    """
-    if spacing is None and affine is None:
-        return volume
-    bare = isinstance(volume, np.ndarray | torch.Tensor)
-    if not bare or (spacing is not None and affine is not None):
-        got = "both" if bare else f"{type(volume).__name__}, which has its own"
-        raise ConfigError(f"wanted spacing= or affine= for an array or a tensor, got {got}")
-    array = Volume.of(volume)
-    if affine is None:
-        lengths = np.asarray(spacing, dtype=float)
-        if lengths.shape not in ((), (3,)) or not (lengths > 0).all():
-            raise ConfigError(f"spacing: wanted one length above 0 mm or three, got {spacing!r}")
-        affine = np.diag([*np.broadcast_to(lengths, 3), 1.0])
-    return Volume(array.array, np.asarray(affine))
-
-
-def _predict_straight(
-    model: Model, source: Volume, threshold: Threshold, options: Any, stage: Any
-) -> Prediction:
-    """Predict on a sheared volume by way of a straight grid; what is finer than it stays there."""
-    with stage("straighten"):
-        straight = straightened(source)
-    prediction: Prediction = model.task.predict(model, straight, threshold, options, stage)
-    seen = prediction.probabilities
-
-    def back(volume: Volume) -> Volume:
-        if volume.shape != straight.shape:
-            return volume
-        return replace(laid_back(volume, source), about=volume.about)
-
-    volume, occupied = back(prediction.volume), back(prediction.occupied)
-    implant = prediction.implant and back(prediction.implant)
-    report = dict(prediction.report)
-    if implant is not None and not isinstance(threshold, str):
-        # On the way to the straight grid and back voxels are lost; a completion removes none.
-        given, _ = occupied_in(source, threshold)
-        report["voxels_in"] = int(np.count_nonzero(given))
-        occupied = occupied.with_array(given.view(np.uint8))
-        volume = replace(volume.with_array(volume.array | given), about=volume.about)
-        implant = replace(implant.with_array(implant.array & ~given), about=implant.about)
-    said = (
-        f"the axes are not at right angles, by {shear(source):.1f} degrees, as of a tilted gantry:"
-        " resampled to a straight grid"
-    )
-    return replace(
-        prediction,
-        volume=volume,
-        implant=implant,
-        occupied=occupied,
-        probabilities=seen and replace(seen, sheared=source),
-        uncertainty=prediction.uncertainty and back(prediction.uncertainty),
-        report={**report, "warnings": [said, *report.get("warnings", [])]},
-    )
-
-
-def _found_out(source: Volume, threshold: Threshold) -> dict[str, Any]:
-    """What was found out about an input, for a report."""
-    return {
-        "shape": list(source.shape),
-        "orientation": source.orientation,
-        "spacing": list(source.spacing),
-        "unit": source.frame.unit if source.frame else "mm",
-        "threshold": threshold,
-    }
-
-
 def _known_of(model: str, weights: str, source: Path | None, volume: Volume) -> Volume:
     """The same volume, which knows where it came from."""
     about = volume.about or About()
@@ -472,26 +398,3 @@ def _known_of(model: str, weights: str, source: Path | None, volume: Volume) -> 
 def _options_in_words(options: type[Options]) -> str:
     names = ", ".join(name for name in options.model_fields if name not in Options.model_fields)
     return f"only {names}" if names else "no options"
-
-
-def _read(given: Any) -> tuple[Volume, str]:
-    """Read a volume; also the sha256 of the file if the path of one was given, or of the array.
-
-    Raises:
-        ReadError: the file changed while it was being read.
-    """
-    if not (isinstance(given, str | os.PathLike) and os.path.isfile(given)):
-        source = Volume.of(given)
-        return source, hashlib.sha256(np.ascontiguousarray(source.array).data).hexdigest()
-    before = _stamp(given)
-    source, digest = Volume.of(given), sha256_of(Path(given))
-    if _stamp(given) != before:
-        raise ReadError(
-            f"{given}: changed while it was being read; predict again when it is complete"
-        )
-    return source, digest
-
-
-def _stamp(path: str | os.PathLike[str]) -> tuple[int, int, int]:
-    facts = os.stat(path)
-    return facts.st_mtime_ns, facts.st_size, facts.st_ino
