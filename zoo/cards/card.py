@@ -78,7 +78,7 @@ class Card(_Frozen):
         after: for super-resolution, the model whose prediction is this one's input in a chain.
         scans: for super-resolution, the model that predicts instead on a scan with a threshold,
             whose values it takes into account.
-        ensemble: for completion, models for coarser grids, with whose answers this one's is
+        ensemble: for completion, models for coarser grids, with whose predictions this one's is
             averaged.
         weights: the pinned weights; None for a network with random weights.
         metadata: the rest of the front matter, which the Hugging Face Hub reads.

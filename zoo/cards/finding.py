@@ -79,7 +79,7 @@ def info(name: str, *, local_files_only: bool = False) -> Card:
 
 
 def ensemble_of(card: Card) -> dict[str, str | None]:
-    """The models that answer together with one, by their names: the sha256 of their weights.
+    """The other models of an ensemble, by their names: the sha256 of their weights.
 
         >>> import zoo
         >>> list(ensemble_of(zoo.info("skull-completion-128.skullfix")))

@@ -36,10 +36,10 @@ Workers = Annotated[
 ]
 Timeout = Annotated[
     float | None,
-    typer.Option(min=1, metavar="S", help="Seconds that a case may take; makes a worker."),
+    typer.Option(min=1, metavar="S", help="Most seconds for a case, each in a process apart."),
 ]
 Retries = Annotated[
-    int, typer.Option(min=0, help="Tries more for a case whose process dies or is too slow.")
+    int, typer.Option(min=0, help="How often to retry a case whose process died or timed out.")
 ]
 
 

@@ -44,7 +44,10 @@ def predict(
     source: Annotated[
         list[Path],
         typer.Option(
-            "-i", "--input", metavar="PATH", help="A volume, or a folder of volumes; repeatable."
+            "-i",
+            "--input",
+            metavar="PATH",
+            help="Volumes, folders, patterns, lists, a BIDS dataset, or -.",
         ),
     ],
     output: Annotated[
@@ -94,11 +97,12 @@ def predict(
             help="Segmentation: also write each structure to a file in a folder called like OUT.",
         ),
     ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse what there are warnings about.")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Skip cases that the journal has, as they would be.")
+        bool,
+        typer.Option(
+            "--resume", help="Skip cases that are done, with the same input, weights and options."
+        ),
     ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="With --resume, try again what failed.")
@@ -126,7 +130,7 @@ def predict(
 ) -> None:
     """Predict on one volume, on several, or on a folder of volumes.
 
-    zoo predict NAME -i ct.nii.gz --threshold 200 -o complete.nii.gz
+    zoo predict NAME -i ct.nii.gz --threshold auto -o complete.nii.gz
 
     With several inputs, every output is a folder. An input that fails is
     reported, and the others go on. - stands for standard input, and for

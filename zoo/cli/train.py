@@ -31,7 +31,7 @@ def train(
         typer.Option(help="Folder for generated data, shared by runs. Default: OUTPUT/cache."),
     ] = None,
     log_every: Annotated[
-        int, typer.Option(min=1, help="Steps from line to line, where there is no terminal.")
+        int, typer.Option(min=1, help="Steps between lines of progress outside a terminal.")
     ] = 50,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint.")] = False,
     plan: Annotated[

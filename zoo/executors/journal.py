@@ -73,7 +73,7 @@ class Identity:
         model: name of the model.
         weights: sha256 of its weights.
         options: threshold and options of the task.
-        ensemble: sha256 of the weights of the models that answer with it, by their names.
+        ensemble: sha256 of the weights of the other models of its ensemble, by their names.
     """
 
     model: str

@@ -168,7 +168,7 @@ def _sections(report: dict[str, Any], card: Card) -> Iterator[Section]:
             ("trained on", ", ".join(card.datasets) or card.tag or "not stated"),
             ("sha256 of the weights", report["sha256"]["weights"] or RANDOM),
             *(
-                (f"{each['name']}, which answers too", each["sha256"] or RANDOM)
+                (f"{each['name']}, of the ensemble", each["sha256"] or RANDOM)
                 for each in report.get("ensemble", ())
             ),
             ("sha256 of the input", report["sha256"]["input"]),

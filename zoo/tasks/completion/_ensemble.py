@@ -1,4 +1,4 @@
-"""The models that answer together: a model and those of its ensemble, each on its own grid."""
+"""Ensembles: a model and those that its card names, each on a grid of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.volumes import Resampled, Volume, resample_coverage, resample_mask
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Output:
     """What a network predicts.
 
     Attributes:
@@ -50,11 +50,11 @@ class Member:
         resampled = resample(skull, model.card.input)
         return cls(model, resampled, passes(model, resampled.array))
 
-    def answer(self, wanted: int | None) -> Answer:
+    def predict(self, wanted: int | None) -> Output:
         """The mean of so many passes, or of as many as there are by default."""
         self.found.extend(islice(self.runs, number_of_passes(self.model, wanted)))
         mean = averaged(self.found, self.resampled.array) if covers(self.model) else self.found[0]
-        return Answer(mean, self.resampled)
+        return Output(mean, self.resampled)
 
 
 def covers(model: Model) -> bool:
@@ -80,13 +80,13 @@ def others_of(model: Model) -> Iterator[Model]:
         yield other
 
 
-def one_by_one(members: list[Member]) -> Iterator[Answer]:
-    """Every pass as an answer of its own: those that were averaged, then more of the first model.
+def one_by_one(members: list[Member]) -> Iterator[Output]:
+    """Every pass as an output of its own: those that were averaged, then more of the first model.
 
     The first pass of every model comes before the second one of any.
     """
     for found in zip(*(member.found for member in members), strict=True):
         for each, member in zip(found, members, strict=True):
-            yield Answer(each, member.resampled)
+            yield Output(each, member.resampled)
     first = members[0]
-    yield from (Answer(each, first.resampled) for each in first.runs)
+    yield from (Output(each, first.resampled) for each in first.runs)

@@ -15,7 +15,7 @@ Passes = Annotated[
     Field(
         ge=1,
         le=16,
-        description="Average so many runs of the network, on the input mirrored and moved.",
+        description="Average so many passes, on mirrored and shifted inputs; 2 for coverage.",
     ),
 ]
 
@@ -42,7 +42,7 @@ class CompletionOptions(Options):
         clearance: mm between implant and bone.
         min_thickness: mm; where the implant is thinner, it is thickened.
         smooth: mm, over which the implant's surface is smoothed.
-        passes: runs of the network on the input mirrored and moved, whose answers are averaged
+        passes: runs of the network on the input mirrored and moved, whose predictions are averaged
             (test-time augmentation), and as many of every network of an ensemble; None: 2 of one
             that predicts coverage, else 1.
         uncertainty: whether to tell how much the implant changes from pass to pass, and from model

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from zoo.anatomy import Implant, Threshold, occupied_in, reshaped, selected
 from zoo.models import Model, Prediction
-from zoo.tasks.completion._ensemble import Answer, Member, covers, one_by_one, others_of
+from zoo.tasks.completion._ensemble import Member, Output, covers, one_by_one, others_of
 from zoo.tasks.completion._options import CompletionOptions
 from zoo.tasks.completion._passes import number_of_passes, passes, run
 from zoo.tasks.completion._surface import filled, lifted, mean_of
@@ -46,16 +46,16 @@ def predict(
         given = source.with_array(occupied)
         members = [Member.of(model, given)]
     with stage("network"):
-        answers = [members[0].answer(options.passes)]
+        outputs = [members[0].predict(options.passes)]
     if model.card.ensemble:
         with stage("ensemble"):
             for each in others_of(model):  # one after another takes less memory
                 members.append(Member.of(each, given))
-                answers.append(members[-1].answer(options.passes))
+                outputs.append(members[-1].predict(options.passes))
     with stage("restore"):
         skull = given.canonical()
         implant_of = _filled if covers(model) else _added
-        found, specks = implant_of(answers, skull)
+        found, specks = implant_of(outputs, skull)
         found, left_out, said = _finished(found, skull, options)
         implant = _whole(found, skull)
         complete = skull.array | implant
@@ -99,11 +99,11 @@ def predict(
 Found = tuple[Implant | None, Bools | None]
 
 
-def _added(answers: Sequence[Answer], skull: Volume) -> Found:
+def _added(outputs: Sequence[Output], skull: Volume) -> Found:
     """The implant from what a network predicts, and everything that is added, specks included."""
-    (answer,) = answers
-    resampled = answer.resampled
-    added = answer.predicted & ~resampled.array
+    (output,) = outputs
+    resampled = output.resampled
+    added = output.predicted & ~resampled.array
     source = resampled.source
     everything, cleaned = (
         np.asarray(source.with_array(resampled.back(mask)).canonical().array) & ~skull.array
@@ -116,18 +116,18 @@ def _added(answers: Sequence[Answer], skull: Volume) -> Found:
     return Implant(box, cleaned[box], skull.array[box], skull.spacing), everything
 
 
-def _filled(answers: Sequence[Answer], skull: Volume) -> Found:
+def _filled(outputs: Sequence[Output], skull: Volume) -> Found:
     """The same from coverage, whose surface is finer than its voxels; there are no specks.
 
     Voxels of less than half of the skull's largest edge have nothing more to tell: the finer, the
-    less their network's answer counts.
+    less their network's output counts.
     """
-    grids = [each.resampled for each in answers]
+    grids = [each.resampled for each in outputs]
     spacings = [min(grid.spacing) for grid in grids]
     weights = [min(2 * spacing / max(skull.spacing), 1) for spacing in spacings]
     holes = [
         filled(each.predicted, grid.array, grid.spacing, skull.spacing, skull.shape)
-        for each, grid in zip(answers, grids, strict=True)
+        for each, grid in zip(outputs, grids, strict=True)
     ]
     hole = mean_of(holes, weights)
     if hole is None:
@@ -144,7 +144,7 @@ def _filled(answers: Sequence[Answer], skull: Volume) -> Found:
 
 
 def _others(members: Sequence[Member]) -> dict[str, Any]:
-    """The models that answered with the first one, for a report."""
+    """The other models of an ensemble, for a report."""
     weights = {each.model.card.name: each.model.card.weights for each in members}
     found = [{"name": name, "sha256": w.sha256 if w else None} for name, w in weights.items()]
     return {"ensemble": found} if found else {}

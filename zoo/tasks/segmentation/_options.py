@@ -35,5 +35,5 @@ class SegmentationSettings(Settings):
 
     largest_component: LargestComponent = False
     tolerance: Annotated[
-        float, Field(ge=0, description="For surface Dice, mm that a surface may be off; 3.")
+        float, Field(ge=0, description="Tolerance of the surface Dice, mm; 3.")
     ] = 3.0

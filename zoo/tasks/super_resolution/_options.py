@@ -37,7 +37,9 @@ class SuperResolutionSettings(Settings):
     ] = None
     slices: Annotated[
         int | None,
-        Field(ge=2, description="Instead: average over so many slices, as thick as a scanner's."),
+        Field(
+            ge=2, description="Average over so many slices, as a scanner does, instead of --factor."
+        ),
     ] = None
     chain: Chain = False
 
