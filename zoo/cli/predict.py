@@ -100,9 +100,7 @@ def predict(
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume", help="Skip cases that are done, with the same input, weights and options."
-        ),
+        typer.Option("--resume", help="Skip what is done: same input, weights, options."),
     ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="With --resume, try again what failed.")

@@ -1,8 +1,8 @@
 """The passes of a prediction: runs of the network on the input as it is, and mirrored and moved.
 
 A network computes on a grid of coarse voxels, and its prediction depends a little on how the input
-lies on that grid, and on which side is left. Passes differ in both; their mean depends less on either
-(test-time augmentation).
+lies on that grid, and on which side is left. Passes differ in both; their mean depends less on
+either (test-time augmentation).
 """
 
 from __future__ import annotations

@@ -37,9 +37,7 @@ class SuperResolutionSettings(Settings):
     ] = None
     slices: Annotated[
         int | None,
-        Field(
-            ge=2, description="Average over so many slices, as a scanner does, instead of --factor."
-        ),
+        Field(ge=2, description="Average so many slices, as a scanner does; no --factor."),
     ] = None
     chain: Chain = False
 
