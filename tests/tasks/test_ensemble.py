@@ -12,7 +12,7 @@ from zoo.networks.generative import GenerativeConfig
 from zoo.sparse import select_backend, torch_device
 from zoo.tasks.completion import _passes
 from zoo.tasks.completion._surface import Hole, lifted, mean_of
-from zoo.volumes import HALF, InputContract, Volume, dice
+from zoo.volumes import HALF, InputContract, Volume, dice, resample_coverage
 from zoo.volumes.coverage import coverage, from_bytes
 
 SHAPE = (60, 60, 60)  # voxels of 1 mm
@@ -83,6 +83,20 @@ def test_an_implant_is_that_of_the_mean_on_the_inputs_own_grid(ensemble):
     assert dice(outvoted, whole & ~holed) > 0.75  # thinner
     truths["coarse"] = holed  # and then the last one is
     assert not model.predict(volume_of(holed), passes=1).implant.array.any()
+
+
+def test_a_mask_is_conformed_once_for_models_of_one_grid(monkeypatch):
+    models = {"mine": made(ensemble=["same", "coarse"]), "same": made(), "coarse": made("c", 4.0)}
+    monkeypatch.setattr("zoo.tasks._companions.load", lambda name, **_: models[name])
+    conformed = []
+
+    def resample(skull, contract):
+        conformed.append(contract.spacing[0])
+        return resample_coverage(skull, contract)
+
+    monkeypatch.setattr("zoo.tasks.completion._ensemble.resample_coverage", resample)
+    models["mine"].predict(volume_of(shell()[1]), passes=1)
+    assert conformed == [2.0, 4.0]
 
 
 def test_a_plan_and_the_uncertainty_are_of_all_models(ensemble, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -44,10 +44,13 @@ class Member:
     found: list[Any] = field(default_factory=list)
 
     @classmethod
-    def of(cls, model: Model, skull: Volume) -> Member:
-        """Conform a mask to a model."""
-        resample = resample_coverage if covers(model) else resample_mask
-        resampled = resample(skull, model.card.input)
+    def of(cls, model: Model, skull: Volume, others: Sequence[Member] = ()) -> Member:
+        """Conform a mask to a model, unless it has been for one of the others."""
+        contract = model.card.input
+        known = (each.resampled for each in others if each.model.card.input == contract)
+        if (resampled := next(known, None)) is None:
+            resample = resample_coverage if covers(model) else resample_mask
+            resampled = resample(skull, contract)
         return cls(model, resampled, passes(model, resampled.array))
 
     def predict(self, wanted: int | None) -> Output:

@@ -50,7 +50,7 @@ def predict(
     if model.card.ensemble:
         with stage("ensemble"):
             for each in others_of(model):  # one after another takes less memory
-                members.append(Member.of(each, given))
+                members.append(Member.of(each, given, members))
                 outputs.append(members[-1].predict(options.passes))
     with stage("restore"):
         skull = given.canonical()
