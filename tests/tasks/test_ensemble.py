@@ -11,12 +11,13 @@ from zoo.networks import GeneratedCoverage, SparseCompletion
 from zoo.networks.generative import GenerativeConfig
 from zoo.sparse import select_backend, torch_device
 from zoo.tasks.completion import _passes
-from zoo.tasks.completion._surface import Hole, lifted, mean_of
-from zoo.volumes import HALF, InputContract, Volume, dice, resample_coverage
+from zoo.tasks.completion._surface import Hole, filled, lifted, mean_of
+from zoo.volumes import HALF, InputContract, Volume, components, dice, resample_coverage
 from zoo.volumes.coverage import coverage, from_bytes
 
 SHAPE = (60, 60, 60)  # voxels of 1 mm
 CHANNELS = [2, 2, 4, 4]
+TWICE = (2.0,) * 3, (1.0,) * 3  # spacing of a network's grid, and of a volume
 
 
 def shell(middle=23.0, opening=12.0):
@@ -218,3 +219,28 @@ def test_uncertain_bone_is_filled_where_a_fixed_level_would_leave_a_hole_thin(mo
     expected = float((mean - holed).sum())
     above = np.count_nonzero((mean > HALF) & ~holed)
     assert 1.05 * above < added < expected
+
+
+def test_what_is_expected_is_counted_where_there_are_holes():
+    """Two holes on a grid of 2 mm, and between them coverage that adds up to as much again."""
+    given = np.zeros((60, 20, 20), np.uint8)
+    added = np.zeros(given.shape, np.float32)
+    added[4:10, 4:10, 4:10] = added[50:56, 10:16, 10:16] = 1
+    alone = filled(GeneratedCoverage((0, 0, 0), added), given, *TWICE, (120, 40, 40))
+    assert alone.volume == 2 * 6**3 * 8
+    added[20:40] = 0.1  # a network's inaccuracy, nowhere a hole
+    both = filled(GeneratedCoverage((0, 0, 0), added), given, *TWICE, (120, 40, 40))
+    assert both.volume == alone.volume and (both.values == alone.values).all()
+
+
+def test_crumbs_beside_an_implant_are_no_part_of_it(ensemble, monkeypatch):
+    _, truths = ensemble
+    whole, holed = shell()
+    truths["mine"] = whole.copy()
+    truths["mine"][28:31, 28:31, 47:49] = True  # 18 mm3, 1 mm below the bone that is missing
+    implants = []
+    for crumbs in (0.05, 0):
+        monkeypatch.setattr("zoo.tasks.completion._prediction.CRUMBS", crumbs)
+        implants.append(made("mine", 1.0).predict(volume_of(holed), passes=1).implant.array)
+    assert [components(implant).max() for implant in implants] == [1, 2]
+    assert dice(implants[0], whole & ~holed) > 0.95

@@ -12,11 +12,20 @@ from zoo.anatomy.bone import (
 )
 from zoo.anatomy.cranium import Cranium, cranium_of, doubts_of_view, opening_of
 from zoo.anatomy.fit import assess
-from zoo.anatomy.implants import PART, Implant, reshaped, selected, sheet, signed_distance
+from zoo.anatomy.implants import (
+    CRUMBS,
+    PART,
+    Implant,
+    reshaped,
+    selected,
+    sheet,
+    signed_distance,
+)
 from zoo.anatomy.symmetry import Mirror, is_shape, mirroring, plane_of_symmetry
 
 __all__ = [
     "AUTOMATIC",
+    "CRUMBS",
     "PART",
     "PLAUSIBLE",
     "Bone",

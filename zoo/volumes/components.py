@@ -61,11 +61,11 @@ def _whole(values: NDArray[Any], labelled: Callable[[NDArray[Any]], NDArray[Any]
     return labelled(np.require(values, requirements="W"))
 
 
-def without_specks(mask: Bools, least: float = 0) -> Bools:
+def without_specks(mask: Bools, least: float = 0, share: float = SPECK) -> Bools:
     """The mask, bool (I, J, K), without components that are small beside the largest one.
 
-    Those with fewer than `SPECK` of the largest one's voxels, or than `least`, are removed. Several
-    may stay, because a skull can have several defects.
+    Those with fewer than that share of the largest one's voxels, or than `least` voxels, are
+    removed. Several may stay, because a skull can have several defects.
 
         >>> import numpy as np
         >>> implant = np.zeros((1, 1, 30), bool)
@@ -80,5 +80,5 @@ def without_specks(mask: Bools, least: float = 0) -> Bools:
     part = whole[occupied_box(whole)]
     labels = components(part)[part]
     sizes = np.bincount(labels)
-    part[part] = (sizes >= max(SPECK * sizes.max(), least))[labels]
+    part[part] = (sizes >= max(share * sizes.max(), least))[labels]
     return cleaned

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.anatomy import Implant, Threshold, occupied_in, reshaped, selected
+from zoo.anatomy import CRUMBS, Implant, Threshold, occupied_in, reshaped, selected
 from zoo.models import Model, Prediction
 from zoo.tasks.completion._ensemble import Member, Output, covers, one_by_one, others_of
 from zoo.tasks.completion._options import CompletionOptions
@@ -117,7 +117,7 @@ def _added(outputs: Sequence[Output], skull: Volume) -> Found:
 
 
 def _filled(outputs: Sequence[Output], skull: Volume) -> Found:
-    """The same from coverage, whose surface is finer than its voxels; there are no specks.
+    """The same from coverage, whose surface is finer than its voxels; nothing else is added.
 
     Voxels of less than half of the skull's largest edge have nothing more to tell: the finer, the
     less their network's output counts.
@@ -134,7 +134,8 @@ def _filled(outputs: Sequence[Output], skull: Volume) -> Found:
         return None, None
     bone = skull.array[hole.box]
     values = lifted(hole, bone, float(np.prod(skull.spacing)))
-    mask = (values > HALF) & ~bone
+    crumb = 1000 * CRUMBS / float(np.prod(skull.spacing))
+    mask = without_specks((values > HALF) & ~bone, crumb, share=0)
     if not mask.any():
         return None, None
     # Where a surface runs, coverage falls from 1 to 0 over about two voxels of a network's grid.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +42,7 @@ class Hole(NamedTuple):
         values: float32, of its shape: 0 where there is no hole, and coverage interpolated between
             the centres of voxels elsewhere.
         given: float32, the same for the input: what of these values is not added.
-        volume: mm3 of bone that are expected to be missing there.
+        volume: mm3 of bone that are expected to be missing in the bounding boxes of all holes.
     """
 
     box: BoundingBox
@@ -94,7 +94,9 @@ def filled(
     field = own + GeneratedCoverage(predicted.low, added).within(part)
     values, before = (interpolated(each, spacing, fine, box, low) for each in (field, own))
     inside = voxels_of(zone, (i, j, k), fine, box)
-    volume = float(expected.within(part).sum()) * float(np.prod(spacing))
+    holes = [box_around(each, (i, j, k), fine, shape) for each in _one_by_one(zone)]
+    near = _union((around(each, spacing, fine, given.shape) for each in holes), part)
+    volume = float((expected.within(part) * near).sum()) * float(np.prod(spacing))
     return Hole(box, values * inside, before * inside, volume)
 
 
@@ -114,10 +116,7 @@ def mean_of(holes: Sequence[Hole | None], weights: Sequence[float]) -> Hole | No
     box = common_box(hole.box for hole, _ in found)
     values, given = np.zeros((2, *(part.stop - part.start for part in box)), np.float32)
     for hole, share in found:
-        own = tuple(
-            slice(part.start - whole.start, part.stop - whole.start)
-            for part, whole in zip(hole.box, box, strict=True)
-        )
+        own = _within(hole.box, box)
         values[own] += hole.values * np.float32(share)
         given[own] += hole.given * np.float32(share)
     return Hole(box, values, given, sum(hole.volume * share for hole, share in found))
@@ -147,6 +146,29 @@ def lifted(hole: Hole, bone: Bools, voxel: float) -> Floats:
     factor = LIFTED if len(factors) <= wanted else float(np.partition(factors, wanted)[wanted])
     values: Floats = hole.given + added * np.float32(factor)
     return _reaching(values, hole.values)
+
+
+def _one_by_one(zone: Bools) -> Iterator[Bools]:
+    """Each of its connected components alone."""
+    labels = components(zone)
+    return (labels == number for number in range(1, int(labels.max()) + 1))
+
+
+def _union(boxes: Iterable[BoundingBox], whole: BoundingBox) -> Bools:
+    """The voxels of a bounding box that are in one of several others: bool, of its shape."""
+    found = np.zeros([part.stop - part.start for part in whole], bool)
+    for box in boxes:
+        found[_within(box, whole)] = True
+    return found
+
+
+def _within(box: BoundingBox, whole: BoundingBox) -> BoundingBox:
+    """The slices of a bounding box in another one that contains it."""
+    i, j, k = (
+        slice(part.start - outer.start, part.stop - outer.start)
+        for part, outer in zip(box, whole, strict=True)
+    )
+    return i, j, k
 
 
 def _reaching(values: Floats, before: Floats) -> Floats:
