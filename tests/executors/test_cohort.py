@@ -16,7 +16,7 @@ import zoo
 from zoo.cli import main
 from zoo.cli.predict import shard_of
 from zoo.errors import ConfigError, ReadError
-from zoo.executors import Identity, Job, Journal, Outcome, Outputs, done_in, inputs_of
+from zoo.executors import done_in, inputs_of
 from zoo.models import Model
 
 
@@ -81,23 +81,6 @@ def test_resume_goes_by_the_journal(model, scans, tmp_path, capfd):
     (out / ".zoo" / "a.json").write_text("{")
     predict(other, *words[1:], "--threshold", "0.5")
     assert capfd.readouterr().out.count("skipped") == 2
-
-
-def test_resume_knows_the_weights_of_all_models_that_answer(scans, tmp_path):
-    """Of an ensemble: its own, those of the others, and which they are."""
-    job = Job(scans / "a.nii.gz", Outputs(tmp_path / "a.nii.gz"), name="a")
-
-    def journal(own, **others):
-        return Journal(tmp_path, Identity("m", own, {}, others))
-
-    made = journal("1", coarse="2")
-    made.write(Outcome(job, facts={"sha256": {"input": "3"}}))
-    found = made.read(job)
-    assert found.sha256 == {"input": "3", "weights": "1", "coarse": "2"}
-    (tmp_path / "a.nii.gz").write_bytes(b"an answer")
-    assert made.why_again(job, found) is None
-    for other in (journal("1", coarse="4"), journal("1"), journal("1", coarse="2", coarser="5")):
-        assert "other weights" in other.why_again(job, found)
 
 
 def test_what_failed_is_named_and_tried_again_when_asked(model, scans, tmp_path, capfd):

@@ -48,7 +48,7 @@ from zoo.volumes import read_volume, write_volume
 SILENCE = 0.3  # seconds after which no more of an answer comes
 CHANNELS = [2, 2, 4, 4, 4, 4, 8]
 ROOT = Path(__file__).parents[2]
-IDENTITY = Identity("m", "0" * 64, {"threshold": 200.0}, {"coarser": "2" * 64})
+IDENTITY = Identity("m", "0" * 64, {"threshold": 200.0})
 
 
 def as_it_is(files: Files) -> Files:

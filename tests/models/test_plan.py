@@ -69,6 +69,20 @@ def test_command_line_plan_writes_nothing(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["in.nii.gz"]
 
 
+def test_a_plan_is_of_no_uncertainty(tmp_path, capsys):
+    words = [
+        "predict",
+        "skull-completion-64",
+        "-i",
+        "in.nii.gz",
+        "--plan",
+        "--uncertainty",
+        "u.nii",
+    ]
+    assert main(words) == 2
+    assert "--plan does not take --uncertainty; leave it out" in capsys.readouterr().err
+
+
 def test_a_folder_is_planned_as_a_table(tmp_path, capsys, monkeypatch):
     """By its headers, and without the network."""
     monkeypatch.setattr("zoo.networks.application.generated_occupancy", None)

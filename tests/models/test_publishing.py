@@ -16,6 +16,7 @@ from safetensors import safe_open
 import zoo
 from zoo import cli
 from zoo.errors import ConfigError, HubError
+from zoo.models.publishing import rehearse
 
 CHANNELS = [2, 2, 4, 4, 4, 4, 16]
 FILES = {
@@ -47,6 +48,15 @@ def contents(hub, repo, revision="main"):
     repository = hub.repositories[repo]
     files = repository.commits[repository.resolve(revision)]
     return {name: file.content for name, file in files.items() if name != ".gitattributes"}
+
+
+@pytest.mark.parametrize("other", ["local-dir:mine", "hf-hub:lab/other"])
+def test_an_ensemble_that_nobody_else_has_or_that_may_change_is_not_pushed(hub, model, other):
+    model.card = model.card.model_copy(update={"ensemble": (other,)})
+    for publish in (model.push_to_hub, partial(rehearse, model)):
+        with pytest.raises(ConfigError, match=rf"hf-hub:ORG/REPO@COMMIT, got {other}; push that"):
+            publish("lab/mine")
+    assert not hub.repositories
 
 
 @pytest.mark.slow

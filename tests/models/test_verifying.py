@@ -36,6 +36,21 @@ def test_a_golden_input_is_tiny_and_has_something_to_do():
 
 
 @pytest.mark.slow
+def test_an_ensemble_that_is_saved_has_a_reference_case_of_its_own(tmp_path):
+    """That of the same weights in another ensemble, or in none, does not fit."""
+    model = zoo.load("skull-completion-128.skullfix", backend="cpu", device="cpu")
+    model.card = model.card.model_copy(
+        update={"ensemble": ("skull-completion-64.skullfix", "skull-completion-256.skullfix")}
+    )
+    model.save(tmp_path / "saved")
+    (verdict,) = verify(f"local-dir:{tmp_path / 'saved'}", ["cpu"])
+    assert verdict.detail == "agrees"
+    given = zoo.Volume.of(tmp_path / "saved" / PREDICTION).array
+    shipped = zoo.Volume.of(shipped_cards() / f"skull-completion-128.skullfix.{PREDICTION}").array
+    assert (given != shipped).any()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_of_the_zoo_answers_as_it_should(name):
     (verdict,) = verify(name, ["cpu"])

@@ -180,3 +180,5 @@ def test_a_tilted_skull_is_filled_as_a_straight_one(model, case):
     assert found.report["voxels_in"] == np.count_nonzero(tilted.array)
     ml, wanted = (p.implant.array.sum() * SPACING**3 / 1000 for p in (found, plain))
     assert ml == pytest.approx(wanted, rel=0.5)
+    covered = zoo.load("skull-completion-64.skullfix", backend="cpu", device="cpu").predict(tilted)
+    assert (covered.volume.array == tilted.array | covered.implant.array).all()  # nothing else

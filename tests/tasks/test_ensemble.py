@@ -1,15 +1,21 @@
 """Models that answer together, and where the surface of an implant runs that they are unsure of."""
 
+import time
+from threading import Thread
+
 import numpy as np
 import pytest
 import torch
 
-from zoo.cards import Card
-from zoo.errors import ConfigError
+import zoo
+from zoo.cards import Card, weights_of
+from zoo.errors import ConfigError, NotRegistered
+from zoo.evaluation import scoring_of
 from zoo.models import Model
 from zoo.networks import GeneratedCoverage, SparseCompletion
 from zoo.networks.generative import GenerativeConfig
 from zoo.sparse import select_backend, torch_device
+from zoo.tasks._companions import companion
 from zoo.tasks.completion import _passes
 from zoo.tasks.completion._surface import Hole, filled, lifted, mean_of
 from zoo.volumes import HALF, InputContract, Volume, components, dice, resample_coverage
@@ -130,6 +136,55 @@ def test_an_ensemble_joins_models_that_complete_coverage(monkeypatch, other):
     monkeypatch.setattr("zoo.tasks._companions.load", lambda name, **_: models[name])
     with pytest.raises(ConfigError, match=r"mine: wanted `ensemble` to join models .* coverage"):
         made(ensemble=["other"]).predict(volume_of(shell()[1]))
+
+
+@pytest.mark.parametrize("names", [["mine"], ["other", "other"]])
+def test_an_ensemble_names_other_models_each_once(names):
+    with pytest.raises(ConfigError, match=r"^mine: wanted `ensemble` to name other models, each"):
+        made(ensemble=names).predict(volume_of(shell()[1]))
+
+
+def test_what_is_wrong_with_an_ensemble_is_said_before_a_network_runs(monkeypatch):
+    monkeypatch.setattr(_passes, "cover", None)
+    with pytest.raises(NotRegistered, match=r"^mine, whose `ensemble` names nowhere: unknown"):
+        made(ensemble=["nowhere"]).predict(volume_of(shell()[1]))
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_companions_are_loaded_once_and_without_the_network_where_the_model_was(monkeypatch, local):
+    asked = []
+
+    def load(name, **options):
+        time.sleep(0.1)
+        asked.append(options["local_files_only"])
+        return made(name)
+
+    monkeypatch.setattr("zoo.tasks._companions.load", load)
+    model = made(ensemble=["other"])
+    model.local_files_only = local
+    threads = [Thread(target=companion, args=(model, "other")) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert asked == [local]
+
+
+def test_a_report_names_all_models_also_those_of_one_name(monkeypatch):
+    """As folds of one training have it."""
+    models = {name: made("fold") for name in ("one", "two")}
+    monkeypatch.setattr("zoo.tasks._companions.load", lambda name, **_: models[name])
+    report = made(ensemble=["one", "two"]).predict(volume_of(shell()[1]), passes=1).report
+    assert [each["name"] for each in report["ensemble"]] == ["fold", "fold"]
+
+
+def test_an_ensembles_weights_are_those_of_all_its_models():
+    card = zoo.info("skull-completion-256.skullfix")
+    own, fewer = (card.model_copy(update={"ensemble": e}) for e in ((), card.ensemble[:1]))
+    assert weights_of(own) == card.weights.sha256
+    assert len({weights_of(each) for each in (card, own, fewer)}) == 3
+    chosen, _ = scoring_of(card, {})
+    assert chosen.weights == weights_of(card)  # so a resumed evaluation is of all of them
 
 
 def super_resolution():

@@ -7,6 +7,7 @@ from training_runs import samples
 
 from zoo.datasets.phantoms.files import write_case
 from zoo.tasks import _registration as registration
+from zoo.training import DatasetConfig
 from zoo.volumes import Volume, bounds
 
 SPACING = (1.6, 1.6, 1.6)
@@ -186,3 +187,8 @@ def test_variants_take_the_shapes_of_other_cases(tmp_path):
     assert np.divide(missing, missing[0]) == pytest.approx(1, rel=0.6)
     names = {path.name.split("-onto-")[1] for path in tmp_path.rglob("*-onto-*.npz")}
     assert len(names) == 1  # one template for all
+
+
+def test_rotation_is_for_variants():
+    with pytest.raises(ValueError, match="degrees: rotates variants, wanted variants above 1"):
+        DatasetConfig(folder=".", degrees=10)

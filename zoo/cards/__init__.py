@@ -5,7 +5,7 @@ Nothing here needs a network or its weights, so that listing models takes no tim
 
 from zoo.cards.card import Card, Weights, model_config, name_from, parse_card, read_card
 from zoo.cards.client import answers_within
-from zoo.cards.finding import ensemble_of, info, is_remote, list_models
+from zoo.cards.finding import info, is_remote, list_models, weights_of
 from zoo.cards.hub import card_at, find_weights, location_of, split_repository
 from zoo.cards.locations import (
     CONFIG,
@@ -34,7 +34,6 @@ __all__ = [
     "Weights",
     "answers_within",
     "card_at",
-    "ensemble_of",
     "find_weights",
     "info",
     "is_remote",
@@ -47,5 +46,6 @@ __all__ = [
     "result",
     "sha256_of",
     "split_repository",
+    "weights_of",
     "with_scores",
 ]

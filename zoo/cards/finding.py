@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from fnmatch import fnmatch
 
@@ -78,18 +79,26 @@ def info(name: str, *, local_files_only: bool = False) -> Card:
     return card
 
 
-def ensemble_of(card: Card) -> dict[str, str | None]:
-    """The other models of an ensemble, by their names: the sha256 of their weights.
+def weights_of(card: Card) -> str | None:
+    """What identifies the weights that a model predicts with.
 
         >>> import zoo
-        >>> list(ensemble_of(zoo.info("skull-completion-128.skullfix")))
-        ['skull-completion-64.skullfix']
+        >>> card = zoo.info("skull-completion-64.phantom")
+        >>> weights_of(card) == card.weights.sha256
+        True
+
+    Returns:
+        Their sha256; of an ensemble, that of the digests of all its models. None if the model's own
+        weights are random.
 
     Raises:
-        NotRegistered, ConfigError, WeightsError: as for `info`, of one of them.
+        NotRegistered, ConfigError, WeightsError: as for `info`, of a model of the ensemble.
     """
-    found = {name: info(name) for name in card.ensemble}
-    return {name: each.weights.sha256 if each.weights else None for name, each in found.items()}
+    if not card.ensemble or not card.weights:
+        return card.weights.sha256 if card.weights else None
+    pinned = [each.weights for each in (card, *map(info, card.ensemble))]
+    digests = [weights.sha256 if weights else "random" for weights in pinned]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def is_remote(name: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cards.card import Card
+from zoo.cards.finding import weights_of
 from zoo.errors import ConfigError, one_line
 
 SUMMARY = "summary.json"  # what `zoo evaluate -o FOLDER` writes
@@ -50,7 +51,7 @@ def with_scores(card: Card, pipeline_tag: str, folders: Mapping[str, Path]) -> C
     results = []
     for dataset, folder in folders.items():
         found = _summary(folder / SUMMARY)
-        if card.weights is None or found["weights"] != card.weights.sha256:
+        if card.weights is None or found["weights"] != weights_of(card):
             raise ConfigError(
                 f"{folder}: wanted scores of the weights of {card.name}, got those of"
                 f" {found['model']}, {found['weights']}; evaluate this model again"

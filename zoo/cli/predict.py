@@ -139,8 +139,8 @@ def predict(
         from zoo.models import load
         from zoo.volumes import stem
 
-    if plan and options:
-        flag = min(options).replace("_", "-")
+    if plan and (unplanned := {*options, *(["uncertainty"] if uncertainty else [])}):
+        flag = min(unplanned).replace("_", "-")
         raise ConfigError(f"--plan does not take --{flag}; leave it out")
     if plan:
         return _print_plans(load(name, backend=backend, device=device), source, threshold, output)

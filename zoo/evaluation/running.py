@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from zoo import registries
-from zoo.cards import SUMMARY, Card, info
+from zoo.cards import SUMMARY, Card, info, weights_of
 from zoo.datasets import Case, find_cases, recognised
 from zoo.errors import ConfigError, ZooError, as_zoo_error
 from zoo.evaluation._figure import FIGURE, draw_scores
@@ -76,7 +76,7 @@ def scoring_of(card: Card, settings: Mapping[str, Any]) -> tuple[Settings, Scori
         ConfigError: the settings do not suit the task.
     """
     task = registries.tasks.get(card.task)
-    facts = {"model": card.name, "weights": card.weights.sha256 if card.weights else None}
+    facts = {"model": card.name, "weights": weights_of(card)}
     source = f"evaluation of {card.name}"
     chosen: Settings = validate(task.settings_class, facts | dict(settings), source=source)
     return chosen, task.scoring(card, chosen)

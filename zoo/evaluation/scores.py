@@ -59,7 +59,7 @@ class Settings(BaseModel):
 
     Attributes:
         model: name of the model.
-        weights: sha256 of its weights.
+        weights: sha256 of its weights, or of all weights of an ensemble.
         threshold: voxels of a scan above it are occupied; "auto" or "bone": those of the skull in a
             CT; None if the inputs are binary.
         seed: seed of the defects that were cut.

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from zoo import registries
-from zoo.cards import ensemble_of
+from zoo.cards import weights_of
 from zoo.errors import ConfigError, ZooError
 from zoo.executors.jobs import Job
 from zoo.executors.journal import Entry, Identity, Journal
@@ -60,11 +60,9 @@ def run_jobs(
     check_address(run)
     journal = None
     if folder is not None:
-        weights = model.card.weights.sha256 if model.card.weights else None
+        weights = weights_of(model.card)
         options = {"threshold": work.threshold, **work.options}
-        journal = Journal(
-            folder, Identity(model.card.name, weights, options, ensemble_of(model.card))
-        )
+        journal = Journal(folder, Identity(model.card.name, weights, options))
     left, reasons, told = [], dict[str, str](), progress or silent
     for job in jobs:
         outcome = None

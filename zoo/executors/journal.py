@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +33,7 @@ class Entry(BaseModel):
         status: `done` or `failed`.
         input: absolute path of the input.
         stamp: size and time of change of the input, by which it is known to be the same.
-        sha256: of `input` and `weights`, and of the weights of an ensemble by their models' names.
+        sha256: of `input` and `weights`, the latter as `zoo.cards.weights_of` has it.
         model: name of the model.
         options: threshold and options of the task.
         outputs: paths by what they are, relative to the folder of the outputs.
@@ -71,20 +71,13 @@ class Identity:
 
     Attributes:
         model: name of the model.
-        weights: sha256 of its weights.
+        weights: what `zoo.cards.weights_of` its card gives.
         options: threshold and options of the task.
-        ensemble: sha256 of the weights of the other models of its ensemble, by their names.
     """
 
     model: str
     weights: str | None
     options: Mapping[str, Any]
-    ensemble: Mapping[str, str | None] = field(default_factory=dict)
-
-    @property
-    def sha256(self) -> dict[str, str | None]:
-        """Of all weights, as an entry has them."""
-        return {"weights": self.weights, **self.ensemble}
 
 
 class Journal:
@@ -109,8 +102,7 @@ class Journal:
     def why_again(self, job: Job, entry: Entry) -> str | None:
         """Why a case has to be done again, in words; None if all of it is as it would be."""
         identity = self.identity
-        weights = {name: digest for name, digest in entry.sha256.items() if name != "input"}
-        if entry.model != identity.model or weights != identity.sha256:
+        if entry.model != identity.model or entry.sha256.get("weights") != identity.weights:
             return f"{entry.model} predicted it before, or other weights"
         options = _plain(identity.options)
         if entry.options != options:
@@ -139,7 +131,7 @@ class Journal:
             status="failed" if outcome.error else "done",
             input=os.path.abspath(job.source),
             stamp=facts.get("stamp") or stamp_of(job.source),
-            sha256={"input": digests.get("input"), **self.identity.sha256},
+            sha256={"input": digests.get("input"), "weights": self.identity.weights},
             model=self.identity.model,
             options=_plain(self.identity.options),
             outputs=self._outputs(job),

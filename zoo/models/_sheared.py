@@ -36,8 +36,9 @@ def predict_straight(
         # On the way to the straight grid and back voxels are lost; a completion removes none.
         given, _ = occupied_in(source, threshold)
         report["voxels_in"] = int(np.count_nonzero(given))
+        added = (volume.array > 0) & (occupied.array == 0)
         occupied = occupied.with_array(given.view(np.uint8))
-        volume = replace(volume.with_array(volume.array | given), about=volume.about)
+        volume = replace(volume.with_array((added | given).view(np.uint8)), about=volume.about)
         implant = replace(implant.with_array(implant.array & ~given), about=implant.about)
     said = (
         f"the axes are not at right angles, by {shear(source):.1f} degrees, as of a tilted gantry:"

@@ -89,7 +89,15 @@ def load(
     origin = Origin(found, metadata_of(content))
     sha256 = card.weights.sha256 if card.weights else ""
     LOG.info("%s: loaded on %s, %s; sha256 of weights %s", card.name, chosen.name, target, sha256)
-    return Model(network, card, chosen, target, origin, automatic=backend == "auto")
+    return Model(
+        network,
+        card,
+        chosen,
+        target,
+        origin,
+        automatic=backend == "auto",
+        local_files_only=local_files_only,
+    )
 
 
 def from_pretrained(repo: str, revision: str | None = None) -> Model:
@@ -111,7 +119,7 @@ def from_pretrained(repo: str, revision: str | None = None) -> Model:
 
 
 def download(name: str, folder: Path | None = None) -> dict[str, Path]:
-    """Fetch all files of a model, and of those of its ensemble, so that it needs no network then.
+    """Fetch all files of a model and of those that it predicts with: it needs no network then.
 
     Files that are shipped with the zoo, or are in a local folder, are not fetched.
 
@@ -121,7 +129,7 @@ def download(name: str, folder: Path | None = None) -> dict[str, Path]:
     Args:
         name: as for `load`.
         folder: where to save the model; None leaves the files where they are, on the Hub's part in
-            its client's cache, where those of the ensemble stay.
+            its client's cache, where those of the other models stay.
 
     Returns:
         The path of every file of the model, by its name.
@@ -130,7 +138,8 @@ def download(name: str, folder: Path | None = None) -> dict[str, Path]:
         NotRegistered, ConfigError, WeightsError: as for `load`.
     """
     model = load(name, backend="torch", device="cpu")
-    for other in model.card.ensemble:
+    card = model.card
+    for other in filter(None, (*card.ensemble, card.after, card.scans)):
         _files(load(other, backend="torch", device="cpu"), remote=is_remote(other))
     if folder:
         model.save(folder)

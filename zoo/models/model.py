@@ -76,6 +76,7 @@ class Model:
         origin: where it came from.
         shows_progress: whether `predict` shows a bar in a terminal or a notebook.
         automatic: whether another backend may be taken for a volume that it is faster on.
+        local_files_only: whether models that it predicts with are loaded without the network.
     """
 
     shows_progress = True
@@ -89,6 +90,7 @@ class Model:
         origin: Origin = NEW,
         *,
         automatic: bool = False,
+        local_files_only: bool = False,
     ) -> None:
         backend.check_device(device)
         self.network = network.to(device).eval()
@@ -97,6 +99,7 @@ class Model:
         self.device = device
         self.origin = origin
         self.automatic = automatic
+        self.local_files_only = local_files_only
         self.task = registries.tasks.get(card.task)
         self.task.check_card(card)
 

@@ -18,6 +18,7 @@ from zoo.cards import (
     Card,
     Weights,
     answers_within,
+    is_remote,
     model_config,
     split_repository,
 )
@@ -102,6 +103,7 @@ def rehearse(model: Model, repo: str, *, key: Path | None = None) -> dict[str, i
         ConfigError: `repo` is not the name of a repository, or `key` is no private key.
     """
     _check_repository(repo)
+    _check_ensemble(model.card)
     with temporary_folder() as folder:
         write_model(model, folder, repo)
         if key:
@@ -143,6 +145,7 @@ def push(
     from huggingface_hub import HfApi
 
     _check_repository(repo)
+    _check_ensemble(model.card)
     api = HfApi(library_name="sparse-volume-zoo", library_version=__version__)
     with temporary_folder() as folder:
         card = write_model(model, folder, repo)
@@ -176,6 +179,16 @@ def _check_repository(repo: str) -> None:
         raise ConfigError(f"wanted ORG/REPO, got {repo!r}; pass the branch as revision")
 
 
+def _check_ensemble(card: Card) -> None:
+    """Raise ConfigError if a card names models that nobody else has, or that may change."""
+    for name in card.ensemble:
+        if is_remote(name) and not (name.startswith("hf-hub:") and "@" in name):
+            raise ConfigError(
+                f"{card.name}: wanted `ensemble` to name models of the zoo or"
+                f" hf-hub:ORG/REPO@COMMIT, got {name}; push that first, and name its commit"
+            )
+
+
 def _additions(folder: Path) -> list[CommitOperationAdd]:
     """The files of a folder as streams.
 
@@ -197,10 +210,13 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _write_reference_case(model: Model, card: Card, folder: Path) -> None:
-    """Write the reference case that the model came with, or a new one for new weights."""
+    """Write the reference case that the model came with, or a new one for new weights.
+
+    What an ensemble predicts depends on other weights as well.
+    """
     location = model.origin.location
     same = model.card.weights and card.weights and model.card.weights.sha256 == card.weights.sha256
-    if location and same:
+    if location and same and not card.ensemble:
         for name in (INPUT, PREDICTION):
             if path := location.find(name, LARGEST_CASE):
                 _copy(path, folder / name)

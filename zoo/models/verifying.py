@@ -105,4 +105,5 @@ def _on(model: Model, name: str) -> Model:
     except BackendError:
         device = torch_device("cpu")
         backend = select_backend(name, device)
-    return Model(model.network, model.card, backend, device)
+    local = model.local_files_only
+    return Model(model.network, model.card, backend, device, local_files_only=local)

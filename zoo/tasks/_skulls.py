@@ -221,7 +221,7 @@ class Cases:
         name = f"cases/{digest(case, self.config.threshold)}"
         kind, spacing = self.contract.kind, self.contract.spacing[0]
         suffix = f"-variant-{variant}-{settings(self.config)}" if variant else ""
-        if variant and self.config.registered:
+        if variant and (self.config.registered or self.config.degrees):
             suffix += f"-{self._registrations}"
 
         def make() -> Grids:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -14,6 +14,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     field_validator,
+    model_validator,
 )
 
 from zoo.training._identity import identity
@@ -96,7 +97,7 @@ class DatasetConfig(CasesConfig):
         registered: share of the variants that take the shape of any case, partly or wholly: cases
             are registered onto one another for it.
         degrees: largest angle by which a variant nods, up or down; it leans to a side, and turns
-            to one, by half as much at most.
+            to one, by half as much at most. What is over 235 mm below the top is not rotated.
     """
 
     threshold: float | Literal["auto", "bone"] | None = None
@@ -109,6 +110,12 @@ class DatasetConfig(CasesConfig):
     crop: float = Field(default=0, ge=0, lt=0.5)
     registered: float = Field(default=0, ge=0, le=1)
     degrees: float = Field(default=0, ge=0, le=45)
+
+    @model_validator(mode="after")
+    def _varies(self) -> Self:
+        if self.degrees and self.variants == 1:
+            raise ValueError("degrees: rotates variants, wanted variants above 1, got 1")
+        return self
 
 
 class PoseConfig(Section):

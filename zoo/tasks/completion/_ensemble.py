@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, ZooError
 from zoo.models import Model
 from zoo.tasks._companions import companion
 from zoo.tasks.completion._passes import averaged, number_of_passes, passes
@@ -65,22 +65,33 @@ def covers(model: Model) -> bool:
     return model.card.input.kind == "coverage"
 
 
-def others_of(model: Model) -> Iterator[Model]:
-    """The models that a model's ensemble names, each loaded when it is its turn.
+def others_of(model: Model) -> list[Model]:
+    """The models that a model's ensemble names.
 
     Raises:
-        ConfigError: one of them, or the model itself, does not complete coverage.
+        ConfigError: one of them, or the model itself, does not complete coverage; or one is named
+            twice.
         NotRegistered, WeightsError: one of them cannot be loaded.
     """
-    for name in model.card.ensemble:
-        other = companion(model, name)
-        for each in (model, other):
-            if each.card.task != model.card.task or not covers(each):
-                raise ConfigError(
-                    f"{model.card.name}: wanted `ensemble` to join models for {model.card.task}"
-                    f" that predict coverage, got {each.card.name}; correct the card"
-                )
-        yield other
+    card = model.card
+    if card.name in card.ensemble or len({*card.ensemble}) < len(card.ensemble):
+        raise ConfigError(
+            f"{card.name}: wanted `ensemble` to name other models, each once, got"
+            f" {', '.join(card.ensemble)}; correct the card"
+        )
+    others = []
+    for name in card.ensemble:
+        try:
+            others.append(companion(model, name))
+        except ZooError as error:
+            raise type(error)(f"{card.name}, whose `ensemble` names {name}: {error}") from error
+    for each in (model, *others) if others else ():
+        if each.card.task != card.task or not covers(each):
+            raise ConfigError(
+                f"{card.name}: wanted `ensemble` to join models for {card.task} that predict"
+                f" coverage, got {each.card.name}; correct the card"
+            )
+    return others
 
 
 def one_by_one(members: list[Member]) -> Iterator[Output]:

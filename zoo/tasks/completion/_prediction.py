@@ -42,14 +42,15 @@ def predict(
 ) -> Prediction:
     """Predict the complete volume, and the implant cleaned of specks, on the input's own grid."""
     with stage("conform"):
+        others = others_of(model)
         occupied, facts = occupied_in(source, threshold)
         given = source.with_array(occupied)
         members = [Member.of(model, given)]
     with stage("network"):
         outputs = [members[0].predict(options.passes)]
-    if model.card.ensemble:
+    if others:
         with stage("ensemble"):
-            for each in others_of(model):  # one after another takes less memory
+            for each in others:  # one after another, which takes less memory
                 members.append(Member.of(each, given, members))
                 outputs.append(members[-1].predict(options.passes))
     with stage("restore"):
@@ -68,8 +69,8 @@ def predict(
     changes: dict[str, Any] = {}
     if options.uncertainty:
         with stage("uncertainty"):
-            others = islice(one_by_one(members), COMPARED)
-            alone = (_whole(implant_of([each], skull)[0], skull) for each in others)
+            runs = islice(one_by_one(members), COMPARED)
+            alone = (_whole(implant_of([each], skull)[0], skull) for each in runs)
             if left_out is not None and left_out.mask.any():
                 apart = _whole(left_out, skull)
                 alone = (_without_parts(one, apart, implant) for one in alone)
@@ -146,8 +147,8 @@ def _filled(outputs: Sequence[Output], skull: Volume) -> Found:
 
 def _others(members: Sequence[Member]) -> dict[str, Any]:
     """The other models of an ensemble, for a report."""
-    weights = {each.model.card.name: each.model.card.weights for each in members}
-    found = [{"name": name, "sha256": w.sha256 if w else None} for name, w in weights.items()]
+    cards = [each.model.card for each in members]
+    found = [{"name": c.name, "sha256": c.weights.sha256 if c.weights else None} for c in cards]
     return {"ensemble": found} if found else {}
 
 
