@@ -120,6 +120,11 @@ class Card(_Frozen):
         found = self.metadata.get("datasets") or ()
         return tuple(map(str, found)) if isinstance(found, list | tuple) else (str(found),)
 
+    @property
+    def sha256(self) -> str | None:
+        """That of the pinned weights; None for random ones."""
+        return self.weights.sha256 if self.weights else None
+
     def to_markdown(self) -> str:
         """Write the card as a file: front matter between two lines of dashes, then the prose.
 

@@ -95,9 +95,8 @@ def weights_of(card: Card) -> str | None:
         NotRegistered, ConfigError, WeightsError: as for `info`, of a model of the ensemble.
     """
     if not card.ensemble or not card.weights:
-        return card.weights.sha256 if card.weights else None
-    pinned = [each.weights for each in (card, *map(info, card.ensemble))]
-    digests = [weights.sha256 if weights else "random" for weights in pinned]
+        return card.sha256
+    digests = [each.sha256 or "random" for each in (card, *map(info, card.ensemble))]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 

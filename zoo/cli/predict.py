@@ -139,8 +139,10 @@ def predict(
         from zoo.models import load
         from zoo.volumes import stem
 
-    if plan and (unplanned := {*options, *(["uncertainty"] if uncertainty else [])}):
-        flag = min(unplanned).replace("_", "-")
+    if uncertainty:
+        options = {**options, "uncertainty": True}
+    if plan and options:
+        flag = min(options).replace("_", "-")
         raise ConfigError(f"--plan does not take --{flag}; leave it out")
     if plan:
         return _print_plans(load(name, backend=backend, device=device), source, threshold, output)
@@ -160,8 +162,6 @@ def predict(
     outputs = Outputs(output, implant, report, preview, uncertainty, statistics, masks)
     jobs = plan_jobs(source, outputs, part, derivative, found)
     several = any(job.name for job in jobs) or part[1] > 1
-    if uncertainty:
-        options = {**options, "uncertainty": True}
     if strict:
         options = {**options, "strict": True}
     work = Predict(name, backend, device, threshold, options)

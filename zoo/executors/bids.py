@@ -95,10 +95,9 @@ class Derivative:
         if folder is None:
             above = source.parent if source.parent.name == DERIVATIVES else source / DERIVATIVES
             folder = above / f"{PIPELINE}-{re.sub(r'[^A-Za-z0-9.-]', '-', card.name)}"
-        weights = card.weights.sha256 if card.weights else None
         names = registries.tasks.get(card.task).derivatives
         labels = card.labels or ()
-        made = cls(folder, source, card.name, weights, card.task, names, labels)
+        made = cls(folder, source, card.name, card.sha256, card.task, names, labels)
         made.check()
         return made
 

@@ -33,7 +33,8 @@ def predict_straight(
     implant = prediction.implant and back(prediction.implant)
     report = dict(prediction.report)
     if implant is not None and not isinstance(threshold, str):
-        # On the way to the straight grid and back voxels are lost; a completion removes none.
+        # On the way to the straight grid and back voxels of the input are lost, and others appear
+        # beside it; a completion removes none, and adds what the network added.
         given, _ = occupied_in(source, threshold)
         report["voxels_in"] = int(np.count_nonzero(given))
         added = (volume.array > 0) & (occupied.array == 0)

@@ -87,8 +87,13 @@ def load(
     network = build_network(card)
     fill(network, content, f"the weights of {card.name}")
     origin = Origin(found, metadata_of(content))
-    sha256 = card.weights.sha256 if card.weights else ""
-    LOG.info("%s: loaded on %s, %s; sha256 of weights %s", card.name, chosen.name, target, sha256)
+    LOG.info(
+        "%s: loaded on %s, %s; sha256 of weights %s",
+        card.name,
+        chosen.name,
+        target,
+        card.sha256 or "",
+    )
     return Model(
         network,
         card,

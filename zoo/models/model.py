@@ -241,7 +241,7 @@ class Model:
             "seconds_compiling": watch.compiling,
             "peak_memory": peak_memory(),
             "peak_device_memory": memory.peak,
-            "sha256": {"weights": self._weights_sha256(), "input": sha256},
+            "sha256": {"weights": self.card.sha256, "input": sha256},
         }
         remarks = source.about.remarks if source.about else ()
         report.setdefault("notes", [])
@@ -256,7 +256,7 @@ class Model:
                 " mend the input, or leave it out"
             )
         path = Path(given) if isinstance(given, str | os.PathLike) else None
-        known = partial(_known_of, self.card.name, self._weights_sha256() or "", path)
+        known = partial(_known_of, self.card.name, self.card.sha256 or "", path)
         LOG.info(
             "%s: %d occupied voxels in, %d out, %.1f s",
             self.card.name,
@@ -380,9 +380,6 @@ class Model:
             "device": str(self.device),
             "versions": versions(),
         }
-
-    def _weights_sha256(self) -> str | None:
-        return self.card.weights.sha256 if self.card.weights else None
 
     def __repr__(self) -> str:
         return f"Model({self.card}, {self.backend.name} on {self.device})"

@@ -148,7 +148,7 @@ def _filled(outputs: Sequence[Output], skull: Volume) -> Found:
 def _others(members: Sequence[Member]) -> dict[str, Any]:
     """The other models of an ensemble, for a report."""
     cards = [each.model.card for each in members]
-    found = [{"name": c.name, "sha256": c.weights.sha256 if c.weights else None} for c in cards]
+    found = [{"name": card.name, "sha256": card.sha256} for card in cards]
     return {"ensemble": found} if found else {}
 
 

@@ -58,11 +58,7 @@ class SuperResolution(Task):
             warnings += doubts_of_step(model.card, source, prediction.volume)
         facts: dict[str, Any] = {"warnings": warnings, **({"bone": bone} if bone else {})}
         if used is not model:
-            weights = used.card.weights
-            facts["model_for_scans"] = {
-                "name": used.card.name,
-                "sha256": weights.sha256 if weights else None,
-            }
+            facts["model_for_scans"] = {"name": used.card.name, "sha256": used.card.sha256}
             facts["notes"] = [f"{used.card.name} takes the values of the scan into account"]
         return replace(prediction, report={**prediction.report, **facts})
 
