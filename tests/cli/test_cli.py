@@ -293,23 +293,24 @@ def test_what_says_what_there_is_imports_no_more_than_it_needs(words, unneeded):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(
-    ("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")]
-)
-def test_the_threads_of_openmp_wait_without_a_core_unless_the_user_says_otherwise(given, found):
-    """They are told before PyTorch is imported, which reads it once."""
+@pytest.mark.parametrize("given", ["", "OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE"])
+def test_pytorch_is_told_how_to_wait_and_to_allocate_unless_the_user_says_otherwise(given):
+    """It is told before it is imported, as it reads this once."""
     code = """
         import atexit, os, sys
         from zoo.cli import run
+        from zoo.cli._main import PYTORCH
         assert "torch" not in sys.modules
         sys.argv = ["zoo", "--version"]
-        atexit.register(lambda: print(os.environ["OMP_WAIT_POLICY"]))
+        atexit.register(lambda: print(*[f"{name}={os.environ[name]}" for name in PYTORCH]))
         run()
     """
-    rest = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    told = {"OMP_WAIT_POLICY": "PASSIVE", "THP_MEM_ALLOC_ENABLE": "1"}
+    own = {given: "ACTIVE"} if given else {}
+    rest = {key: value for key, value in os.environ.items() if key not in told}
     command = [sys.executable, "-c", dedent(code)]
-    done = subprocess.run(command, env=rest | given, capture_output=True, text=True)
-    assert done.stdout.split()[-1] == found
+    done = subprocess.run(command, env=rest | own, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1].split() == [f"{k}={v}" for k, v in (told | own).items()]
 
 
 def test_list_and_info_show_tag_licence_and_data(run):

@@ -187,7 +187,8 @@ def run_measurement(
     command = [sys.executable, "-m", "zoo.benchmark._measure", spec.model_dump_json()]
     environment = dict(environment or os.environ)
     if spec.backend not in OWN.values():
-        environment.pop("OMP_WAIT_POLICY", None)  # which `zoo` sets; peers are as they come
+        for name in ("OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE"):  # which `zoo` sets
+            environment.pop(name, None)  # peers are as they come
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, env=environment

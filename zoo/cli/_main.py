@@ -49,6 +49,10 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "doctor": doctor.doctor,
     "bench": bench.bench,
 }
+# What PyTorch reads when it is imported. Its OpenMP threads would spin for a while after every
+# operation, on cores that the CPU backend's own threads want next; and the system would clear large
+# tensors' memory in pages of 4 KiB, which is a tenth of a prediction at 512.
+PYTORCH = {"OMP_WAIT_POLICY": "PASSIVE", "THP_MEM_ALLOC_ENABLE": "1"}
 COMPLETED = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")  # where a shell puts what it wants completed
 EXTENDED = {"predict": predict.extended, "evaluate": evaluate.extended}  # with tasks' options
 
@@ -92,9 +96,8 @@ def run() -> NoReturn:
     What was registered to happen at the end does; but modules are not taken apart one by one, for
     which PyTorch and Numba take a second.
     """
-    # PyTorch's OpenMP threads would spin for a while after every operation, on cores that the CPU
-    # backend's own threads want next. OpenMP reads this when PyTorch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for name, value in PYTORCH.items():
+        os.environ.setdefault(name, value)
     status = main()
     atexit._run_exitfuncs()
     with suppress(OSError):

@@ -6,6 +6,7 @@ Where a hole is on one side, the bone of the other side lies in it then.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -45,16 +46,17 @@ def mirror_image(x: SparseTensor, level: int) -> SparseTensor:
         than 100 voxels there, or of more than WIDEST along an axis, which is no head.
     """
     edge = 2**level
-    points: list[torch.Tensor] = []
-    features: list[torch.Tensor] = []
-    for low, sums in _coarse(x, level):
+
+    def image(low: NDArray[np.int64], sums: Floats) -> tuple[torch.Tensor, torch.Tensor]:
         found, covered = _image((sums / (STEPS * edge**3)).astype(np.float32))
-        points.append(torch.from_numpy((found + low) * edge))
-        features.append(torch.from_numpy(covered[:, None]))
+        return torch.from_numpy((found + low) * edge), torch.from_numpy(covered[:, None])
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        images = list(pool.map(image, *zip(*_coarse(x, level), strict=True)))
     device, dtype = x.features.device, x.features.dtype
     return SparseTensor.from_coordinates(
-        [each.to(device) for each in points],
-        [each.to(device, dtype) for each in features],
+        [points.to(device) for points, _ in images],
+        [covered.to(device, dtype) for _, covered in images],
         backend=x.index.backend,
         stride=edge,
     )
