@@ -123,9 +123,15 @@ def _generated(
     unit: float | None = None,
 ) -> tuple[SparseTensor, tuple[int, int, int]]:
     """What a network generates from a grid, and the coordinate of the grid's first voxel."""
+    low, high = bounds(grid)
     if shift is None:
-        shift = centring_shift(*bounds(grid), coarsest_voxel(network))
-    i, j, k = (shift + nudge).tolist()
-    x = SparseTensor.from_grids([grid], low=(i, j, k), backend=backend, device=device, unit=unit)
+        shift = centring_shift(low, high, coarsest_voxel(network))
+    first = shift + nudge
+    part = grid[tuple(map(slice, low, high + 1))]
+    i, j, k = (first + low).tolist()
+    x = SparseTensor.from_grids(
+        [np.ascontiguousarray(part)], low=(i, j, k), backend=backend, device=device, unit=unit
+    )
     found: SparseTensor = network(x).occupancy
+    i, j, k = first.tolist()
     return found, (i, j, k)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zoo import sparse
 from zoo.anatomy import is_shape, mirroring
 from zoo.sparse import SparseTensor
 from zoo.volumes import STEPS
@@ -21,7 +22,6 @@ Floats = NDArray[np.float64]
 WIDEST = 512  # voxels along an axis that a shape may have
 MARGIN = 8  # voxels beyond the shape, in which its mirror image is kept
 LEAST = 0.02  # coverage that is kept of it
-ROWS = 1 << 18  # that are counted at a time
 NOTHING = np.zeros(3, np.int64), np.zeros((0, 0, 0))
 
 
@@ -65,36 +65,25 @@ def mirror_image(x: SparseTensor, level: int) -> SparseTensor:
 def _coarse(x: SparseTensor, level: int) -> Iterator[tuple[NDArray[np.int64], Floats]]:
     """The first voxel (3,) of each shape on a level, and its coverage there, (I, J, K).
 
-    It is counted in steps of 1/255 of a voxel of x, in integers, whose sums do not depend on their
-    order or on how a device rounds; and a part of the rows at a time, which takes less memory.
+    It is counted in steps of 1/255 of a voxel of x, in whole numbers, whose sums do not depend on
+    their order or on how a device rounds.
     """
-    rows = x.coordinates.cpu().numpy()
-    values = x.features[:, 0].float().cpu().numpy()
+    with torch.autocast(x.features.device.type, enabled=False):
+        counted = x.with_features(torch.round(x.features.float() * STEPS))
+        for _ in range(level):
+            counted = sparse.convolution(counted, counted.features.new_ones(8, 1, 1), stride=2)
+    rows = counted.coordinates.cpu().numpy()
+    sums = counted.features[:, 0].cpu().numpy()
     for item in range(x.index.batch_size):
-        parts = []
-        for n in range(0, len(rows), ROWS):
-            part = rows[n : n + ROWS]
-            among = part[:, 0] == item
-            if among.any():
-                own = slice(None) if among.all() else among  # a slice copies nothing
-                parts.append((part[own, 1:], values[n : n + ROWS][own]))
-        if not parts:
+        own = rows[:, 0] == item
+        voxels = rows[own, 1:].astype(np.int64) // counted.stride
+        if not len(voxels) or (size := np.ptp(voxels, axis=0) + 1).max() > WIDEST:
             yield NOTHING
             continue
-        low = np.min([points.min(axis=0) for points, _ in parts], axis=0) >> level
-        size = (np.max([points.max(axis=0) for points, _ in parts], axis=0) >> level) + 1 - low
-        if size.max() > WIDEST:
-            yield NOTHING
-            continue
-        i, j, k = size.tolist()
-        sums = np.zeros(i * j * k)
-        for points, covered in parts:
-            at_i, at_j, at_k = (points.T >> level) - low[:, None]
-            flat = (at_i * j + at_j) * k + at_k
-            start = int(flat.min())  # rows that are together lie together
-            found = np.bincount(flat - start, np.rint(covered * np.float32(STEPS)))
-            sums[start : start + len(found)] += found
-        yield low, sums.reshape(i, j, k)
+        low = voxels.min(axis=0)
+        grid = np.zeros(size)
+        grid[tuple((voxels - low).T)] = sums[own]
+        yield low, grid
 
 
 def _image(covered: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

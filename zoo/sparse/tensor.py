@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from zoo.sparse.backend import Backend
 
 COORDINATE_LIMIT = 1 << 15
-ROWS = 1 << 18  # whose coordinates are computed with at a time
 
 
 class Index(Protocol):
@@ -153,17 +152,14 @@ class SparseTensor:
         index = backend.index_from_grids(grids, low, torch.device(device))
         if grids[0].dtype.kind != "f" and unit is None:
             return cls(torch.ones(1, 1, device=device).expand(len(index), 1), index)
-        coordinates = index.coordinates.cpu().numpy()
-        values = np.empty(len(coordinates), np.float32)
-        for start in range(0, len(values), ROWS):  # a part at a time, which takes less memory
-            rows = coordinates[start : start + ROWS] - np.array([0, *low])
-            part = values[start : start + ROWS]
-            for item in range(rows[:, 0].min(), rows[:, 0].max() + 1):
-                own = rows[:, 0] == item
-                part[own] = grids[item][tuple(rows[own, 1:].T)]
+        ordered = map(np.ascontiguousarray, grids)  # as rows are
+        values = np.concatenate([grid[grid != 0] for grid in ordered]).astype(np.float32)
         if unit is not None:
             values /= np.float32(unit)
-        return cls(torch.from_numpy(values)[:, None].to(device), index)
+        features = torch.from_numpy(values)[:, None].to(device)
+        if not backend.raster_order:
+            features = features[pack(index.coordinates).argsort().argsort()]
+        return cls(features, index)
 
     def to_grid(self, low: tuple[int, int, int], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
         """A box of the first item as a dense grid.

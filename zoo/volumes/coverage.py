@@ -26,7 +26,9 @@ Triple = tuple[float, float, float]
 BoundingBox = tuple[slice, slice, slice]
 
 HALF = 0.5  # a surface runs where the coverage, interpolated between voxel centres, is this
-BLOCK = 32  # rows of a matrix that are multiplied at a time
+# Rows of a matrix that are multiplied at a time: few enough for the processor's cache, and for BLAS
+# to leave each product to the thread that asks for it.
+BLOCK = 8
 STEPS = 255  # coverage is rounded to this share of one, so that it can be kept in a byte
 
 
@@ -93,8 +95,8 @@ def coverage(mask: Bools, given: Triple, wanted: Triple) -> Steps:
         planes = np.zeros((len(planes), *out.shape[1:]), np.float32)
         for block in second:
             planes[:, block.rows] = block.weights @ lines[:, block.columns]
-        slab = (weights * STEPS) @ planes.reshape(len(planes), -1)
-        out[rows] = np.rint(slab, out=slab).reshape(len(slab), *out.shape[1:])
+        slab = (weights * STEPS) @ planes.transpose(1, 0, 2)
+        out[rows] = np.rint(slab, out=slab).transpose(1, 0, 2)
     return covered
 
 

@@ -49,6 +49,7 @@ class KeyIndex:
 
 class TorchBackend(Backend):
     name = "torch"
+    raster_order = True
     bfloat16 = True
     index_bytes = 350
 
