@@ -3,8 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from heads import MIDDLE, SPACING, cap, hole, shell
+from scipy.spatial import Delaunay
 
 from zoo.anatomy import Implant, assess, cranium_of, reshaped, selected
+from zoo.anatomy.cranium import _convex_hull
 from zoo.anatomy.symmetry import plane_of_symmetry
 from zoo.errors import VolumeError
 from zoo.volumes import Volume, dice, roughness
@@ -83,6 +85,19 @@ def test_a_cavity_is_found_in_spite_of_a_hole_and_its_lowest_place_is_the_forame
         assert np.linalg.norm(np.subtract(found.foramen, MIDDLE - [0, 0, 66])) < 12
     assert cranium_of(np.ones((20, 20, 20), bool), CUBE) is None
     assert cranium_of(np.zeros((20, 20, 20), bool), CUBE) is None
+
+
+def test_a_convex_hull_holds_the_voxels_between_others():
+    """As triangulated, of random masks; those that lie in a plane have none."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        mask = rng.random(rng.integers(3, 12, 3)) < rng.uniform(0.05, 0.4)
+        points = np.argwhere(mask)
+        if np.linalg.matrix_rank(points - points.mean(axis=0)) < 3:
+            assert _convex_hull(mask) is None
+            continue
+        inside = Delaunay(points).find_simplex(np.argwhere(mask | True), tol=1e-4) >= 0
+        assert (_convex_hull(mask).ravel() == inside).all()
 
 
 def test_clearance_is_a_gap_of_so_many_millimetres():

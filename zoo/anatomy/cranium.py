@@ -20,7 +20,8 @@ FACES = (
     *(("left", 0, 0), ("right", 0, -1), ("posterior", 1, 0), ("anterior", 1, -1)),
     ("superior", 2, -1),
 )
-FACETS = 64  # of a convex hull, tested at a time
+ON_PLANE = 1e-3  # voxels from a facet of a convex hull, which count as on it
+FLAT = 1e-9  # the share of a facet's normal along an axis, below which the axis lies in the facet
 ROUNDING = 1e-6
 # How the vault is looked at from the middle of the cavity.
 DIRECTIONS = 2000
@@ -171,17 +172,22 @@ def _convex_hull(mask: Bools) -> Bools | None:
     if len(points) < 4:
         return None
     try:
-        planes = ConvexHull(points).equations.astype(np.float32)
+        planes = ConvexHull(points).equations
     except QhullError:
         return None
+    # Along every line (i, j), what lies below all planes that face up, and above those facing down.
     low, high = points.min(axis=0), points.max(axis=0) + 1
-    box = tuple(map(slice, low, high))
-    centres = np.argwhere(np.ones(high - low, bool)).astype(np.float32) + low.astype(np.float32)
-    inside = np.ones(len(centres), bool)
-    for start in range(0, len(planes), FACETS):
-        part = planes[start : start + FACETS]
-        left = np.flatnonzero(inside)
-        inside[left] = (centres[left] @ part[:, :3].T + part[:, 3] <= 1e-3).all(axis=1)
+    i, j, k = (np.arange(start, stop) for start, stop in zip(low, high, strict=True))
+    bottom = np.full((len(i), len(j)), -np.inf)
+    top = np.full((len(i), len(j)), np.inf)
+    for slope_i, slope_j, slope_k, offset in planes:
+        room = ON_PLANE - offset - slope_i * i[:, None] - slope_j * j
+        if abs(slope_k) < FLAT:
+            top[room < 0] = -np.inf
+        elif slope_k > 0:
+            np.minimum(top, room / slope_k, out=top)
+        else:
+            np.maximum(bottom, room / slope_k, out=bottom)
     hull = np.zeros(mask.shape, bool)
-    hull[box] = inside.reshape(high - low)
+    hull[tuple(map(slice, low, high))] = (bottom[..., None] <= k) & (k <= top[..., None])
     return hull

@@ -78,9 +78,8 @@ def coverage(mask: Bools, given: Triple, wanted: Triple) -> Steps:
     axes = memory_order(mask)
     work = mask.transpose(axes)
     out = np.zeros([counts[axis] for axis in axes], np.uint8)
-    covered: Steps = out.transpose(np.argsort(axes))  # in the mask's memory order
     if not mask.any():
-        return covered
+        return np.zeros(counts, np.uint8)
     box = [slice(low, high + 1) for low, high in zip(*bounds(work), strict=True)]
     first, second, third = (
         _blocks(_overlaps(counts[axis], mask.shape[axis], given[axis], wanted[axis])[:, part])
@@ -97,7 +96,15 @@ def coverage(mask: Bools, given: Triple, wanted: Triple) -> Steps:
             planes[:, block.rows] = block.weights @ lines[:, block.columns]
         slab = (weights * STEPS) @ planes.transpose(1, 0, 2)
         out[rows] = np.rint(slab, out=slab).transpose(1, 0, 2)
-    return covered
+    return _in_c_order(out.transpose(np.argsort(axes)))
+
+
+def _in_c_order(grid: Steps) -> Steps:
+    """A copy in the order of rows of a sparse tensor; by planes, which fit into a cache."""
+    ordered = np.empty(grid.shape, grid.dtype)
+    for at in range(grid.shape[1]):
+        ordered[:, at] = grid[:, at]
+    return ordered
 
 
 def to_bytes(covered: Floats) -> Steps:

@@ -58,7 +58,7 @@ def passes(model: Model, grid: NDArray[Any]) -> Iterator[Any]:
     covered = model.card.input.kind == "coverage"
     predict: Any = cover if covered else run
     for mirrored, nudge in _moves(coarsest_voxel(model.network)):
-        moved = laid_out_like(grid[::-1], grid) if mirrored else grid
+        moved = grid[::-1] if mirrored else grid
         found = predict(model, moved, nudge)
         if mirrored:
             found = found.mirrored(grid.shape) if covered else found[::-1]
