@@ -37,7 +37,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import zoo
-from zoo.benchmark import machine
+from zoo.benchmark import as_it_comes, machine
 from zoo.models import peak_memory
 from zoo.plugins import GenerativeTransposedConvolution, complete_skull
 from zoo.sparse import SparseTensor, select_backend
@@ -219,9 +219,7 @@ def measure(way: str, volume: str, channels: tuple[int, ...]) -> dict[str, Any]:
 def measured(way: str, volume: Path, channels: str) -> dict[str, Any]:
     """`measure` in a process of its own; why not, if it fails."""
     command = [sys.executable, __file__, str(volume), "--channels", channels, "--way", way]
-    environment = dict(os.environ)
-    if way != "cpu":
-        environment.pop("OMP_WAIT_POLICY", None)
+    environment = dict(os.environ) if way == "cpu" else as_it_comes(os.environ)
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]}

@@ -88,7 +88,7 @@ def test_a_cavity_is_found_in_spite_of_a_hole_and_its_lowest_place_is_the_forame
 
 
 def test_a_convex_hull_holds_the_voxels_between_others():
-    """As triangulated, of random masks; those that lie in a plane have none."""
+    """As a triangulation has it, for random masks; voxels in one plane have no hull."""
     rng = np.random.default_rng(0)
     for _ in range(20):
         mask = rng.random(rng.integers(3, 12, 3)) < rng.uniform(0.05, 0.4)
@@ -96,7 +96,7 @@ def test_a_convex_hull_holds_the_voxels_between_others():
         if np.linalg.matrix_rank(points - points.mean(axis=0)) < 3:
             assert _convex_hull(mask) is None
             continue
-        inside = Delaunay(points).find_simplex(np.argwhere(mask | True), tol=1e-4) >= 0
+        inside = Delaunay(points).find_simplex(np.argwhere(np.ones_like(mask)), tol=1e-4) >= 0
         assert (_convex_hull(mask).ravel() == inside).all()
 
 

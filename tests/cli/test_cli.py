@@ -306,7 +306,7 @@ def test_pytorch_is_told_how_to_wait_and_to_allocate_unless_the_user_says_otherw
         run()
     """
     told = {"OMP_WAIT_POLICY": "PASSIVE", "THP_MEM_ALLOC_ENABLE": "1"}
-    own = {given: "ACTIVE"} if given else {}
+    own = {given: "0" if given.startswith("THP") else "ACTIVE"} if given else {}
     rest = {key: value for key, value in os.environ.items() if key not in told}
     command = [sys.executable, "-c", dedent(code)]
     done = subprocess.run(command, env=rest | own, capture_output=True, text=True)

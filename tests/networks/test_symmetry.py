@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from zoo.anatomy import plane_of_symmetry
 from zoo.networks.completion import SparseCompletion
 from zoo.networks.generative import GenerativeConfig
-from zoo.networks.symmetry import mirror_image, mirroring
+from zoo.networks.symmetry import _coarse, mirror_image, mirroring
 from zoo.sparse import SparseTensor
 
 
@@ -101,6 +101,21 @@ def test_all_backends_find_the_same_image(backend):
     one, other = images
     assert torch.equal(one.coordinates.cpu(), other.coordinates.cpu())
     assert torch.equal(one.features.cpu(), other.features.cpu())
+
+
+@pytest.mark.parametrize("level", [0, 3])
+def test_the_coverage_of_coarse_voxels_is_exact(backend, level):
+    """Also below zero, beside an item without voxels, and where autocast would round it."""
+    counts = np.random.default_rng(0).integers(0, 256, (24, 20, 28)).astype(np.uint8)
+    where = {"low": (-5, 3, -16), "unit": 255, "backend": backend}
+    x = SparseTensor.from_grids([np.zeros_like(counts), counts], **where)
+    with torch.autocast(x.features.device.type, torch.bfloat16):
+        (_, nothing), (low, sums) = _coarse(x, level)
+    wanted = np.pad(counts.astype(int), [(3, 5), (3, 1), (0, 4)] if level else 0)
+    step = 2**level
+    shape = [n for size in wanted.shape for n in (size // step, step)]
+    assert not nothing.size and low.tolist() == [-5 // step, 3 // step, -16 // step]
+    assert (sums == wanted.reshape(shape).sum((1, 3, 5))).all()
 
 
 def reference():

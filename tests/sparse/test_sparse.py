@@ -149,14 +149,16 @@ def test_at_other_coordinates_features_are_found_or_zero(backend):
     assert len(sparse.at(x, nothing.index)) == 0
 
 
-def test_floating_point_grids_are_features(backend):
-    grids = np.random.default_rng(0).random((2, 5, 6, 7)).astype(np.float32)
-    grids[grids < 0.5] = 0
-    x = SparseTensor.from_grids(list(grids), low=(-3, 2, 1), backend=backend)
+@pytest.mark.parametrize("laid_out", [np.array, np.asfortranarray, np.flip])
+def test_floating_point_grids_are_features(backend, laid_out):
+    grids = np.random.default_rng(0).random((2, 5, 6, 7)).astype(np.float32) - 0.7
+    grids[grids < -0.2] = 0  # and some are below zero
+    given = [laid_out(grid) for grid in grids]
+    x = SparseTensor.from_grids(given, low=(-3, 2, 1), backend=backend)
     item, *at = x.coordinates.numpy().T
     at = [axis - low for axis, low in zip(at, (-3, 2, 1), strict=True)]
     assert len(x) == np.count_nonzero(grids)
-    assert (x.features[:, 0].numpy() == grids[item, *at]).all()
+    assert (x.features[:, 0].numpy() == np.stack(given)[item, *at]).all()
 
 
 @pytest.mark.parametrize("case", ["corner", "blob", "batch"])

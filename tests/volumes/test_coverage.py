@@ -31,11 +31,16 @@ def overlap(i, given, j, wanted):
     return max(min((i + 1) * given, (j + 1) * wanted) - max(i * given, j * wanted), 0) / wanted
 
 
-def test_coverage_is_the_overlap_of_voxels():
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("longest", [0, 1, 2])
+def test_coverage_is_the_overlap_of_voxels(order, longest):
+    """Along one axis in several blocks; and in C order, whatever the mask's."""
     rng = np.random.default_rng(0)
-    mask, given, wanted = rng.random((5, 4, 3)) < 0.4, (0.7, 1.1, 2.0), (1.6, 1.6, 1.6)
+    shape, given, wanted = [5, 4, 3], (0.7, 1.1, 2.0), (1.6, 1.6, 1.6)
+    shape[longest] = 45
+    mask = np.asarray(rng.random(shape) < 0.4, order=order)
     steps = coverage(mask, given, wanted)
-    assert steps.shape == (3, 3, 4) and steps.dtype == np.uint8
+    assert steps.shape[longest] >= 19 and steps.dtype == np.uint8 and steps.flags.c_contiguous
     found = from_bytes(steps)
     expected = np.zeros(found.shape)
     for i, j, k in np.argwhere(mask):

@@ -20,8 +20,8 @@ FACES = (
     *(("left", 0, 0), ("right", 0, -1), ("posterior", 1, 0), ("anterior", 1, -1)),
     ("superior", 2, -1),
 )
-ON_PLANE = 1e-3  # voxels from a facet of a convex hull, which count as on it
-FLAT = 1e-9  # the share of a facet's normal along an axis, below which the axis lies in the facet
+ON_PLANE = 1e-3  # voxels from a facet of a convex hull, within which a centre counts as on it
+FLAT = 1e-9  # component of a facet's unit normal along an axis that is parallel to the facet
 ROUNDING = 1e-6
 # How the vault is looked at from the middle of the cavity.
 DIRECTIONS = 2000

@@ -180,6 +180,12 @@ def measure_start(spec: Spec, timeout: float, cache: Path) -> dict[str, Any]:
     return facts if "error" in facts else facts | {"seconds": perf_counter() - started}
 
 
+def as_it_comes(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for peers, without what `zoo` tells PyTorch for its own backend's sake."""
+    told = ("OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE")
+    return {name: value for name, value in environment.items() if name not in told}
+
+
 def run_measurement(
     spec: Spec, timeout: float = TIMEOUT, environment: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
@@ -187,8 +193,7 @@ def run_measurement(
     command = [sys.executable, "-m", "zoo.benchmark._measure", spec.model_dump_json()]
     environment = dict(environment or os.environ)
     if spec.backend not in OWN.values():
-        for name in ("OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE"):  # which `zoo` sets
-            environment.pop(name, None)  # peers are as they come
+        environment = as_it_comes(environment)
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, env=environment

@@ -49,9 +49,9 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "doctor": doctor.doctor,
     "bench": bench.bench,
 }
-# What PyTorch reads when it is imported. Its OpenMP threads would spin for a while after every
-# operation, on cores that the CPU backend's own threads want next; and the system would clear large
-# tensors' memory in pages of 4 KiB, which is a tenth of a prediction at 512.
+# What PyTorch reads as it starts. Its OpenMP threads would spin for a while after every operation,
+# on cores that the CPU backend's own threads want next; and the system would hand out the memory of
+# large tensors in pages of 4 KiB, which takes 8 % of a prediction at 512.
 PYTORCH = {"OMP_WAIT_POLICY": "PASSIVE", "THP_MEM_ALLOC_ENABLE": "1"}
 COMPLETED = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")  # where a shell puts what it wants completed
 EXTENDED = {"predict": predict.extended, "evaluate": evaluate.extended}  # with tasks' options

@@ -127,11 +127,9 @@ def _generated(
     if shift is None:
         shift = centring_shift(low, high, coarsest_voxel(network))
     first = shift + nudge
-    part = grid[tuple(map(slice, low, high + 1))]
+    part = grid[tuple(map(slice, low, high + 1))].copy(order="K")  # as backends read it fastest
     i, j, k = (first + low).tolist()
-    x = SparseTensor.from_grids(
-        [np.ascontiguousarray(part)], low=(i, j, k), backend=backend, device=device, unit=unit
-    )
+    x = SparseTensor.from_grids([part], low=(i, j, k), backend=backend, device=device, unit=unit)
     found: SparseTensor = network(x).occupancy
     i, j, k = first.tolist()
     return found, (i, j, k)

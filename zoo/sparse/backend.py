@@ -34,8 +34,6 @@ class Backend(ABC):
         index_bytes: what index and kernel map of the finest level take per voxel, measured or
             counted; for plans.
         preferred_on: the types of device on which `auto` may choose it.
-        raster_order: whether rows of its indices are always in raster order, as then the values of
-            a grid need not be looked up one by one.
         has_roofline: whether its calls and `index_tensors` tell all that it must read and write, so
             that `zoo bench` can compare its time with a roofline.
     """
@@ -45,7 +43,6 @@ class Backend(ABC):
     dense: ClassVar[bool] = False
     index_bytes: ClassVar[int] = 400
     preferred_on: ClassVar[tuple[str, ...]] = ()
-    raster_order: ClassVar[bool] = False
     has_roofline: ClassVar[bool] = False
 
     def check_device(self, device: torch.device) -> None:  # noqa: B027

@@ -22,7 +22,8 @@ COORDINATE_LIMIT = 1 << 15
 class Index(Protocol):
     """Which coordinates of one level are occupied, in the form that a backend computes with.
 
-    `stride` is the tensor stride: 1 for the input grid, 2, 4, ... going down the encoder.
+    `stride` is the tensor stride: 1 for the input grid, 2, 4, ... going down the encoder. An index
+    whose rows are always in raster order may say so by `in_raster_order`, which saves a sort.
     """
 
     @property
@@ -152,12 +153,12 @@ class SparseTensor:
         index = backend.index_from_grids(grids, low, torch.device(device))
         if grids[0].dtype.kind != "f" and unit is None:
             return cls(torch.ones(1, 1, device=device).expand(len(index), 1), index)
-        ordered = map(np.ascontiguousarray, grids)  # as rows are
-        values = np.concatenate([grid[grid != 0] for grid in ordered]).astype(np.float32)
+        ordered = map(np.ascontiguousarray, grids)  # which are read faster than other orders
+        values = np.concatenate([grid[grid != 0] for grid in ordered], dtype=np.float32)
         if unit is not None:
             values /= np.float32(unit)
         features = torch.from_numpy(values)[:, None].to(device)
-        if not backend.raster_order:
+        if not getattr(index, "in_raster_order", False):  # by the rank of every row, then
             features = features[pack(index.coordinates).argsort().argsort()]
         return cls(features, index)
 

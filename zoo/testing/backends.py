@@ -265,6 +265,12 @@ def check_grids(bench: Bench, points: Points) -> None:
         expect((window[:3, 1:4] == grids[0][2:5, 0:3, 66:136]).all(), "got another grid back")
         outside = window[3:].any() or window[:, 0].any()
         expect(not outside, "got voxels outside of the grids")
+        shares = [np.where(grid, rng.random(grid.shape), 0).astype(np.float32) for grid in grids]
+        shares = [np.zeros_like(shares[0]), *map(np.asfortranarray, shares)]
+        x = SparseTensor.from_grids(shares, low=low, backend=bench.backend, device=bench.device)
+        at = x.coordinates.cpu().numpy() - np.array([0, *low])
+        values = [shares[item][i, j, k] for item, i, j, k in at]
+        expect(x.features[:, 0].tolist() == values, "got features of other voxels of the grids")
 
 
 def check_nothing(bench: Bench, refuses: Sequence[str] = ()) -> None:

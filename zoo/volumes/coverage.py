@@ -72,14 +72,15 @@ def resample_coverage(volume: Volume, contract: InputContract) -> Resampled:
 def coverage(mask: Bools, given: Triple, wanted: Triple) -> Steps:
     """The coverage of voxels of `wanted` mm by a mask (I, J, K) of voxels of `given` mm, in bytes.
 
-    The first corner stays where it is; what lies outside of the mask's grid is empty.
+    The first corner stays where it is; what lies outside of the mask's grid is empty. Whatever the
+    order of the mask in memory, the result is in C order.
     """
     counts = [coarse_count(n, *pair) for n, *pair in zip(mask.shape, given, wanted, strict=True)]
     axes = memory_order(mask)
     work = mask.transpose(axes)
-    out = np.zeros([counts[axis] for axis in axes], np.uint8)
     if not mask.any():
         return np.zeros(counts, np.uint8)
+    out = np.zeros([counts[axis] for axis in axes], np.uint8)
     box = [slice(low, high + 1) for low, high in zip(*bounds(work), strict=True)]
     first, second, third = (
         _blocks(_overlaps(counts[axis], mask.shape[axis], given[axis], wanted[axis])[:, part])
@@ -100,7 +101,9 @@ def coverage(mask: Bools, given: Triple, wanted: Triple) -> Steps:
 
 
 def _in_c_order(grid: Steps) -> Steps:
-    """A copy in the order of rows of a sparse tensor; by planes, which fit into a cache."""
+    """The same in C order, as a network reads it; plane by plane, which fit into the cache."""
+    if grid.flags.c_contiguous:
+        return grid
     ordered = np.empty(grid.shape, grid.dtype)
     for at in range(grid.shape[1]):
         ordered[:, at] = grid[:, at]

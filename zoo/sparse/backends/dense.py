@@ -65,7 +65,6 @@ class BoxIndex:
 
 class DenseBackend(Backend):
     name = "dense"
-    raster_order = True
     dense = True
 
     def index(self, coordinates: Tensor, *, batch_size: int, stride: int) -> tuple[Index, Tensor]:

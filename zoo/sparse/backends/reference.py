@@ -49,7 +49,6 @@ class KeyIndex:
 
 class TorchBackend(Backend):
     name = "torch"
-    raster_order = True
     bfloat16 = True
     index_bytes = 350
 

@@ -22,7 +22,6 @@ from zoo.sparse.tensor import Index
 
 class CpuBackend(Backend):
     name = "cpu"
-    raster_order = True
     index_bytes = 4
     preferred_on = ("cpu",)
     has_roofline = True

@@ -58,6 +58,8 @@ class Bitmap(NamedTuple):
 class BitmapIndex:
     """The occupied voxels of one level, in raster order."""
 
+    in_raster_order = True
+
     backend: CpuBackend
     stride: int
     bounds: Bounds

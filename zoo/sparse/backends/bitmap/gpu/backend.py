@@ -20,7 +20,6 @@ from zoo.sparse.tensor import Index
 
 class GpuBackend(Backend):
     name = "gpu"
-    raster_order = True
     bfloat16 = True
     index_bytes = 8
     preferred_on = ("cuda",)

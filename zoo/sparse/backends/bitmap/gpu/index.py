@@ -38,6 +38,8 @@ class BitmapIndex:
         positions: (N,) int32 or int64, of each row: 64 times its word's number, plus its bit.
     """
 
+    in_raster_order = True
+
     backend: GpuBackend
     stride: int
     bounds: Bounds
