@@ -15,28 +15,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from poses import pairs
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 import zoo
-from zoo.datasets import find_cases, load_pair
 from zoo.volumes import Volume, dice
 
-STEP = 2  # of the pixels of a slice, every so many
 MARGIN = 4  # voxels around a skull, into which it may grow
 THICKNESS = 0.5  # mm: by which bone becomes thinner or thicker, and is rough
 CORTEX = 1.6  # mm: below it lies marrow
 Bools = NDArray[np.bool_]
 Triple = tuple[float, float, float]
-
-
-def skulls(folder: Path, count: int) -> Iterator[tuple[Bools, Bools, Triple]]:
-    """Complete skulls, what is cut out of them, and the spacing of both, axes RAS."""
-    for case in find_cases(folder, "skullfix", folder / "validation.txt", kind="shape")[:count]:
-        pair = load_pair(case, defects="cut")
-        complete, implant = (each.canonical() for each in (pair.complete, pair.implant))
-        masks = [np.pad(each.array[::STEP, ::STEP] > 0, MARGIN) for each in (complete, implant)]
-        i, j, k = complete.spacing
-        yield masks[0], masks[1], (STEP * i, STEP * j, k)
 
 
 def changes(bone: Bools, spacing: Triple) -> Iterator[tuple[str, Bools]]:
@@ -64,10 +53,9 @@ def main() -> None:
     given = parser.parse_args()
     models = {name: zoo.load(name) for name in given.models}
     scores: dict[str, dict[str, list[float]]] = {}
-    for bone, cut, spacing in skulls(given.data, given.cases):
-        to_cut, to_rest = (
-            distance_transform_edt(~each, sampling=spacing) for each in (cut, bone & ~cut)
-        )
+    for rest, cut, spacing in pairs(given.data, given.cases, MARGIN, "cut"):
+        bone = rest | cut
+        to_cut, to_rest = (distance_transform_edt(~each, sampling=spacing) for each in (cut, rest))
         hole = to_cut < to_rest
         for name, changed in changes(bone, spacing):
             rows = scores.setdefault(name, {})

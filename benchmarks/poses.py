@@ -18,7 +18,7 @@ from scipy.ndimage import affine_transform
 from scipy.spatial.transform import Rotation
 
 import zoo
-from zoo.datasets import find_cases, load_pair
+from zoo.datasets import Defects, find_cases, load_pair
 from zoo.volumes import HALF, Volume, dice
 
 STEP = 2  # of the pixels of a slice, every so many
@@ -48,12 +48,17 @@ def rotated(mask: Bools, spacing: tuple[float, float, float], degrees: tuple[flo
     return np.asarray(moved > HALF)
 
 
-def pairs(folder: Path, count: int) -> Iterator[tuple[Bools, Bools, tuple[float, float, float]]]:
-    """Defective skulls, their implants and the spacing of both, axes RAS."""
+def pairs(
+    folder: Path, count: int, margin: int, defects: Defects
+) -> Iterator[tuple[Bools, Bools, tuple[float, float, float]]]:
+    """Defective skulls, their implants and the spacing of both, axes RAS.
+
+    Both are taken at every second pixel of a slice, with `margin` voxels more on every side.
+    """
     for case in find_cases(folder, "skullfix", folder / "validation.txt", kind="shape")[:count]:
-        pair = load_pair(case)
+        pair = load_pair(case, defects=defects)
         defective, implant = (each.canonical() for each in (pair.defective, pair.implant))
-        masks = [np.pad(each.array[::STEP, ::STEP] > 0, MARGIN) for each in (defective, implant)]
+        masks = [np.pad(each.array[::STEP, ::STEP] > 0, margin) for each in (defective, implant)]
         i, j, k = defective.spacing
         yield masks[0], masks[1], (STEP * i, STEP * j, k)
 
@@ -67,7 +72,7 @@ def main() -> None:
     given = parser.parse_args()
     models = {name: zoo.load(name) for name in given.models}
     scores: dict[tuple[str, str], list[float]] = {}
-    for skull, implant, spacing in pairs(given.data, given.cases):
+    for skull, implant, spacing in pairs(given.data, given.cases, MARGIN, "official"):
         for pose, degrees in poses(given.degrees).items():
             defective, wanted = (rotated(mask, spacing, degrees) for mask in (skull, implant))
             volume = Volume(defective.view(np.uint8), np.diag([*spacing, 1.0]))
