@@ -7,7 +7,7 @@ from torch import nn
 from zoo import registries
 from zoo.errors import VolumeError
 from zoo.networks.layers import Convolution, GenerativeTransposedConvolution, Unit
-from zoo.sparse import SparseTensor
+from zoo.sparse import SparseTensor, pack
 
 
 def tensor(backend, count, channels, stride=1):
@@ -79,3 +79,50 @@ def test_inference_leaves_the_input_as_it_was(backend):
     with torch.inference_mode():
         random_unit(4, training=False)(x)
     assert torch.equal(x.features, before)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_instance_norm_is_that_of_every_item(backend, training):
+    """Whatever else is in the batch, whatever the mode; a single voxel has no deviation."""
+    unit = Unit(Convolution(3, 5, 3), "instance").train(training)
+    nn.init.normal_(unit.norm.weight)
+    nn.init.normal_(unit.norm.bias)
+    torch.manual_seed(0)
+    points = [torch.unique(torch.randint(0, 9, (count, 3)), dim=0) for count in (90, 40, 1)]
+    features = [shift + torch.randn(len(each), 3) for shift, each in enumerate(points)]
+
+    def found(points, features):
+        y = unit(SparseTensor.from_coordinates(points, features, backend=backend))
+        order = pack(y.coordinates).argsort()
+        return y.coordinates[order], y.features[order]
+
+    coordinates, together = found(points, features)
+    for item, (place, values) in enumerate(zip(points, features, strict=True)):
+        x = SparseTensor.from_coordinates(place, values, backend=backend)
+        convolved = unit.convolution(x)
+        rows = convolved.features[pack(convolved.coordinates).argsort()]
+        if len(rows) > 1:
+            rows = nn.functional.instance_norm(
+                rows.t()[None], weight=unit.norm.weight, bias=unit.norm.bias
+            )[0].t()
+        else:
+            rows = unit.norm.bias.expand_as(rows)
+        torch.testing.assert_close(found(place, values)[1], torch.relu(rows), rtol=1e-4, atol=1e-5)
+        alone = together[coordinates[:, 0] == item]
+        torch.testing.assert_close(alone, torch.relu(rows), rtol=1e-4, atol=1e-5)
+
+
+def test_instance_norm_has_the_textbook_gradient():
+    x = tensor(registries.backends.get("torch")(), 60, 4)
+    unit = Unit(Convolution(4, 4, 3), "instance")
+    y = nn.functional.instance_norm(
+        unit.convolution(x).features.t()[None], weight=unit.norm.weight, bias=unit.norm.bias
+    )
+    wanted = torch.relu(y[0].t())
+    upstream = torch.randn(wanted.shape)
+    parameters = list(unit.parameters())
+    expected = torch.autograd.grad(wanted, parameters, upstream)
+    for a, b in zip(
+        torch.autograd.grad(unit(x).features, parameters, upstream), expected, strict=True
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)

@@ -163,14 +163,17 @@ def test_a_run_starts_from_a_model_of_other_classes(chests, tmp_path):
 
 
 @pytest.mark.slow
-def test_train_predict_and_evaluate_on_a_data_set(chests, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_train_predict_and_evaluate_on_a_data_set(norm, chests, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     held = str(chests / "held.txt")
     options = {"class_balance": 0.5, "augmentation": {"degrees": 5, "noise": 0.02}}
     recipe = config(chests, dataset={"validation_split": held}, **options)
+    recipe["config"]["norm"] = norm
     (tmp_path / "organs.yaml").write_text(yaml.safe_dump(recipe))
     assert main(["train", "organs.yaml", "-o", "run", "--workers", "0"]) == 0
-    assert "trained:" in capsys.readouterr().out
+    printed, said = capsys.readouterr()
+    assert "trained:" in printed and ("averaging statistics" in said) == (norm == "batch")
     card = zoo.load("local-dir:run/model", backend="torch").card
     assert card.labels == ("oesophagus", "heart", "trachea", "aorta")
     assert card.input.spacing == (16, 16, 16) and card.input.windows

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import batch_norm
 
 from zoo import sparse
 from zoo.errors import VolumeError
@@ -74,17 +77,28 @@ class TransposedConvolution(nn.Module):
 SomeConvolution = Convolution | GenerativeTransposedConvolution | TransposedConvolution
 
 
+Norm = Literal["batch", "instance"]
+
+
 class Unit(nn.Module):
-    """A convolution without bias, then batch normalisation over all voxels, then ReLU.
+    """A convolution without bias, then normalisation over voxels, then ReLU.
 
     Args:
         convolution: any of the convolutions of this module.
+        norm: over which voxels: `batch`, those of a batch in training, and in a prediction by the
+            mean of such statistics (Ioffe & Szegedy 2015); `instance`, those of every item by
+            itself, always (Ulyanov et al. 2016), so that a scan may be unlike the mean of others.
     """
 
-    def __init__(self, convolution: SomeConvolution) -> None:
+    def __init__(self, convolution: SomeConvolution, norm: Norm = "batch") -> None:
         super().__init__()
         self.convolution = convolution
-        self.norm = nn.BatchNorm2d(convolution.kernel.shape[2])
+        channels = convolution.kernel.shape[2]
+        self.norm: nn.BatchNorm2d | nn.InstanceNorm2d = (
+            nn.BatchNorm2d(channels)
+            if norm == "batch"
+            else nn.InstanceNorm2d(channels, affine=True)
+        )
 
     def forward(self, x: SparseTensor, *given: Index) -> SparseTensor:
         """Map features (N, C_in) to (M, C_out); the convolution gets `given` besides x.
@@ -93,30 +107,61 @@ class Unit(nn.Module):
             VolumeError: the output has a single voxel, in training mode.
         """
         y: SparseTensor = self.convolution(x, *given)
-        return self._train(y) if self.training else self._infer(y)
+        if isinstance(self.norm, nn.InstanceNorm2d):
+            return _by_item(y, self.norm)
+        return _train(y, self.norm) if self.training else _infer(y, self.norm)
 
-    def _train(self, y: SparseTensor) -> SparseTensor:
-        if len(y) == 1 and self.norm.training:
-            raise VolumeError(
-                f"batch normalisation needs two voxels or more, got one at stride {y.stride}:"
-                " train with a larger batch or a finer grid"
+
+def _by_item(y: SparseTensor, norm: nn.InstanceNorm2d) -> SparseTensor:
+    """Normalise every item of the batch by its own statistics, in training and in prediction."""
+
+    def normalised(features: Tensor) -> Tensor:
+        if len(features) < 2:  # which have no deviation
+            return norm.bias.expand_as(features)
+        return _as_voxels(
+            batch_norm(
+                _as_image(features), None, None, norm.weight, norm.bias, training=True, eps=norm.eps
             )
-        if not len(y):
-            return y
-        # As an image (1, C, N, 1) in channels-last order, which torch normalises much faster. Axes
-        # are squeezed, not indexed: the gradient of indexing is wrong if the layouts differ.
-        image = y.features.t().unsqueeze(0).unsqueeze(3)
-        features: Tensor = self.norm(image).squeeze(3).squeeze(0).t()
-        return y.with_features(torch.relu(features))
+        )
 
-    def _infer(self, y: SparseTensor) -> SparseTensor:
-        """Normalise by the running statistics: a scale and a shift."""
-        norm = self.norm
-        assert norm.running_mean is not None and norm.running_var is not None
-        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-        shift = norm.bias - norm.running_mean * scale
-        dtype = y.features.dtype  # which autocast may have changed
-        return sparse.rectify(y, scale.to(dtype), shift.to(dtype))
+    if y.index.batch_size == 1:
+        return y.with_features(torch.relu(normalised(y.features)))
+    items = y.coordinates[:, 0]
+    order, sizes = items.argsort(stable=True), items.bincount(minlength=y.index.batch_size)
+    parts = y.features[order].split(sizes.tolist())
+    features = torch.relu(torch.cat([normalised(part) for part in parts]))
+    return y.with_features(features[order.argsort()])
+
+
+def _train(y: SparseTensor, norm: nn.BatchNorm2d) -> SparseTensor:
+    """Normalise by the batch's statistics, unless the module is told to keep its own."""
+    if len(y) == 1 and norm.training:
+        raise VolumeError(
+            f"batch normalisation needs two voxels or more, got one at stride {y.stride}:"
+            " train with a larger batch or a finer grid"
+        )
+    if not len(y):
+        return y
+    return y.with_features(torch.relu(_as_voxels(norm(_as_image(y.features)))))
+
+
+def _infer(y: SparseTensor, norm: nn.BatchNorm2d) -> SparseTensor:
+    """Normalise by the running statistics: a scale and a shift."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    shift = norm.bias - norm.running_mean * scale
+    dtype = y.features.dtype  # which autocast may have changed
+    return sparse.rectify(y, scale.to(dtype), shift.to(dtype))
+
+
+def _as_image(features: Tensor) -> Tensor:
+    """Features (N, C) as (1, C, N, 1), channels last, which torch normalises much faster."""
+    return features.t().unsqueeze(0).unsqueeze(3)
+
+
+def _as_voxels(image: Tensor) -> Tensor:
+    """Back to (N, C). Axes are squeezed, not indexed, whose gradient is wrong if layouts differ."""
+    return image.squeeze(3).squeeze(0).t()
 
 
 class Residual(nn.Module):
@@ -126,11 +171,12 @@ class Residual(nn.Module):
 
     Args:
         channels: C, the number of features per voxel.
+        norm: see `Unit`.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, norm: Norm = "batch") -> None:
         super().__init__()
-        self.unit = Unit(Convolution(channels, channels, 3))
+        self.unit = Unit(Convolution(channels, channels, 3), norm)
         self.convolution = Convolution(channels, channels, 3, bias=True)
         nn.init.zeros_(self.convolution.kernel)
 

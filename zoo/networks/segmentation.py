@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoo import sparse
 from zoo.errors import ConfigError
 from zoo.networks.heads import head_of_kind
-from zoo.networks.layers import Convolution, TransposedConvolution, Unit
+from zoo.networks.layers import Convolution, Norm, TransposedConvolution, Unit
 from zoo.sparse import SparseTensor
 
 Channels = Annotated[int, Field(ge=1, le=4096)]
@@ -28,6 +28,9 @@ class SegmentationConfig(BaseModel):
         channels: features per voxel at tensor strides 1, 2, 4, ...
         classes: number of classes, the first of which is none of the structures.
         head: name in the heads registry; the head turns features into logits.
+        norm: the voxels whose mean and variance normalise features. `batch`: those of a batch, and
+            in a prediction the mean of such statistics; `instance`: those of the scan itself, for
+            scans that are made of very different things.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +40,7 @@ class SegmentationConfig(BaseModel):
     )
     classes: Annotated[int, Field(ge=2, le=255)] = 2
     head: str = "labels"
+    norm: Norm = "batch"
 
 
 class SparseSegmentation(nn.Module):
@@ -56,16 +60,17 @@ class SparseSegmentation(nn.Module):
     def __init__(self, config: SegmentationConfig) -> None:
         super().__init__()
         self.config = config
-        c = config.channels
+        c, norm = config.channels, config.norm
         self.levels, self.cell = len(c), 2 ** (len(c) - 1)
-        self.encoder = nn.ModuleList([nn.Sequential(Unit(Convolution(1, c[0], 3)), _same(c[0]))])
+        first = Unit(Convolution(1, c[0], 3), norm)
+        self.encoder = nn.ModuleList([nn.Sequential(first, _same(c[0], norm))])
         self.up = nn.ModuleList()
         self.decoder = nn.ModuleList()
         for fine, coarse in pairwise(c):
-            down = Unit(Convolution(fine, coarse, 2, stride=2))
-            self.encoder.append(nn.Sequential(down, _same(coarse)))
-            self.up.append(Unit(TransposedConvolution(coarse, fine)))
-            self.decoder.append(Unit(Convolution(2 * fine, fine, 3)))
+            down = Unit(Convolution(fine, coarse, 2, stride=2), norm)
+            self.encoder.append(nn.Sequential(down, _same(coarse, norm)))
+            self.up.append(Unit(TransposedConvolution(coarse, fine), norm))
+            self.decoder.append(Unit(Convolution(2 * fine, fine, 3), norm))
         self.head = head_of_kind(config.head, "labels")(c[0], config.classes)
 
     def forward(self, x: SparseTensor) -> Tensor:
@@ -111,5 +116,5 @@ class SparseSegmentation(nn.Module):
         return []
 
 
-def _same(channels: int) -> Unit:
-    return Unit(Convolution(channels, channels, 3))
+def _same(channels: int, norm: Norm) -> Unit:
+    return Unit(Convolution(channels, channels, 3), norm)

@@ -275,6 +275,8 @@ class Trainer:
         taken = [network.get_submodule(name) for name in self.taken_over]
         kept = {norm for part in taken for norm in batch_norms(part)}
         norms = [norm for norm in batch_norms(network) if norm not in kept]
+        if not norms:
+            return Finished(network, step, self._score(network.eval()))
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.reset_running_stats()

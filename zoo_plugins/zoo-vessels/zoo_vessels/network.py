@@ -27,4 +27,4 @@ class VesselSegmentation(SparseSegmentation):
 
     def __init__(self, config: VesselConfig) -> None:
         super().__init__(config)
-        self.head = nn.Sequential(Residual(config.channels[0]), self.head)
+        self.head = nn.Sequential(Residual(config.channels[0], config.norm), self.head)
