@@ -32,8 +32,14 @@ class Found(Exception):
     """An input broke a promise."""
 
 
-def campaign(name: str, seconds: float, begin: int = 0) -> tuple[int, Files | None, str]:
-    """Fire at a kind; returns how many inputs were tried, the smallest that failed, and why."""
+def campaign(
+    name: str, seconds: float, begin: int = 0, most: float = float("inf")
+) -> tuple[int, Files | None, str]:
+    """Fire at a kind, until seconds or inputs are used up.
+
+    Returns:
+        How many inputs were tried, the smallest that failed, and why.
+    """
     kind, tried, worst = KINDS[name], 0, {}
     with TemporaryDirectory(dir=shared_memory()) as made:
         folder = Path(made, "input")
@@ -50,7 +56,7 @@ def campaign(name: str, seconds: float, begin: int = 0) -> tuple[int, Files | No
                 raise Found from error
 
         deadline, number = monotonic() + seconds, begin
-        while monotonic() < deadline and not worst:
+        while monotonic() < deadline and tried < most and not worst:
             search(shot, number)
             number += 1
     return tried, worst.get("files"), worst.get("reason", "")
@@ -85,6 +91,7 @@ def main() -> int:
     parser.add_argument("seconds", type=float, help="for all kinds together")
     parser.add_argument("kinds", nargs="*", default=list(KINDS), metavar="KIND")
     parser.add_argument("--seed", type=int, default=0, help="of the first inputs")
+    parser.add_argument("--inputs", type=int, default=sys.maxsize, help="of a kind, about, at most")
     parser.add_argument("--findings", type=Path, default=Path("findings"))
     parser.add_argument("--here", action="store_true", help="in this process")
     given = parser.parse_args()
@@ -95,12 +102,13 @@ def main() -> int:
     for name in given.kinds:
         if not given.here:
             words = [str(share), name, "--seed", str(given.seed), "--here"]
+            words += ["--inputs", str(given.inputs)]
             process = subprocess.run(
                 [sys.executable, __file__, *words, "--findings", str(given.findings)]
             )
             failed += process.returncode != 0
             continue
-        tried, files, reason = campaign(name, share, given.seed)
+        tried, files, reason = campaign(name, share, given.seed, given.inputs)
         print(f"{name}: {tried:,} inputs" + (f"; {reason}" if files else ""), flush=True)
         if files:
             failed += 1
