@@ -26,6 +26,7 @@ from zoo.volumes import (
     bounds,
     components,
     dice,
+    memory_order,
     pooled,
     without_specks,
 )
@@ -57,11 +58,14 @@ def predict(
         skull = given.canonical()
         implant_of = _filled if covers(model) else _added
         found, specks = implant_of(outputs, skull)
+        del outputs  # before as many more masks are made
         found, left_out, said = _finished(found, skull, options)
         implant = _whole(found, skull)
         complete = skull.array | implant
         if specks is not None and not options.reshapes:
-            complete |= specks & ~_whole(left_out, skull)
+            if left_out is not None:
+                specks = np.greater(specks, _whole(left_out, skull))
+            complete |= specks
         volume, added = (
             source.with_array(source.restore(mask).view(np.uint8)) for mask in (complete, implant)
         )
@@ -104,17 +108,20 @@ def _added(outputs: Sequence[Output], skull: Volume) -> Found:
     """The implant from what a network predicts, and everything that is added, specks included."""
     (output,) = outputs
     resampled = output.resampled
-    added = output.predicted & ~resampled.array
-    source = resampled.source
-    everything, cleaned = (
-        np.asarray(source.with_array(resampled.back(mask)).canonical().array) & ~skull.array
-        for mask in (added, without_specks(added))
-    )
-    if not cleaned.any():
-        return None, everything
-    i, j, k = (slice(low, high + 1) for low, high in zip(*bounds(cleaned), strict=True))
-    box = (i, j, k)
-    return Implant(box, cleaned[box], skull.array[box], skull.spacing), everything
+    added = np.greater(output.predicted, resampled.array)
+
+    def on_skull(mask: Bools) -> Bools:
+        found: Bools = resampled.source.with_array(resampled.back(mask)).canonical().array
+        return np.greater(found, skull.array) if resampled.resampled else found
+
+    cleaned = on_skull(without_specks(added))
+    implant = None
+    if cleaned.any():
+        i, j, k = (slice(low, high + 1) for low, high in zip(*bounds(cleaned), strict=True))
+        part = cleaned[i, j, k].copy(order="K")
+        implant = Implant((i, j, k), part, skull.array[i, j, k], skull.spacing)
+    del cleaned  # before another mask is made
+    return implant, on_skull(added)
 
 
 def _filled(outputs: Sequence[Output], skull: Volume) -> Found:
@@ -201,7 +208,9 @@ def _with_margin(implant: Implant, skull: Volume, margin: int) -> Implant:
 
 def _whole(implant: Implant | None, skull: Volume) -> Bools:
     """The implant on the whole grid, in the memory order of the skull."""
-    grid = np.zeros_like(skull.array)
+    axes = memory_order(skull.array)
+    # Unlike np.zeros_like, this takes no memory for what stays empty.
+    grid = np.zeros(np.take(skull.shape, axes), bool).transpose(np.argsort(axes))
     if implant is not None:
         grid[implant.box] = implant.mask
     return grid
