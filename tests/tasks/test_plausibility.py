@@ -16,6 +16,7 @@ from zoo.tasks._plausibility import doubts_of_skull
 from zoo.tasks.completion._plausibility import doubts_of_complete, doubts_of_implant
 from zoo.tasks.segmentation._plausibility import doubts_of_labels, doubts_of_scan
 from zoo.tasks.super_resolution._plausibility import doubts_of_step
+from zoo.volumes import InputContract
 
 
 def shell(width, spacing=3.2):
@@ -126,6 +127,9 @@ def test_what_is_no_ct_is():
     assert "it is a mask" in mask
     (grey,) = doubts_of_scan(volume(np.arange(256).reshape(8, 8, 4)))
     assert "values from 0 to 255 are not Hounsfield units" in grey
+    for lowest, doubts in ((-50.0, 1), (50.0, 0)):  # vessels with the background set to zero
+        contract = InputContract.around(1, kind="intensity", windows=((lowest, 800.0),))
+        assert len(doubts_of_scan(volume(np.arange(256).reshape(8, 8, 4)), contract)) == doubts
     found = volume(np.array([[[0, 2, 2]]], np.uint8))
     (missing,) = doubts_of_labels(Prediction(found, None, found, {}), ("aorta", "heart", "trachea"))
     assert missing == "not found: aorta, trachea"

@@ -77,7 +77,7 @@ class Segmentation(Task):
     ) -> list[str]:
         return [
             *doubts_of_extent(prediction.occupied, model.card.input),
-            *doubts_of_scan(source),
+            *doubts_of_scan(source, model.card.input),
             *doubts_of_labels(prediction, model.card.labels),
         ]
 

@@ -6,16 +6,20 @@ import numpy as np
 
 from zoo.anatomy import in_hounsfield_units
 from zoo.models import Prediction
-from zoo.volumes import Volume, has_two_values
+from zoo.volumes import InputContract, Volume, has_two_values
 
 
-def doubts_of_scan(scan: Volume) -> list[str]:
-    """Whether it is a CT in Hounsfield units, and not a mask."""
+def doubts_of_scan(scan: Volume, contract: InputContract | None = None) -> list[str]:
+    """Whether it is a CT in Hounsfield units, and not a mask.
+
+    A contract without a window below 0 says nothing of units, nor of air, which may be set to 0.
+    """
     values = scan.array
     low, high = values.min(), values.max()
     if low < high and has_two_values(values):
         return [f"the scan has two values, {low:g} and {high:g}: it is a mask, not a CT"]
-    if not in_hounsfield_units(values):
+    has_units = contract is None or not contract.windows or contract.window_ends[0] < 0
+    if has_units and not in_hounsfield_units(values):
         return [f"values from {low:g} to {high:g} are not Hounsfield units: is it a CT?"]
     return []
 
