@@ -6,7 +6,7 @@ from torch import nn
 
 from zoo import registries
 from zoo.errors import VolumeError
-from zoo.networks.layers import Convolution, GenerativeTransposedConvolution, Unit
+from zoo.networks.layers import Convolution, GenerativeTransposedConvolution, Residual, Unit
 from zoo.sparse import SparseTensor, pack
 
 
@@ -126,3 +126,14 @@ def test_instance_norm_has_the_textbook_gradient():
         torch.autograd.grad(unit(x).features, parameters, upstream), expected, strict=True
     ):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_a_residual_block_leaves_its_input_as_it_was(backend):
+    x = tensor(backend, 40, 4)
+    before, block = x.features.clone(), Residual(4).eval()
+    nn.init.normal_(block.convolution.kernel)
+    nn.init.normal_(block.convolution.bias)
+    trained = block(x).features.detach()
+    with torch.inference_mode():
+        assert torch.equal(block(x).features, trained)
+    assert torch.equal(x.features, before)

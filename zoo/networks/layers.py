@@ -183,7 +183,7 @@ class Residual(nn.Module):
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Map features (N, C) to (N, C)."""
         change: SparseTensor = self.convolution(self.unit(x))
-        return sparse.add(x, change, overwrite=True)
+        return sparse.add(change, x, overwrite=True)
 
 
 def _kernel(

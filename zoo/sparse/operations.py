@@ -34,7 +34,11 @@ def convolution(
         y = _autograd.convolve(x, kernel, SAME, x.index)
     else:
         y = _autograd.convolve(x, kernel, down(size), coarsen(x.index))
-    return y if bias is None else y.with_features(y.features + bias.to(y.features.dtype))
+    if bias is None:
+        return y
+    bias = bias.to(y.features.dtype)
+    overwritten = _may_overwrite(y.features, bias)
+    return y.with_features(y.features.add_(bias) if overwritten else y.features + bias)
 
 
 def generative_transposed_convolution(x: SparseTensor, kernel: Tensor) -> SparseTensor:
@@ -96,7 +100,7 @@ def add(x: SparseTensor, y: SparseTensor, *, overwrite: bool = False) -> SparseT
     """Sum of two tensors on the union of their coordinates; a missing operand counts as zero.
 
     With `overwrite`, which saves memory, the features of x may be lost, unless a gradient needs
-    them.
+    them or y has another type.
     """
     _check_same(x.index, y.index)
     if x.channels != y.channels:
@@ -104,7 +108,10 @@ def add(x: SparseTensor, y: SparseTensor, *, overwrite: bool = False) -> SparseT
     if not len(x) or not len(y):
         return x if len(x) else y
     if x.index is y.index:
-        return x.with_features(x.features + y.features)
+        overwritten = overwrite and _may_overwrite(x.features, y.features)
+        return x.with_features(
+            x.features.add_(y.features) if overwritten else x.features + y.features
+        )
     backend = x.index.backend
     union = backend.unite(x.index, y.index)
     if overwrite and union is x.index and _may_overwrite(x.features, y.features):
@@ -159,9 +166,10 @@ def at(x: SparseTensor, index: Index) -> SparseTensor:
 
 
 def _may_overwrite(features: Tensor, *others: Tensor) -> bool:
-    """Whether features own their memory, row after row, and no gradient goes through them."""
+    """Whether features can hold the result, row after row and in their type, without a gradient."""
     needed = any(tensor.requires_grad for tensor in (features, *others))
-    return features.is_contiguous() and not (torch.is_grad_enabled() and needed)
+    fits = features.is_contiguous() and all(each.dtype == features.dtype for each in others)
+    return fits and not (torch.is_grad_enabled() and needed)
 
 
 def _empty(x: SparseTensor, channels: int, stride: int) -> SparseTensor:
