@@ -46,6 +46,16 @@ def test_a_plan_is_in_proportion(model, monkeypatch):
     assert needed[1] / needed[0] == pytest.approx(large.voxels / small.voxels, rel=0.3)
 
 
+def test_what_fills_blocks_needs_less_than_what_grows():
+    """Of a volume not yet seen: super-resolution adds no voxel to those that it is given."""
+    config = {"channels": [4, 4, 8, 8]}
+    completing, refining = (
+        zoo.create(f"sparse-{task}", config, backend="cpu", device="cpu").bytes_per_voxel
+        for task in ("completion", "super-resolution")
+    )
+    assert 0.3 * completing < refining < 0.5 * completing
+
+
 def test_plan_refuses_what_predict_refuses(model):
     with pytest.raises(VolumeError, match="more than two values"):
         model.plan(np.arange(27.0).reshape(3, 3, 3))

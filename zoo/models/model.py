@@ -24,7 +24,7 @@ from zoo.cards import Card, Origin
 from zoo.errors import ConfigError, VolumeError
 from zoo.models._inputs import Triple, found_out, placed, read
 from zoo.models._sheared import predict_straight
-from zoo.models.plan import Plan, bytes_per_voxel, plan_prediction
+from zoo.models.plan import FOCUSED, GROWTH, Plan, bytes_per_voxel, plan_prediction
 from zoo.models.prediction import Prediction
 from zoo.models.progress import Progress, bar, numbered, silent
 from zoo.models.report import Stopwatch, peak_memory, versions
@@ -352,7 +352,8 @@ class Model:
     @property
     def bytes_per_voxel(self) -> int:
         """Bytes that a prediction is expected to need per occupied voxel, whatever the volume."""
-        return bytes_per_voxel(self._finest_channels(), self._is_focused(), self.backend)
+        growth = FOCUSED if self._is_focused() else getattr(self.network, "growth", GROWTH)
+        return bytes_per_voxel(self._finest_channels(), growth, self.backend)
 
     def _finest_channels(self) -> int:
         channels: int | tuple[int, ...] = getattr(self.config, "channels", (16,))

@@ -15,7 +15,7 @@ from zoo.volumes import Bools, bounds, pooled
 
 Run = Callable[[Bools], object]
 
-GENERATED = 3  # voxels of a generative level for each that is occupied, about
+GROWTH = 3.0  # voxels of a network's finest level for each that is occupied, about
 FOCUSED = 0.8  # the same, where the decoder goes on only near what is missing
 SAMPLE = 50_000  # occupied voxels of the trial run, at most
 
@@ -72,9 +72,14 @@ def plan_prediction(
     return Plan(voxels, grid.shape, seconds, process, free, on_device, free_memory(device))
 
 
-def bytes_per_voxel(channels: int, focused: bool, backend: Backend) -> int:
-    """Bytes that a network is expected to need per occupied voxel of a volume not yet seen."""
-    generated = FOCUSED if focused else GENERATED
+def bytes_per_voxel(channels: int, generated: float, backend: Backend) -> int:
+    """Bytes that a network is expected to need per occupied voxel of a volume not yet seen.
+
+    Args:
+        channels: of the network at tensor stride 1.
+        generated: voxels of its finest level for each that is occupied.
+        backend: which computes.
+    """
     overhead = 0 if backend.dense else backend.index_bytes
     return round(_features(channels, 1, generated) + overhead * generated)
 

@@ -6,6 +6,11 @@ from zoo.networks.generative import GenerativeNetwork
 
 
 class SparseSuperResolution(GenerativeNetwork):
-    """Predicts a fine shape from a coarse one, which is given on the fine grid, in blocks."""
+    """Predicts a fine shape from a coarse one, which is given on the fine grid, in blocks.
+
+    Attributes:
+        growth: voxels of the finest level for each that is given: it fills no more than the blocks.
+    """
 
     task = "super-resolution"
+    growth = 1.0
