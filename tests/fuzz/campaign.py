@@ -33,7 +33,7 @@ class Found(Exception):
 
 
 def campaign(
-    name: str, seconds: float, begin: int = 0, most: float = float("inf")
+    name: str, seconds: float, begin: int = 0, most: int = sys.maxsize
 ) -> tuple[int, Files | None, str]:
     """Fire at a kind, until seconds or inputs are used up.
 
@@ -57,7 +57,7 @@ def campaign(
 
         deadline, number = monotonic() + seconds, begin
         while monotonic() < deadline and tried < most and not worst:
-            search(shot, number)
+            search(shot, number, min(ROUND, most - tried))
             number += 1
     return tried, worst.get("files"), worst.get("reason", "")
 
@@ -91,7 +91,7 @@ def main() -> int:
     parser.add_argument("seconds", type=float, help="for all kinds together")
     parser.add_argument("kinds", nargs="*", default=list(KINDS), metavar="KIND")
     parser.add_argument("--seed", type=int, default=0, help="of the first inputs")
-    parser.add_argument("--inputs", type=int, default=sys.maxsize, help="of a kind, about, at most")
+    parser.add_argument("--inputs", type=int, default=sys.maxsize, help="of each kind, at most")
     parser.add_argument("--findings", type=Path, default=Path("findings"))
     parser.add_argument("--here", action="store_true", help="in this process")
     given = parser.parse_args()

@@ -24,6 +24,7 @@ from zoo.errors import (
     WeightsError,
     WriteError,
 )
+from zoo.models._inputs import read
 from zoo.volumes.resampling import resample_mask
 from zoo.volumes.volume import Volume
 
@@ -151,6 +152,24 @@ def test_the_reports_hash_is_that_of_what_was_read(eager, skull, tmp_path):
 
     report = eager.predict(path, progress=replace).report
     assert report["sha256"]["input"] == read != hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        (np.array([0, 255], np.int64), np.uint8),
+        (np.array([0, 1], np.int32), np.uint8),
+        (np.array([-1024, 3071], np.int32), np.int16),
+        (np.array([0, 40_000], np.int32), np.int32),
+        (np.array([0, 2**64 - 1], np.uint64), np.uint64),
+        (np.array([0, 1], np.int16), np.int16),
+        (np.array([0.0, 1.0]), np.float64),
+    ],
+)
+def test_integers_of_a_file_are_kept_in_few_bytes(values, kept, tmp_path):
+    np.save(tmp_path / "v.npy", values.reshape(2, 1, 1))
+    source, _ = read(tmp_path / "v.npy")
+    assert source.array.dtype == kept and (source.array.ravel() == values).all()
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(eager, skull, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Modules for sparse tensors."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -84,10 +85,10 @@ def test_inference_leaves_the_input_as_it_was(backend):
 @pytest.mark.parametrize("training", [True, False])
 def test_instance_norm_is_that_of_every_item(backend, training):
     """Whatever else is in the batch, whatever the mode; a single voxel has no deviation."""
+    torch.manual_seed(0)
     unit = Unit(Convolution(3, 5, 3), "instance").train(training)
     nn.init.normal_(unit.norm.weight)
     nn.init.normal_(unit.norm.bias)
-    torch.manual_seed(0)
     points = [torch.unique(torch.randint(0, 9, (count, 3)), dim=0) for count in (90, 40, 1)]
     features = [shift + torch.randn(len(each), 3) for shift, each in enumerate(points)]
 
@@ -107,25 +108,58 @@ def test_instance_norm_is_that_of_every_item(backend, training):
             )[0].t()
         else:
             rows = unit.norm.bias.expand_as(rows)
-        torch.testing.assert_close(found(place, values)[1], torch.relu(rows), rtol=1e-4, atol=1e-5)
-        alone = together[coordinates[:, 0] == item]
-        torch.testing.assert_close(alone, torch.relu(rows), rtol=1e-4, atol=1e-5)
+        of_item = together[coordinates[:, 0] == item]
+        with torch.inference_mode():
+            predicted = found(place, values)[1]
+        for each in (of_item, found(place, values)[1], predicted):
+            torch.testing.assert_close(each, torch.relu(rows), rtol=1e-4, atol=1e-5)
 
 
 def test_instance_norm_has_the_textbook_gradient():
-    x = tensor(registries.backends.get("torch")(), 60, 4)
+    torch.manual_seed(0)
     unit = Unit(Convolution(4, 4, 3), "instance")
-    y = nn.functional.instance_norm(
-        unit.convolution(x).features.t()[None], weight=unit.norm.weight, bias=unit.norm.bias
-    )
-    wanted = torch.relu(y[0].t())
-    upstream = torch.randn(wanted.shape)
-    parameters = list(unit.parameters())
+    points = [torch.unique(torch.randint(0, 9, (count, 3)), dim=0) for count in (60, 30, 1)]
+    features = [torch.randn(len(each), 4) for each in points]
+    backend = registries.backends.get("torch")()
+
+    def convolved(given, values):
+        return unit.convolution(SparseTensor.from_coordinates(given, values, backend=backend))
+
+    items = [convolved(*each).features for each in zip(points, features, strict=True)]
+    whole = [
+        nn.functional.instance_norm(rows.t()[None], weight=unit.norm.weight, bias=unit.norm.bias)
+        for rows in items[:2]
+    ]
+    wanted = torch.relu(torch.cat([*(each[0].t() for each in whole), unit.norm.bias[None]]))
+    x = SparseTensor.from_coordinates(points, features, backend=backend)
+    upstream, parameters = torch.randn(wanted.shape), list(unit.parameters())
     expected = torch.autograd.grad(wanted, parameters, upstream)
-    for a, b in zip(
-        torch.autograd.grad(unit(x).features, parameters, upstream), expected, strict=True
-    ):
+    found = torch.autograd.grad(unit(x).features, parameters, upstream)
+    for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_instance_norm_of_a_large_scan_is_exact():
+    """Whatever the number of threads: torch's batch_norm adds up millions of voxels in float32."""
+    torch.manual_seed(0)
+    x = SparseTensor.from_grids([np.ones((90, 90, 90))], backend=registries.backends.get("torch")())
+    unit = Unit(Convolution(1, 2, 1), "instance").eval()
+    values = torch.relu(torch.randn(len(x), 1)) + 3
+    features = unit.convolution(x.with_features(values)).features.double()
+    variance, mean = torch.var_mean(features, 0, correction=0)
+    wanted = torch.relu((features - mean) / (variance + unit.norm.eps).sqrt())
+    with torch.inference_mode():
+        found = unit(x.with_features(values)).features
+    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=3e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_parameter_gets_a_gradient_of_one_voxel(count):
+    backend = registries.backends.get("torch")()
+    points = [torch.zeros(1, 3, dtype=torch.int64)] * count
+    unit = Unit(Convolution(1, 3, 3), "instance")
+    unit(SparseTensor.from_coordinates(points, backend=backend)).features.sum().backward()
+    assert all(each.grad is not None for each in unit.parameters())
 
 
 def test_a_residual_block_leaves_its_input_as_it_was(backend):
@@ -133,7 +167,7 @@ def test_a_residual_block_leaves_its_input_as_it_was(backend):
     before, block = x.features.clone(), Residual(4).eval()
     nn.init.normal_(block.convolution.kernel)
     nn.init.normal_(block.convolution.bias)
-    trained = block(x).features.detach()
+    with_gradient = block(x).features.detach()
     with torch.inference_mode():
-        assert torch.equal(block(x).features, trained)
+        assert torch.equal(block(x).features, with_gradient)
     assert torch.equal(x.features, before)

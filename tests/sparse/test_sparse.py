@@ -174,6 +174,13 @@ def test_add_may_overwrite_where_one_holds_the_other(backend, case):
     with torch.no_grad():
         got = sparse.add(x.with_features(before.clone()), some, overwrite=True)
         same(bench(backend, case), rows(got), wanted)
+        for dtype in (before.dtype, torch.float32):  # on one index, and where y has another type
+            other = x.with_features(before.to(dtype))
+            mine = x.with_features(before.clone())
+            added = sparse.add(mine, other, overwrite=True)
+            assert torch.equal(added.features, before + other.features)
+            assert torch.equal(other.features, before.to(dtype))
+            assert (added.features is mine.features) == (dtype == before.dtype)
         ones = x.with_features(torch.ones(1, 1, dtype=torch.float64).expand(len(x), 3))
         sparse.add(ones, some, overwrite=True)
         assert (ones.features == 1).all()  # all its rows are one

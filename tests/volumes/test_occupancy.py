@@ -26,6 +26,14 @@ def test_binarise(values, threshold, wanted):
     assert binarise(Volume(array), threshold).ravel().tolist() == wanted
 
 
+def test_a_mask_of_bytes_is_looked_at_as_it_is():
+    for values, shared in (([0, 1, 1], True), ([0, 255, 255], False), ([1, 2, 2], False)):
+        array = np.array(values, np.uint8).reshape(3, 1, 1)
+        found = binarise(Volume(array), None)
+        assert found.dtype == bool and found.ravel().tolist() == [False, True, True]
+        assert np.shares_memory(found, array) == shared
+
+
 @pytest.mark.parametrize(
     ("array", "threshold", "message"),
     [

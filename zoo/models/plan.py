@@ -72,16 +72,16 @@ def plan_prediction(
     return Plan(voxels, grid.shape, seconds, process, free, on_device, free_memory(device))
 
 
-def bytes_per_voxel(channels: int, generated: float, backend: Backend) -> int:
+def bytes_per_voxel(channels: int, growth: float, backend: Backend) -> int:
     """Bytes that a network is expected to need per occupied voxel of a volume not yet seen.
 
     Args:
         channels: of the network at tensor stride 1.
-        generated: voxels of its finest level for each that is occupied.
+        growth: voxels of its finest level for each that is occupied.
         backend: which computes.
     """
     overhead = 0 if backend.dense else backend.index_bytes
-    return round(_features(channels, 1, generated) + overhead * generated)
+    return round(_features(channels, 1, growth) + overhead * growth)
 
 
 def _features(channels: int, voxels: float, generated: float) -> int:

@@ -160,7 +160,7 @@ class Prediction:
             view.
         implant: what completion added, cleaned of specks, on the same grid; None for other tasks.
         occupied: the voxels of the input that were taken as occupied, uint8 {0, 1} on that grid;
-            of an array of such values, a view.
+            memory is shared with an input of such values.
         probabilities: the probabilities of a segmentation's labels; None for other tasks.
         uncertainty: float32, the share of predictions on the input mirrored and moved a little in
             which completion adds a voxel; None unless asked for.

@@ -30,7 +30,7 @@ class SegmentationConfig(BaseModel):
         head: name in the heads registry; the head turns features into logits.
         norm: the voxels whose mean and variance normalise features. `batch`: those of a batch, and
             in a prediction the mean of such statistics; `instance`: those of the scan itself, for
-            scans that are made of very different things.
+            scans that differ much in what they show.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -9,7 +9,8 @@ class SparseSuperResolution(GenerativeNetwork):
     """Predicts a fine shape from a coarse one, which is given on the fine grid, in blocks.
 
     Attributes:
-        growth: voxels of the finest level for each that is given: it fills no more than the blocks.
+        growth: voxels of the finest level for each that is given, about: once trained, it fills
+            little more than the blocks.
     """
 
     task = "super-resolution"

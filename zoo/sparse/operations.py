@@ -166,7 +166,7 @@ def at(x: SparseTensor, index: Index) -> SparseTensor:
 
 
 def _may_overwrite(features: Tensor, *others: Tensor) -> bool:
-    """Whether features can hold the result, row after row and in their type, without a gradient."""
+    """Whether a result may be written over features: they fit it, and no gradient needs them."""
     needed = any(tensor.requires_grad for tensor in (features, *others))
     fits = features.is_contiguous() and all(each.dtype == features.dtype for each in others)
     return fits and not (torch.is_grad_enabled() and needed)

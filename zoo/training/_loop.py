@@ -256,8 +256,8 @@ class Trainer:
     def finish(self, workers: int) -> Finished:
         """Return the last averaged network or, if the config says so, a better one before it.
 
-        BatchNorm statistics are computed anew for both, pruning without a target: training prunes
-        with the target's help, so its statistics are not those that a prediction sees.
+        BatchNorm statistics, if any, are computed anew for both, pruning without a target: training
+        prunes with the target's help, so its statistics are not those that a prediction sees.
         """
         last = self._measured(self.average.module.state_dict(), self.config.steps, workers)
         if self.config.keep == "last" or not (self.folder / BEST).exists():

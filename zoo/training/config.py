@@ -223,7 +223,8 @@ class TrainingConfig(Section):
         validation_cases: largest number of cases in a validation.
         keep: which averaged weights are exported: the `last`, or the `best`, if those of an earlier
             validation score higher in the end.
-        statistics_batches: number of batches that the final BatchNorm statistics are computed from.
+        statistics_batches: number of batches that the final BatchNorm statistics are computed from,
+            in a network that has any.
     """
 
     architecture: str

@@ -25,7 +25,7 @@ def binarise(volume: Volume, threshold: float | None) -> Bools:
             that is not zero is occupied, or the greater one where neither is zero.
 
     Returns:
-        bool, of the volume's shape; of a uint8 mask of 0 and 1 a view, which takes no memory.
+        bool, of the volume's shape; of a uint8 mask of 0 and 1 a view of its memory.
 
     Raises:
         VolumeError: NaN, more than two values and no threshold, nothing occupied, or everything.

@@ -58,7 +58,10 @@ def predict(
         skull = given.canonical()
         implant_of = _filled if covers(model) else _added
         found, specks = implant_of(outputs, skull)
-        del outputs  # before as many more masks are made
+        networks = {"grid": members[0].resampled.facts(), **_others(members[1:])}
+        del outputs
+        if not options.uncertainty:
+            members.clear()  # whose grids would be kept beside as many new ones
         found, left_out, said = _finished(found, skull, options)
         implant = _whole(found, skull)
         complete = skull.array | implant
@@ -85,8 +88,7 @@ def predict(
         surface = partial(_surface, found, skull, options.edge_length)
     report = {
         "voxels_in": int(np.count_nonzero(occupied)),
-        "grid": members[0].resampled.facts(),
-        **_others(members[1:]),
+        **networks,
         "warnings": [*facts.pop("warnings", []), *said],
         "notes": [] if implant.any() else [NOTHING],
         **({"bone": facts} if facts else {}),

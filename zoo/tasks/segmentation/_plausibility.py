@@ -12,14 +12,14 @@ from zoo.volumes import InputContract, Volume, has_two_values
 def doubts_of_scan(scan: Volume, contract: InputContract | None = None) -> list[str]:
     """Whether it is a CT in Hounsfield units, and not a mask.
 
-    A contract without a window below 0 says nothing of units, nor of air, which may be set to 0.
+    Units are not checked where all windows lie above 0: air may have been set to 0, then.
     """
     values = scan.array
     low, high = values.min(), values.max()
     if low < high and has_two_values(values):
         return [f"the scan has two values, {low:g} and {high:g}: it is a mask, not a CT"]
-    has_units = contract is None or not contract.windows or contract.window_ends[0] < 0
-    if has_units and not in_hounsfield_units(values):
+    sees_air = contract is None or not contract.windows or contract.window_ends[0] < 0
+    if sees_air and not in_hounsfield_units(values):
         return [f"values from {low:g} to {high:g} are not Hounsfield units: is it a CT?"]
     return []
 
