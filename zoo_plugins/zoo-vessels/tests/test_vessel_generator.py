@@ -7,7 +7,7 @@ from scipy import ndimage
 from zoo.plugins import read_volume
 from zoo_vessels.__main__ import write
 from zoo_vessels.anatomy import NUMBER, VESSELS, head
-from zoo_vessels.scans import WINDOW, labels_of, measures, vessel_case
+from zoo_vessels.scans import WINDOW, _blobs, intensities, labels_of, measures, vessel_case
 
 SEEDS = range(4)
 
@@ -53,6 +53,29 @@ def test_a_scan_shows_its_vessels():
     assert np.median(case.hu[inside]) > 100 > np.median(case.hu[~inside])
     occupied = (case.hu >= WINDOW[0]) & (case.hu <= WINDOW[1])
     assert occupied.mean() < 0.25 and occupied[inside].mean() > 0.5
+
+
+def test_in_training_bone_may_be_as_dark_as_vessels(heads):
+    tissues = heads[0].tissues
+    bone = tissues > VESSELS[-1]
+    plain, harder = (
+        [
+            intensities(tissues, np.random.default_rng(seed), harder=more)[bone].mean()
+            for seed in range(12)
+        ]
+        for more in (False, True)
+    )
+    shares = np.divide(harder, plain)
+    assert min(shares) < 0.7 and np.median(shares) > 0.9
+
+
+def test_blobs_are_a_few_voxels_wide():
+    for seed in range(6):
+        blobs = _blobs((40, 40, 40), np.random.default_rng(seed))
+        assert blobs.dtype == np.float32 and blobs.min() >= 0
+        spots, count = ndimage.label(blobs > 40)
+        assert 0 < count < 150
+        assert np.median(np.bincount(spots.ravel())[1:]) > 5
 
 
 def test_measures_of_the_truth_and_of_nothing():

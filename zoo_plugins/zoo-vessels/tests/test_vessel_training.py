@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from zoo.plugins import ConfigError, check_config, read_config, select_backend, training_class
+from zoo.testing import check_architecture
 from zoo_vessels import CARD, training
 from zoo_vessels.network import VesselConfig, VesselSegmentation
-from zoo_vessels.training import VesselRun, VesselTraining, turned
+from zoo_vessels.training import VesselRun, VesselTraining, cropped, turned
 
 CPU = torch.device("cpu")
 
@@ -63,6 +64,26 @@ def test_turning_moves_tissues_and_makes_none():
         assert sorted(first.ravel()) == list(range(8)) and (second == first + 8).all()
 
 
+def test_parts_of_a_head_are_seen_too():
+    grids = np.stack([np.arange(4096).reshape(16, 16, 16)] * 2)
+    shapes = set()
+    for seed in range(12):
+        part = cropped(grids, np.random.default_rng(seed))
+        assert (part[0] == part[1]).all()
+        corners = np.unravel_index([part[0, 0, 0, 0], part[0, -1, -1, -1]], (16, 16, 16))
+        shape = np.diff(corners, axis=1)[:, 0] + 1
+        assert (shape == part.shape[1:]).all() and (shape >= 8).all()
+        shapes.add(part.shape)
+    assert (2, 16, 16, 16) in shapes and len(shapes) > 3
+
+
+def test_the_network_complies():
+    for norm in ("batch", "instance"):
+        check_architecture(
+            VesselSegmentation, VesselConfig(channels=(4, 8, 8), norm=norm), backends=["torch"]
+        )
+
+
 def test_missing_an_axis_costs_more_than_missing_as_much_elsewhere(task):
     """The voxels along the axes of vessels count in Dice, and by themselves."""
     x, _ = task.sample(3)
@@ -89,6 +110,8 @@ def test_what_is_for_other_tasks_is_refused():
 def test_the_recipe_is_the_one_of_the_weights():
     import zoo
 
-    recipe = read_config(CARD.with_suffix(".yaml"))
-    facts = zoo.load(CARD.stem).origin.facts
-    assert facts["training_config_sha256"] == recipe.sha256()
+    first, recipe = (read_config(CARD.with_suffix(end)) for end in (".first.yaml", ".yaml"))
+    model = zoo.load(CARD.stem)
+    assert model.origin.facts["training_config_sha256"] == recipe.sha256()
+    assert recipe.initial == "local-dir:runs/vessels-first/model" and first.initial is None
+    assert VesselConfig(**first.config) == VesselConfig(**recipe.config) == model.config

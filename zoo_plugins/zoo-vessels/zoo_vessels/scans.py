@@ -14,7 +14,7 @@ from zoo.plugins import dice, solids
 from zoo_vessels.anatomy import TISSUES, VESSELS, Head, Tissues, head
 
 FILLING = 150.0, 600.0  # HU of contrast medium
-WINDOW = 50.0, 800.0  # HU; what lies outside is no vessel, as most of dense bone
+WINDOW = 50.0, 1500.0  # HU; what lies outside is no vessel, but dense bone is seen
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,20 @@ def labels_of(tissues: Tissues) -> Tissues:
     return ((tissues >= VESSELS[0]) & (tissues <= VESSELS[-1])).astype(np.uint8)
 
 
-def intensities(tissues: Tissues, rng: np.random.Generator) -> solids.Floats:
-    """HU float32 of the same shape: a scan, in most of which what is faint was set to zero."""
+def intensities(
+    tissues: Tissues, rng: np.random.Generator, *, harder: bool = False
+) -> solids.Floats:
+    """HU float32 of the same shape: a scan, in most of which what is faint was set to zero.
+
+    With `harder`, for training, bone and films may be no denser than vessels, and there are blobs.
+    """
     background = rng.uniform(-60, 20)
     hu = _means(background, rng)[tissues]
     bone = tissues > VESSELS[-1]
     hu[bone] += 120 * rng.standard_normal(int(bone.sum()), np.float32)
+    if harder:
+        hu[bone] *= rng.uniform(0.25, 0.8) if rng.random() < 1 / 3 else 1
+        hu += _blobs(tissues.shape, rng)
     specks = rng.integers(hu.size, size=rng.integers(400))
     hu.flat[specks] += rng.uniform(200, 900, specks.size).astype(np.float32)
     hu = ndimage.gaussian_filter(hu, rng.uniform(0.4, 0.9), truncate=2.5)
@@ -69,6 +77,16 @@ def intensities(tissues: Tissues, rng: np.random.Generator) -> solids.Floats:
     if rng.random() < 0.7:
         hu[hu < rng.uniform(50, 110)] = 0
     return hu
+
+
+def _blobs(shape: tuple[int, ...], rng: np.random.Generator) -> solids.Floats:
+    """HU to add, float32 of `shape`: spots a few voxels wide, at most as bright as vessels."""
+    count, size = int(rng.integers(150)), rng.uniform(0.8, 1.6)
+    blobs = np.zeros(shape, np.float32)
+    blobs.flat[rng.integers(blobs.size, size=count)] = rng.uniform(80, 300, count)
+    peak = np.float32((2 * np.pi) ** 1.5 * size**3)  # brings a Gaussian's peak back to one
+    spots: solids.Floats = peak * ndimage.gaussian_filter(blobs, size, truncate=2.5)
+    return spots
 
 
 def _means(background: float, rng: np.random.Generator) -> solids.Floats:

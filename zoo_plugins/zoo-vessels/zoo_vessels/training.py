@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from scipy import ndimage
 from torch import Tensor, nn
 
@@ -47,17 +48,25 @@ from zoo_vessels.scans import (
 
 HEADS = 600  # different ones; every sample has a contrast, a noise and an attitude of its own
 RESOLUTION = 128
+CROPPED = 0.5  # share of the samples that show a part of a head
+SHOWN = 0.5, 1.0  # of a part's extent along each axis
 VESSEL, AXIS = 1, 2  # the classes of a sample's voxels: AXIS is that of vessels along their axes
 
 
 class VesselRun(TrainingConfig):
-    """Config of a run; of `phantoms`, its `jitter` alone counts."""
+    """Config of a run; of `phantoms`, its `jitter` alone counts.
+
+    Attributes:
+        axis_recall: weight of the axes' recall in the loss: the greater, the more thin branches
+            are found, and the more is taken for one.
+    """
 
     phantoms: PhantomConfig = PhantomConfig()
+    axis_recall: float = Field(default=2, ge=0, le=100)
 
 
 class VesselTraining(SegmentationTraining):
-    """Heads turned and mirrored, with a new contrast and noise in every sample."""
+    """Heads turned, mirrored and cropped, with a new contrast and noise in every sample."""
 
     config_class: ClassVar[type[TrainingConfig]] = VesselRun
     data = "generated heads"
@@ -70,19 +79,20 @@ class VesselTraining(SegmentationTraining):
 
     def sample(self, number: int) -> tuple[LabelledVoxels, LabelledVoxels]:
         rng = np.random.Generator(np.random.PCG64([self.config.seed, number]))
-        seed = 2 * int(rng.integers(HEADS // 2)) + number % 2  # every batch has as much bone
-        tissues, axes = turned(self._grids(seed), rng)
-        scan, classes = intensities(tissues, rng), labels_of(tissues)
+        seed = 2 * int(rng.integers(HEADS // 2)) + number % 2  # as many heads with bone as without
+        tissues, axes = cropped(turned(self._grids(seed), rng), rng)
+        scan, classes = intensities(tissues, rng, harder=True), labels_of(tissues)
         classes[(axes > 0) & (classes == VESSEL)] = AXIS
         return self.placed(scan, classes, rng)
 
     def loss(self, network: nn.Module, x: SparseTensor, target: Tensor, *, forced: bool) -> Tensor:
-        """That of any segmentation, plus one minus the soft recall of the axes."""
+        """That of any segmentation, plus a multiple of one minus the soft recall of the axes."""
         logits: Tensor = network(x)
         shares = logits.float().softmax(dim=1)[:, VESSEL]
         along = target == AXIS
         recall = (shares[along].sum() + 1) / (along.sum() + 1)
-        return self.loss_of(logits, target.clamp(max=VESSEL)) + 1 - recall
+        missed: Tensor = self.config.axis_recall * (1 - recall)
+        return self.loss_of(logits, target.clamp(max=VESSEL)) + missed
 
     def score(self, network: nn.Module, backend: Backend, device: torch.device) -> Scores:
         """Means of `dice` and of `centreline_recall`, of what the centrelines pass."""
@@ -127,3 +137,14 @@ def turned(grids: Tissues, rng: np.random.Generator) -> Tissues:
     flipped = np.flip(grids, tuple(axis for axis in (1, 2, 3) if rng.random() < 0.5))
     i, j, k = (1 + rng.permutation(3)).tolist()
     return np.ascontiguousarray(flipped.transpose(0, i, j, k))
+
+
+def cropped(grids: Tissues, rng: np.random.Generator) -> Tissues:
+    """Grids (n, R, R, R), or a part of them: how much bone there is differs from scan to scan."""
+    if rng.random() > CROPPED:
+        return grids
+    shape = np.array(grids.shape[1:])
+    extent = np.rint(rng.uniform(*SHOWN, 3) * shape).astype(int)
+    low = rng.integers(0, shape - extent + 1)
+    i, j, k = map(slice, low, low + extent)
+    return np.ascontiguousarray(grids[:, i, j, k])
