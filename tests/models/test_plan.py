@@ -47,7 +47,7 @@ def test_a_plan_is_in_proportion(model, monkeypatch):
 
 
 def test_what_fills_blocks_needs_less_than_what_grows():
-    """Of a volume not yet seen: super-resolution adds no voxel to those that it is given."""
+    """Super-resolution fills the blocks that it is given, and needs memory for no more voxels."""
     config = {"channels": [4, 4, 8, 8]}
     completing, refining = (
         zoo.create(f"sparse-{task}", config, backend="cpu", device="cpu").bytes_per_voxel

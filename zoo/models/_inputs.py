@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from zoo.anatomy import Threshold
 from zoo.cards import sha256_of
 from zoo.errors import ConfigError, ReadError
-from zoo.volumes import Volume
+from zoo.volumes import Volume, shortened
 
 Triple = tuple[float, float, float]
 
@@ -56,7 +56,7 @@ def read(given: Any) -> tuple[Volume, str]:
         raise ReadError(
             f"{given}: changed while it was being read; predict again when it is complete"
         )
-    return replace(source, array=_shortened(source.array)), digest
+    return replace(source, array=shortened(source.array)), digest  # which is kept to the end
 
 
 def found_out(source: Volume, threshold: Threshold) -> dict[str, Any]:
@@ -68,16 +68,6 @@ def found_out(source: Volume, threshold: Threshold) -> dict[str, Any]:
         "unit": source.frame.unit if source.frame else "mm",
         "threshold": threshold,
     }
-
-
-def _shortened(array: NDArray[Any]) -> NDArray[Any]:
-    """Integers of 32 bits or more in 8 or 16, if these hold them: the array is kept to the end."""
-    if array.dtype.kind in "iu" and array.dtype.itemsize >= 4 and array.size:
-        low, high = array.min(), array.max()
-        for shorter in (np.uint8, np.int16):
-            if np.iinfo(shorter).min <= low and high <= np.iinfo(shorter).max:
-                return array.astype(shorter)
-    return array
 
 
 def _stamp(path: str | os.PathLike[str]) -> tuple[int, int, int]:

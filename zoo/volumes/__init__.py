@@ -36,6 +36,7 @@ from zoo.volumes.files import (
     temporary_folder,
     write_volume,
 )
+from zoo.volumes.formats._dtypes import shortened
 from zoo.volumes.formats.nifti import to_nibabel
 from zoo.volumes.formats.recognition import LONGEST_START, suffix_of
 from zoo.volumes.intensities import brightness, normalised, windowed
@@ -150,6 +151,7 @@ __all__ = [
     "resample_mask",
     "roughness",
     "shear",
+    "shortened",
     "size_in_header",
     "stem",
     "straightened",

@@ -58,7 +58,7 @@ class VesselRun(TrainingConfig):
 
     Attributes:
         axis_recall: weight of the axes' recall in the loss: the greater, the more thin branches
-            are found, and the more is taken for one.
+            are found, and the more is labelled that is none.
     """
 
     phantoms: PhantomConfig = PhantomConfig()
