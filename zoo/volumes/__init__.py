@@ -36,7 +36,7 @@ from zoo.volumes.files import (
     temporary_folder,
     write_volume,
 )
-from zoo.volumes.formats._dtypes import shortened
+from zoo.volumes.formats.dtypes import shortened
 from zoo.volumes.formats.nifti import to_nibabel
 from zoo.volumes.formats.recognition import LONGEST_START, suffix_of
 from zoo.volumes.intensities import brightness, normalised, windowed

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from zoo.errors import VolumeError
 from zoo.volumes.formats._bounds import DEFLATED, check_size, data_file, product
-from zoo.volumes.formats._dtypes import storable
+from zoo.volumes.formats.dtypes import storable
 from zoo.volumes.shear import is_sheared, shear
 from zoo.volumes.volume import Volume, check_grid
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from zoo.errors import VolumeError
 from zoo.version import __version__
 from zoo.volumes.formats._bounds import DEFLATED, check_memory, check_size, product
-from zoo.volumes.formats._dtypes import narrowed, storable
+from zoo.volumes.formats.dtypes import narrowed, storable
 from zoo.volumes.labels import colour_of, names_in_order
 from zoo.volumes.volume import About, Frame, Volume, check_grid
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from zoo.errors import MissingDependency, VolumeError
 from zoo.volumes.formats._bounds import DEFLATED, check_size, data_file, product
-from zoo.volumes.formats._dtypes import storable
+from zoo.volumes.formats.dtypes import storable
 from zoo.volumes.labels import colour_of, names_in_order
 from zoo.volumes.volume import About, Volume
 
