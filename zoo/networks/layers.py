@@ -6,11 +6,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm
 
 from zoo import sparse
 from zoo.errors import VolumeError
-from zoo.sparse import Index, SparseTensor
+from zoo.sparse import Index, Running, SparseTensor
 
 
 class Convolution(nn.Module):
@@ -107,50 +106,27 @@ class Unit(nn.Module):
             VolumeError: the output has a single voxel, in training mode, with `batch`.
         """
         y: SparseTensor = self.convolution(x, *given)
-        if isinstance(self.norm, nn.InstanceNorm2d):
-            return _by_item(y, self.norm)
-        return _train(y, self.norm) if self.training else _infer(y, self.norm)
-
-
-def _by_item(y: SparseTensor, norm: nn.InstanceNorm2d) -> SparseTensor:
-    """Normalise every item of the batch by its own statistics, in training and in a prediction."""
-    if y.index.batch_size > 1:
-        return y.with_features(torch.relu(_apart(y, norm)))
-    if torch.is_grad_enabled():
-        return y.with_features(torch.relu(_normalised(y.features, norm)))
-    # Slower, but exact over millions of voxels, and the same for any number of threads.
-    variance, mean = torch.var_mean(y.features.float(), dim=0, correction=0)
-    scale = norm.weight * torch.rsqrt(variance + norm.eps)
-    return _scaled(y, scale, norm.bias - mean * scale)
-
-
-def _apart(y: SparseTensor, norm: nn.InstanceNorm2d) -> Tensor:
-    """The features (N, C) of several items, each normalised by itself."""
-    item = y.coordinates[:, 0]
-    by_item, sizes = item.argsort(stable=True), item.bincount(minlength=y.index.batch_size)
-    parts = y.features[by_item].split(sizes.tolist())
-    return torch.cat([_normalised(part, norm) for part in parts])[by_item.argsort()]
-
-
-def _normalised(features: Tensor, norm: nn.InstanceNorm2d) -> Tensor:
-    """The features (N, C) of one item, normalised by their own statistics."""
-    weight, bias = norm.weight, norm.bias
-    if len(features) < 2:  # which have no deviation
-        return ((features - features) * weight + bias).to(features.dtype)
-    image = batch_norm(_as_image(features), None, None, weight, bias, training=True, eps=norm.eps)
-    return _as_voxels(image)
+        norm = self.norm
+        if isinstance(norm, nn.InstanceNorm2d):
+            return sparse.normalise(y, norm.weight, norm.bias, eps=norm.eps, by_item=True)
+        return _train(y, norm) if norm.training else _infer(y, norm)
 
 
 def _train(y: SparseTensor, norm: nn.BatchNorm2d) -> SparseTensor:
-    """Normalise by the batch's statistics, unless the module is told to keep its own."""
-    if len(y) == 1 and norm.training:
+    """Normalise by the batch's statistics, which enter the running ones."""
+    if len(y) == 1:
         raise VolumeError(
             f"batch normalisation needs two voxels or more, got one at stride {y.stride}:"
             " train with a larger batch or a finer grid"
         )
     if not len(y):
         return y
-    return y.with_features(torch.relu(_as_voxels(norm(_as_image(y.features)))))
+    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    norm.num_batches_tracked += 1
+    share = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+    running = Running(norm.running_mean, norm.running_var, share)
+    return sparse.normalise(y, norm.weight, norm.bias, eps=norm.eps, running=running)
 
 
 def _infer(y: SparseTensor, norm: nn.BatchNorm2d) -> SparseTensor:
@@ -163,16 +139,6 @@ def _infer(y: SparseTensor, norm: nn.BatchNorm2d) -> SparseTensor:
 def _scaled(y: SparseTensor, scale: Tensor, shift: Tensor) -> SparseTensor:
     dtype = y.features.dtype  # which autocast may have changed
     return sparse.rectify(y, scale.to(dtype), shift.to(dtype))
-
-
-def _as_image(features: Tensor) -> Tensor:
-    """Features (N, C) as (1, C, N, 1), channels last, which torch normalises much faster."""
-    return features.t().unsqueeze(0).unsqueeze(3)
-
-
-def _as_voxels(image: Tensor) -> Tensor:
-    """Back to (N, C). Axes are squeezed, not indexed, whose gradient is wrong if layouts differ."""
-    return image.squeeze(3).squeeze(0).t()
 
 
 class Residual(nn.Module):

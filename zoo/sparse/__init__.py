@@ -5,6 +5,7 @@ from zoo.sparse.backends.reference import KeyIndex, TorchBackend
 from zoo.sparse.convolution_relation import SAME, Relation, kernel_offsets
 from zoo.sparse.devices import DeviceMemory
 from zoo.sparse.memory import COPIES, free_memory
+from zoo.sparse.normalisation import Running
 from zoo.sparse.operations import (
     add,
     at,
@@ -13,6 +14,7 @@ from zoo.sparse.operations import (
     contains,
     convolution,
     generative_transposed_convolution,
+    normalise,
     prune,
     rectify,
     transposed_convolution,
@@ -28,6 +30,7 @@ __all__ = [
     "Index",
     "KeyIndex",
     "Relation",
+    "Running",
     "SparseTensor",
     "TorchBackend",
     "add",
@@ -40,6 +43,7 @@ __all__ = [
     "free_memory",
     "generative_transposed_convolution",
     "kernel_offsets",
+    "normalise",
     "pack",
     "prune",
     "rectify",

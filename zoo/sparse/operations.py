@@ -8,9 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo.sparse import _autograd
+from zoo.sparse import _autograd, normalisation
 from zoo.sparse.convolution_relation import SAME, down, kernel_size, up
 from zoo.sparse.memory import check_growth
+from zoo.sparse.normalisation import Normalisation, Running
 from zoo.sparse.tensor import EmptyIndex, Index, SparseTensor
 
 
@@ -138,6 +139,36 @@ def rectify(x: SparseTensor, scale: Tensor, shift: Tensor) -> SparseTensor:
     if not len(x):
         return x
     return x.with_features(x.index.backend.rectify(x.features, scale, shift))
+
+
+def normalise(
+    x: SparseTensor,
+    weight: Tensor,
+    bias: Tensor,
+    *,
+    eps: float,
+    by_item: bool = False,
+    running: Running | None = None,
+) -> SparseTensor:
+    """ReLU of features (N, C) with a mean of 0 and a variance of 1, times weight, plus bias (C,).
+
+    Mean and variance are those of all rows or, `by_item`, of every item of the batch by itself; of
+    all rows, they may enter running ones. The features of x are overwritten, unless a gradient
+    needs them.
+
+    Raises:
+        ValueError: running statistics by item, or of a single row.
+    """
+    if running and (by_item or len(x) == 1):
+        raise ValueError("running statistics are of two rows or more, and of all items together")
+    if not len(x):
+        return x
+    how = Normalisation(weight, bias, eps, by_item)
+    overwrite = _may_overwrite(x.features, weight, bias)
+    features = normalisation.by_backend(x, how, running, overwrite=overwrite)
+    if features is None:
+        features = normalisation.by_torch(x, how, running, overwrite=overwrite)
+    return x.with_features(features)
 
 
 def coarsen(index: Index) -> Index:

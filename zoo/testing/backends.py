@@ -232,6 +232,27 @@ def check_rectify(bench: Bench, points: Points) -> None:
     expect_close(got.features.cpu(), torch.relu(features * scale + shift).cpu(), 1e-6, "features")
 
 
+def check_normalise(bench: Bench, points: Points) -> None:
+    """Check normalisation over all voxels and over those of each item, with its gradients."""
+    x, eps = bench.tensor(points, 3), 1e-3
+    weight, bias = (bench.values(3, seed=seed).requires_grad_() for seed in (4, 5))
+    item = x.coordinates[:, 0]
+    for by_item in (False, True):
+        parts = [item == number for number in item.unique()] if by_item else [item >= 0]
+        wanted = torch.zeros_like(x.features)
+        for part in parts:
+            values = x.features[part]
+            deviation = (values.var(0, correction=0) + eps).sqrt()
+            scaled = (values - values.mean(0)) / deviation * weight + bias
+            wanted = wanted.index_put((part,), torch.relu(scaled))
+        got = sparse.normalise(x, weight, bias, eps=eps, by_item=by_item).features
+        expect_close(got.detach().cpu(), wanted.detach().cpu(), bench.tolerance, "features")
+        leaves, upstream = (x.features, weight, bias), bench.values(len(x), 3, seed=6)
+        gradients = (torch.autograd.grad(made, leaves, upstream) for made in (got, wanted))
+        for one, other in zip(*gradients, strict=True):
+            expect_close(one.cpu(), other.cpu(), 100 * bench.tolerance, "gradients")
+
+
 def check_coarsening(bench: Bench, points: Points) -> None:
     """Check coarsening, and which coordinates of one index occur in another."""
     x = bench.tensor(points, 1)
@@ -299,6 +320,7 @@ CHECKS: Mapping[str, Callable[[Bench, Points], None]] = {
     "prune": check_prune,
     "add": check_add,
     "rectify": check_rectify,
+    "normalise": check_normalise,
     "coarsening": check_coarsening,
     "grids": check_grids,
 }

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from zoo.datasets.phantoms import EXTENT
 from zoo.errors import ConfigError
@@ -145,12 +144,17 @@ class SegmentationTraining(CountsCases):
         Returns:
             The loss, a tensor of shape ().
         """
-        classes = torch.nn.functional.one_hot(target, logits.shape[1]).float()
-        shares, wanted = logits.float().softmax(dim=1)[:, 1:], classes[:, 1:]
-        both, sizes = (shares * wanted).sum(0), shares.sum(0) + wanted.sum(0)
-        soft_dice = (2 * both + 1) / (sizes + 1)
-        weights = classes.sum(0).clamp(min=1) ** -self.balance if self.balance else None
-        return cross_entropy(logits.float(), target, weights) + 1 - soft_dice.mean()
+        classes = logits.shape[1]
+        wanted = target == torch.arange(classes, device=target.device)[:, None]
+        counts = wanted.sum(1).float()
+        # Classes first, as PyTorch is several times as fast over the other, long axis.
+        logs = logits.float().t().contiguous().log_softmax(dim=0)
+        shares = logs.exp()
+        both, sizes = (shares * wanted).sum(1), shares.sum(1) + counts
+        soft_dice = ((2 * both + 1) / (sizes + 1))[1:]
+        weights = counts.clamp(min=1) ** -self.balance
+        entropy = -(weights * (logs * wanted).sum(1)).sum() / (weights * counts).sum()
+        return entropy + 1 - soft_dice.mean()
 
     def score(self, network: nn.Module, backend: Backend, device: torch.device) -> Scores:
         """Score a network on the model's grid: `mean_dice`, and the Dice of each structure.

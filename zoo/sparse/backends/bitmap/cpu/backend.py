@@ -12,11 +12,12 @@ from torch import Tensor
 
 from zoo.errors import BackendError
 from zoo.sparse.backend import Backend, Scope, Triple
-from zoo.sparse.backends.bitmap.cpu import convolution, rows, runtime
+from zoo.sparse.backends.bitmap.cpu import convolution, norms, rows, runtime
 from zoo.sparse.backends.bitmap.cpu import index as indices
 from zoo.sparse.backends.bitmap.cpu.ahead import compile_ahead
 from zoo.sparse.backends.bitmap.cpu.index import BitmapIndex
 from zoo.sparse.convolution_relation import Relation
+from zoo.sparse.normalisation import Moments, Normalisation
 from zoo.sparse.tensor import Index
 
 
@@ -80,6 +81,18 @@ class CpuBackend(Backend):
 
     def rectify(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         return rows.rectify(features, scale, shift)
+
+    def normalises(self, features: Tensor) -> bool:
+        return features.dtype in (torch.float32, torch.float64)
+
+    def normalise(self, features: Tensor, how: Normalisation, index: Index, out: Tensor) -> Moments:
+        rows = norms.sections(_own(index), by_item=how.by_item)
+        return norms.normalise(features, how, rows, out)
+
+    def differentiate_normalised(
+        self, features: Tensor, how: Normalisation, moments: Moments, gradient: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return norms.differentiate(features, how, moments, gradient)
 
 
 def _own(index: Index) -> BitmapIndex:

@@ -1,0 +1,132 @@
+"""Normalisation over voxels, with ReLU, against the formula that PyTorch differentiates itself."""
+
+import numpy as np
+import pytest
+import torch
+
+from zoo import registries, sparse
+from zoo.sparse import Running, SparseTensor
+
+EPS = 1e-5
+
+
+def tensor(backend, counts, channels, dtype=torch.float64):
+    """Items of so many voxels, whose features have other means and deviations."""
+    torch.manual_seed(sum(counts))
+    shape = (11, 7, 130)
+    points = [torch.randperm(np.prod(shape))[:count] for count in counts]
+    items = [torch.stack(torch.unravel_index(each, shape), dim=1) for each in points]
+    deviations = torch.rand(channels, dtype=torch.float64) + 0.1
+    features = [
+        (item + torch.randn(count, channels, dtype=torch.float64)) * deviations
+        for item, count in enumerate(counts)
+    ]
+    return SparseTensor.from_coordinates(
+        items, torch.cat(features).to(dtype).requires_grad_(), backend=backend
+    )
+
+
+def factors(channels, dtype=torch.float64):
+    torch.manual_seed(channels)
+    return [torch.randn(channels, dtype=dtype, requires_grad=True) for _ in range(2)]
+
+
+def textbook(features, weight, bias):
+    mean, variance = features.mean(0), features.var(0, correction=0)
+    return torch.relu((features - mean) / (variance + EPS).sqrt() * weight + bias)
+
+
+def expected(x, weight, bias, *, by_item):
+    if not by_item:
+        return textbook(x.features, weight, bias)
+    item, made = x.coordinates[:, 0], torch.zeros_like(x.features)
+    for number in range(x.index.batch_size):
+        of_item = item == number
+        if of_item.any():
+            made = made.index_put((of_item,), textbook(x.features[of_item], weight, bias))
+    return made
+
+
+@pytest.mark.parametrize("by_item", [False, True])
+@pytest.mark.parametrize("channels", [1, 3, 8, 40, 600])
+@pytest.mark.parametrize("counts", [(2,), (300, 0, 1, 70)])
+def test_values_and_gradients_are_those_of_the_formula(backend, counts, channels, by_item):
+    x, (weight, bias) = tensor(backend, counts, channels), factors(channels)
+    wanted = expected(x, weight, bias, by_item=by_item)
+    upstream = torch.randn(wanted.shape, dtype=torch.float64)
+    leaves = [x.features, weight, bias]
+    gradients = torch.autograd.grad(wanted, leaves, upstream)
+    got = sparse.normalise(x, weight, bias, eps=EPS, by_item=by_item).features
+    torch.testing.assert_close(got, wanted, rtol=1e-7, atol=1e-9)
+    for a, b in zip(torch.autograd.grad(got, leaves, upstream), gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("by_item", [False, True])
+def test_features_are_overwritten_where_no_gradient_needs_them(backend, by_item):
+    x, (weight, bias) = tensor(backend, (90,), 4), factors(4)
+    wanted = expected(x, weight, bias, by_item=by_item).detach()
+    kept = x.with_features(x.features.detach().clone())
+    with torch.no_grad():
+        got = sparse.normalise(kept, weight, bias, eps=EPS, by_item=by_item)
+    torch.testing.assert_close(got.features, wanted, rtol=1e-6, atol=1e-6)
+    assert got.features.data_ptr() == kept.features.data_ptr()
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_running_statistics_are_those_of_batch_norm(backend, gradient):
+    x, (weight, bias) = tensor(backend, (60, 30), 5), factors(5)
+    norm = torch.nn.BatchNorm1d(5, eps=EPS, momentum=0.3).double()
+    running = Running(torch.zeros(5).double(), torch.ones(5).double(), 0.3)
+    given = x.with_features(x.features.detach().clone())
+    for _ in range(2):
+        norm(x.features)
+        with torch.set_grad_enabled(gradient):
+            sparse.normalise(
+                given.with_features(given.features.clone()), weight, bias, eps=EPS, running=running
+            )
+    torch.testing.assert_close(running.mean, norm.running_mean)
+    torch.testing.assert_close(running.variance, norm.running_var)
+
+
+def test_running_statistics_are_not_of_items_or_of_one_row(backend):
+    running = Running(torch.zeros(2).double(), torch.ones(2).double(), 0.1)
+    for counts, by_item in (((1,), False), ((9, 9), True)):
+        x, (weight, bias) = tensor(backend, counts, 2), factors(2)
+        with pytest.raises(ValueError, match="two rows or more"):
+            sparse.normalise(x, weight, bias, eps=EPS, by_item=by_item, running=running)
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_sums_of_a_large_scan_are_exact(gradient):
+    """A mean of 30 deviations; and the bits are the same for any number of threads."""
+    backend = registries.backends.get("cpu")()
+    x = SparseTensor.from_grids([np.ones((90, 90, 90))], backend=backend)
+    torch.manual_seed(0)
+    features = torch.randn(len(x), 2) + 30
+    weight, bias = factors(2, torch.float32)
+    upstream = torch.randn(len(x), 2)
+    exact = features.double().requires_grad_()
+    wanted = textbook(exact, weight.double(), bias.double())
+    (to_exact,) = torch.autograd.grad(wanted, exact, upstream.double())
+    found, threads = [], torch.get_num_threads()
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        given = features.clone().requires_grad_(gradient)
+        with torch.set_grad_enabled(gradient):
+            made = sparse.normalise(x.with_features(given), weight, bias, eps=EPS).features
+        found.append((made, torch.autograd.grad(made, given, upstream)[0] if gradient else made))
+    torch.set_num_threads(threads)
+    for each in found:
+        assert all(map(torch.equal, each, found[0]))
+    torch.testing.assert_close(found[0][0].double(), wanted, rtol=0, atol=1e-5)
+    if gradient:
+        torch.testing.assert_close(found[0][1].double(), to_exact, rtol=0, atol=1e-5)
+
+
+def test_what_is_not_a_number_stays(backend):
+    x, (weight, bias) = tensor(backend, (20,), 3), factors(3)
+    with torch.no_grad():
+        x.features[4, 1] = float("nan")
+    got = sparse.normalise(x, weight, bias, eps=EPS).features
+    assert got.isnan().all(dim=0).tolist() == [False, True, False]
