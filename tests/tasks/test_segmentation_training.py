@@ -1,6 +1,7 @@
 """Segmentation trained on scans on disk: windows, structures, splits, mixtures, a whole run."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -124,6 +125,18 @@ def test_what_does_not_fit_is_refused(dataset, said, chests, tmp_path):
         training(tmp_path, chests, dataset=dataset)
 
 
+def test_scans_outside_the_windows_are_refused(chests, tmp_path):
+    """As generated chests are, in Hounsfield units, where those of the data set are in others."""
+    made = training(tmp_path, chests, dataset={"windows": [[3001, 3002]], "exterior": None})
+    network = zoo.create("sparse-segmentation", config(chests)["config"], backend="torch")
+    said = "wanted scans with intensities in the windows 3001 to 3002, got one from"
+    with pytest.raises(ConfigError, match=f"{said} .* by dataset.validation_split"):
+        made.score(network.network, network.backend, network.device)
+    held = {"windows": [[3001, 3002]], "validation_split": str(chests / "held.txt")}
+    with pytest.raises(ConfigError, match=rf"{said} [\d.]+ to [\d.]+$"):
+        training(tmp_path, chests, dataset=held).sample(0)
+
+
 def test_labels_without_names_must_be_listed(tmp_path):
     save(tmp_path / "ct.nii.gz")
     save(tmp_path / "labels.nii.gz")
@@ -160,6 +173,29 @@ def test_a_run_starts_from_a_model_of_other_classes(chests, tmp_path):
     assert zoo.load(f"local-dir:{tmp_path}/run/model").card.labels == ("aorta", "heart")
     with pytest.raises(ConfigError, match="initial_pass_on: wanted false for a segmentation"):
         other.network.start_from(other.network, pass_on=True)
+
+
+def test_a_run_begins_with_the_contrast_of_its_scans(chests, tmp_path, capsys):
+    """Trained for a while on intensities as they are, then begun on the same, negated."""
+    recipe = config(chests, steps=40, learning_rate=0.03, average=0.5, validate_every=40)
+    (tmp_path / "first.yaml").write_text(yaml.safe_dump(recipe))
+    words = ["-o", str(tmp_path / "run"), "--workers", "0"]
+    assert main(["train", str(tmp_path / "first.yaml"), *words]) == 0
+    negated = tmp_path / "negated"
+    for name in ("Patient_01", "Patient_02"):
+        (negated / name).mkdir(parents=True)
+        scan = Volume.of(chests / name / f"{name}.nii.gz")
+        scan.with_array(-scan.array).save(negated / name / f"{name}.nii.gz")
+        shutil.copy(chests / name / "GT.nii.gz", negated / name)
+    begun = {"initial": f"local-dir:{tmp_path}/run/model", "steps": 1, "validate_every": 1}
+    (tmp_path / "held.txt").write_text("Patient_02\n")
+    dataset = {"validation_split": str(tmp_path / "held.txt")}
+    for folder, inverted in ((chests, False), (negated, True)):
+        path, output = tmp_path / f"{folder.name}.yaml", tmp_path / f"{folder.name}-run"
+        path.write_text(yaml.safe_dump(config(folder, dataset=dataset, **begun)))
+        capsys.readouterr()
+        assert main(["train", str(path), "-o", str(output), "--workers", "0"]) == 0
+        assert ("/run/model inverted" in capsys.readouterr().err) == inverted
 
 
 @pytest.mark.slow

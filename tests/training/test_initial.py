@@ -1,5 +1,8 @@
 """What a run begins with: weights of another model."""
 
+from copy import deepcopy
+
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -7,7 +10,8 @@ from training_runs import SMALL, trainer
 
 import zoo
 from zoo.errors import ConfigError
-from zoo.training._initial import start_from
+from zoo.sparse import SparseTensor
+from zoo.training._initial import inverted_if_better, start_from
 
 
 @pytest.fixture
@@ -55,3 +59,23 @@ def test_model_of_another_architecture_is_refused(parent):
     ) as caught:
         start_from(torch.nn.Linear(1, 1), f"local-dir:{parent}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_network_sees_intensities_the_way_that_fits_the_data(sign):
+    backend = zoo.registries.backends.get("torch")()
+    values = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (6, 6, 6)))
+    x = SparseTensor.from_grids([np.ones((6, 6, 6))], backend=backend)
+    x = x.with_features(values.float().reshape(-1, 1))
+    torch.manual_seed(0)
+    network = zoo.create("sparse-segmentation", {"channels": [2, 4]}, backend="torch").network
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with torch.no_grad():
+        wanted = deepcopy(network).train()(x)
+    flipped = x.with_features(sign * x.features)
+    inverted = inverted_if_better(network, lambda tried: (tried(flipped) - wanted).square().mean())
+    assert inverted == (sign < 0)
+    with torch.no_grad():
+        torch.testing.assert_close(deepcopy(network).train()(flipped), wanted)
+    changed = [n for n, value in network.state_dict().items() if not torch.equal(value, before[n])]
+    assert changed == (["encoder.0.0.convolution.kernel"] if inverted else [])

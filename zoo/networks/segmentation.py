@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -86,6 +87,11 @@ class SparseSegmentation(nn.Module):
             x = self.decoder[level](sparse.concatenate(x, skip))
         logits: Tensor = self.head(x)
         return logits
+
+    def invert(self) -> None:
+        """See what is dark as bright from now on, and the other way round."""
+        with torch.no_grad():
+            self.encoder[0][0].convolution.kernel.neg_()  # type: ignore[index]
 
     def start_from(self, other: SparseSegmentation, *, pass_on: bool = False) -> list[str]:
         """Take over the weights of a network with the same channels; its head, if it fits.

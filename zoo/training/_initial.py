@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from copy import deepcopy
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo import registries
 from zoo.errors import ConfigError
@@ -14,6 +15,16 @@ from zoo.models import load
 from zoo.sparse import SparseTensor
 from zoo.training.config import TrainingConfig
 from zoo.validation import validate
+
+
+@runtime_checkable
+class SeesIntensities(Protocol):
+    """A network that can see what is bright as dark, and the other way round."""
+
+    def train(self) -> nn.Module: ...
+    def invert(self) -> None:
+        """Do so from now on."""
+        ...
 
 
 def make_network(config: TrainingConfig) -> nn.Module:
@@ -53,6 +64,25 @@ def take_over_initial(
     if getattr(config, "coverage", False):
         how["coverage"] = sample()
     return start_from(network, config.initial, **how)
+
+
+@torch.no_grad()
+def inverted_if_better(network: SeesIntensities, loss: Callable[[nn.Module], Tensor]) -> bool:
+    """Invert what a network sees, if its loss is lower then; whether that is so.
+
+    What is bright to a CT scanner is dark to another device, and then weights that were taken over
+    begin far from where they could.
+
+    Args:
+        network: the network.
+        loss: the loss of a network, of a sample of the run.
+    """
+    before = loss(deepcopy(network).train())
+    network.invert()
+    if loss(deepcopy(network).train()) < before:
+        return True
+    network.invert()
+    return False
 
 
 def start_from(network: nn.Module, name: str, **how: Any) -> list[str]:

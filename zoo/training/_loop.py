@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoo.errors import ConfigError, ZooError
@@ -26,7 +26,12 @@ from zoo.networks import coarsest_voxel
 from zoo.sparse import Backend, SparseTensor
 from zoo.training._batches import Batches, Samples, batches
 from zoo.training._checkpoint import load_checkpoint, load_tensors, save_checkpoint, save_tensors
-from zoo.training._initial import make_network, take_over_initial
+from zoo.training._initial import (
+    SeesIntensities,
+    inverted_if_better,
+    make_network,
+    take_over_initial,
+)
 from zoo.training._log import append_log, draw_curve
 from zoo.training._muon import Muon, is_hidden
 from zoo.training._processes import check_shares, uses_bfloat16
@@ -86,7 +91,7 @@ class Trainer:
         self.losses: list[float] = []  # of the steps since the last line of the log
         self.network = make_network(config).to(device)
         self.task = make_training(config, cache or folder / CACHE, coarsest_voxel(self.network))
-        self.taken_over = take_over_initial(self.network, config, self._first_input)
+        self.taken_over = take_over_initial(self.network, config, lambda: self._first()[0])
         self.samples = Samples(self.task)
         average = get_ema_multi_avg_fn(config.average)
         self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
@@ -96,9 +101,22 @@ class Trainer:
         self.best = -1.0  # the best value so far of the score that decides
         self.stage: Callable[[str, int, int], None] = unseen  # see `Progress.stage`
 
-    def _first_input(self) -> SparseTensor:
+    def _first(self) -> tuple[SparseTensor, Any]:
+        """The input of the first sample, and its target."""
         source, target = self.task.sample(0)
-        return self.task.tensors(([source], [target]), self.backend, self.device)[0]
+        return self.task.tensors(([source], [target]), self.backend, self.device)
+
+    def _fit_contrast(self) -> None:
+        """Begin with the contrast that fits the data, where weights were taken over."""
+        if not isinstance(self.network, SeesIntensities):
+            return
+        x, target = self._first()
+
+        def loss(network: nn.Module) -> Tensor:
+            return self.task.loss(network, x, target, forced=True)
+
+        if inverted_if_better(self.network, loss):
+            self.stage(f"beginning with the contrast of {self.config.initial} inverted", 0, 0)
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         """An optimiser with groups of new parameters and those taken over, whose rates differ."""
@@ -132,6 +150,8 @@ class Trainer:
         There is a new checkpoint every minute besides. A single process that is asked to stop, by
         Ctrl-C or SIGTERM, completes the step, writes one, and raises KeyboardInterrupt.
         """
+        if self.config.initial and not self.step:
+            self._fit_contrast()
         started = saved = perf_counter()
         alone = self.accelerator.num_processes == 1
         steps = range(self.step, self.config.steps)

@@ -99,7 +99,7 @@ class SegmentationTraining(CountsCases):
             classes: the class of every voxel, of the same shape.
             rng: draws how far from the centre.
         """
-        occupied = windowed(values, self.contract)
+        occupied = self._occupied(values)
         jitter = self.config.phantoms.jitter
         shift = centring_shift(*bounds(occupied), self.cell) + rng.integers(-jitter, jitter + 1, 3)
         shape = Shape.cut_out(occupied, shift)
@@ -163,7 +163,7 @@ class SegmentationTraining(CountsCases):
         """
         rows = []
         for scan in self._validation():
-            occupied = windowed(scan.values, self.contract)
+            occupied = self._occupied(scan.values)
             values = normalised(scan.values[occupied], self.contract)
             points, logits = label(network, occupied, values, backend, device)
             predicted = label_grid(points, logits, occupied.shape)
@@ -180,6 +180,22 @@ class SegmentationTraining(CountsCases):
         parts = {name: tuple(given) for name, given in structures.items()}
         merged = {name: given for name, given in parts.items() if given != (name,)}
         return {"input": self.contract, "labels": self.labels, "merged": merged}
+
+    def _occupied(self, values: NDArray[np.float32]) -> Bools:
+        """The voxels (I, J, K) of a scan whose intensities are in the windows."""
+        occupied = windowed(values, self.contract)
+        if not occupied.any():
+            windows = ", ".join(f"{low:g} to {high:g}" for low, high in self.contract.windows or ())
+            low, high = float(values.min()), float(values.max())
+            hint = (
+                "; generated chests are in Hounsfield units: do without them, by"
+                " dataset.validation_split and dataset.share: 1"
+            )
+            raise ConfigError(
+                f"wanted scans with intensities in the windows {windows}, got one from {low:g} to"
+                f" {high:g}{hint if self.chests else ''}"
+            )
+        return occupied
 
     def _source(self, rng: np.random.Generator) -> LabelledScans | Chests:
         dataset = self.config.dataset
