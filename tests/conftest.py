@@ -56,3 +56,11 @@ def hub(monkeypatch, tmp_path):
         for name, value in {"no_proxy": "127.0.0.1", "HF_TOKEN": "hf_read"}.items():
             monkeypatch.setenv(name, value)
         yield server
+
+
+@pytest.fixture
+def threads():
+    """Sets the number of PyTorch's threads, for one test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)

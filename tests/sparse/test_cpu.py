@@ -61,13 +61,6 @@ def outcome(backend, name, c_in, c_out, dtype=torch.float32, size=MANY):
     return [y.coordinates, y.features.detach(), features.grad, kernel.grad]
 
 
-@pytest.fixture
-def threads():
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize(("c_in", "c_out"), [(1, 2), (17, 33)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -13,7 +13,7 @@ EPS = 1e-5
 def tensor(backend, counts, channels, dtype=torch.float64):
     """Items of so many voxels, whose features have other means and deviations."""
     torch.manual_seed(sum(counts))
-    shape = (11, 7, 130)
+    shape = (23, 17, 130)
     points = [torch.randperm(np.prod(shape))[:count] for count in counts]
     items = [torch.stack(torch.unravel_index(each, shape), dim=1) for each in points]
     deviations = torch.rand(channels, dtype=torch.float64) + 0.1
@@ -98,30 +98,74 @@ def test_running_statistics_are_not_of_items_or_of_one_row(backend):
 
 
 @pytest.mark.parametrize("gradient", [False, True])
-def test_sums_of_a_large_scan_are_exact(gradient):
-    """A mean of 30 deviations; and the bits are the same for any number of threads."""
+def test_sums_of_a_large_scan_are_exact(gradient, threads):
+    """A mean of 30 deviations, but for the first rows; the same bits for any number of threads."""
     backend = registries.backends.get("cpu")()
     x = SparseTensor.from_grids([np.ones((90, 90, 90))], backend=backend)
     torch.manual_seed(0)
     features = torch.randn(len(x), 2) + 30
+    features[:300] = 0
     weight, bias = factors(2, torch.float32)
     upstream = torch.randn(len(x), 2)
     exact = features.double().requires_grad_()
     wanted = textbook(exact, weight.double(), bias.double())
     (to_exact,) = torch.autograd.grad(wanted, exact, upstream.double())
-    found, threads = [], torch.get_num_threads()
+    found = []
     for count in (1, 2, 3):
-        torch.set_num_threads(count)
+        threads(count)
         given = features.clone().requires_grad_(gradient)
         with torch.set_grad_enabled(gradient):
             made = sparse.normalise(x.with_features(given), weight, bias, eps=EPS).features
         found.append((made, torch.autograd.grad(made, given, upstream)[0] if gradient else made))
-    torch.set_num_threads(threads)
     for each in found:
         assert all(map(torch.equal, each, found[0]))
     torch.testing.assert_close(found[0][0].double(), wanted, rtol=0, atol=1e-5)
     if gradient:
         torch.testing.assert_close(found[0][1].double(), to_exact, rtol=0, atol=1e-5)
+
+
+def test_every_item_of_many_voxels_has_sums_of_its_own():
+    """In single precision, where an item is cut into several spans of work."""
+    backend = registries.backends.get("cpu")()
+    x = tensor(backend, (40_000, 0, 1, 20_000), 3, torch.float32)
+    weight, bias = factors(3)
+    exact = x.with_features(x.features.detach().double().requires_grad_())
+    wanted = expected(exact, weight, bias, by_item=True)
+    upstream = torch.randn(wanted.shape)
+    narrow = [each.detach().float().requires_grad_() for each in (weight, bias)]
+    got = sparse.normalise(x, *narrow, eps=EPS, by_item=True).features
+    torch.testing.assert_close(got.double(), wanted, rtol=1e-5, atol=1e-5)
+    gradients = torch.autograd.grad(wanted, [exact.features, weight, bias], upstream.double())
+    found = torch.autograd.grad(got, [x.features, *narrow], upstream)
+    for one, other in zip(found, gradients, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
+
+
+def test_one_row_is_its_bias(backend):
+    x = tensor(backend, (1,), 2)
+    x = x.with_features(torch.tensor([[100.0, -3.0]]))
+    weight, bias = torch.ones(2), torch.tensor([0.001, -1.0])
+    got = sparse.normalise(x, weight, bias, eps=EPS, by_item=True).features
+    torch.testing.assert_close(got, torch.tensor([[0.001, 0.0]]), rtol=0, atol=0)
+
+
+def test_autograd_notices_what_is_overwritten(backend):
+    x, (weight, bias) = tensor(backend, (30,), 3), factors(3)
+    kept = x.with_features(x.features.detach().clone())
+    for change in (
+        lambda: sparse.normalise(kept, weight.detach(), bias.detach(), eps=EPS),
+        lambda: sparse.rectify(kept, weight.detach(), bias.detach()),
+    ):
+        total = (kept.features * weight).sum()
+        change()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            total.backward()
+
+
+def test_factors_of_another_shape_are_refused(backend):
+    x, (weight, bias) = tensor(backend, (9,), 3), factors(3)
+    with pytest.raises(ValueError, match=r"weight must have shape \(3,\); got \(1,\)"):
+        sparse.normalise(x, weight[:1], bias, eps=EPS)
 
 
 def test_what_is_not_a_number_stays(backend):

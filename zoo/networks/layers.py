@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zoo import sparse
 from zoo.errors import VolumeError
@@ -133,10 +133,7 @@ def _infer(y: SparseTensor, norm: nn.BatchNorm2d) -> SparseTensor:
     """Normalise by the running statistics: a scale and a shift."""
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    return _scaled(y, scale, norm.bias - norm.running_mean * scale)
-
-
-def _scaled(y: SparseTensor, scale: Tensor, shift: Tensor) -> SparseTensor:
+    shift = norm.bias - norm.running_mean * scale
     dtype = y.features.dtype  # which autocast may have changed
     return sparse.rectify(y, scale.to(dtype), shift.to(dtype))
 

@@ -27,8 +27,6 @@ class Backend(ABC):
     a backend sees at least one voxel, and its results need not be differentiable. They must be
     equal from run to run.
 
-    A backend that normalises features faster than PyTorch is a `normalisation.Normaliser`, too.
-
     Attributes:
         name: what it is called in the registry.
         bfloat16: whether it computes in the type that autocast asks for, with sums in float32.

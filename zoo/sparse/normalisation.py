@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -16,8 +16,8 @@ class Normalisation(NamedTuple):
     """How features (N, C) are normalised.
 
     Attributes:
-        weight: (C,), times which their deviations are taken.
-        bias: (C,), which is added then.
+        weight: (C,), by which they are multiplied then.
+        bias: (C,), which is added in the end.
         eps: what is added to the variance.
         by_item: whether mean and variance are those of every item of the batch by itself.
     """
@@ -34,7 +34,7 @@ class Moments(NamedTuple):
     Attributes:
         rows: where the S sections begin and end, S + 1 numbers.
         mean: (S, C).
-        variance: (S, C), not corrected for the mean's being that of the same rows.
+        variance: (S, C), biased: divided by the number of rows.
     """
 
     rows: tuple[int, ...]
@@ -50,19 +50,18 @@ class Running(NamedTuple):
     share: float
 
 
-@runtime_checkable
 class Normaliser(Protocol):
-    """What a backend may have besides the methods of `Backend`: a normalisation of its own."""
+    """Normalises features in a backend's own way; a backend that has one calls it `normaliser`."""
 
-    def normalises(self, features: Tensor) -> bool:
-        """Whether it can, features of that type."""
+    def fits(self, features: Tensor) -> bool:
+        """Whether it normalises features of this type."""
         ...
 
     def normalise(self, features: Tensor, how: Normalisation, index: Index, out: Tensor) -> Moments:
-        """Fill `out` (N, C), which may be the features, and return the moments of those."""
+        """Fill `out` (N, C), which may be the features themselves, and return their moments."""
         ...
 
-    def differentiate_normalised(
+    def differentiate(
         self, features: Tensor, how: Normalisation, moments: Moments, gradient: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The gradients of the features (N, C), the weight (C,) and the bias (C,)."""
@@ -73,13 +72,14 @@ def by_backend(
     x: SparseTensor, how: Normalisation, running: Running | None, *, overwrite: bool
 ) -> Tensor | None:
     """Features (N, C) of `operations.normalise`; None if the backend leaves it to PyTorch."""
-    backend, features = x.index.backend, x.features
-    if not isinstance(backend, Normaliser) or not backend.normalises(features):
+    normaliser, features = getattr(x.index.backend, "normaliser", None), x.features
+    if normaliser is None or not normaliser.fits(features):
         return None
     if overwrite:
-        _follow(running, backend.normalise(features, how, x.index, features))
+        _follow(running, normaliser.normalise(features, how, x.index, features))
         return features
-    made: Tensor = _Normalise.apply(features, how.weight, how.bias, how, x.index, running)  # type: ignore[no-untyped-call]
+    rest = how.eps, how.by_item, normaliser, x.index, running
+    made: Tensor = _Normalise.apply(features, how.weight, how.bias, *rest)  # type: ignore[no-untyped-call]
     return made
 
 
@@ -92,36 +92,37 @@ class _Normalise(torch.autograd.Function):
         features: Tensor,
         weight: Tensor,
         bias: Tensor,
-        how: Normalisation,
+        eps: float,
+        by_item: bool,
+        normaliser: Normaliser,
         index: Index,
         running: Running | None,
     ) -> Tensor:
-        backend = index.backend
-        assert isinstance(backend, Normaliser)
-        features = features.contiguous()
+        how, features = Normalisation(weight, bias, eps, by_item), features.contiguous()
         out = torch.empty_like(features)
-        moments = backend.normalise(features, how, index, out)
+        moments = normaliser.normalise(features, how, index, out)
         _follow(running, moments)
         ctx.save_for_backward(features, weight, bias, moments.mean, moments.variance)
-        ctx.rest = backend, how, moments.rows
+        ctx.rest = normaliser, eps, by_item, moments.rows
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         features, weight, bias, mean, variance = ctx.saved_tensors
-        backend, how, rows = ctx.rest
-        how, moments = how._replace(weight=weight, bias=bias), Moments(rows, mean, variance)
-        gradients = backend.differentiate_normalised(features, how, moments, gradient.contiguous())
-        return *gradients, None, None, None
+        normaliser, eps, by_item, rows = ctx.rest
+        how, moments = Normalisation(weight, bias, eps, by_item), Moments(rows, mean, variance)
+        gradients = normaliser.differentiate(features, how, moments, gradient.contiguous())
+        return *gradients, None, None, None, None, None
 
 
 def _follow(running: Running | None, moments: Moments) -> None:
-    """Move running statistics towards those of a batch, whose variance is corrected for that."""
+    """Move running statistics towards those of a batch, its variance made unbiased."""
     if running:
         _, count = moments.rows
-        running.mean.lerp_(moments.mean[0], running.share)
-        running.variance.lerp_(moments.variance[0] * (count / (count - 1)), running.share)
+        variance = moments.variance[0] * (count / (count - 1))
+        running.mean.lerp_(moments.mean[0].to(running.mean), running.share)
+        running.variance.lerp_(variance.to(running.variance), running.share)
 
 
 def by_torch(
@@ -131,12 +132,11 @@ def by_torch(
     if how.by_item and x.index.batch_size > 1:
         return _apart(x, how)
     if overwrite and not running:
-        # Slower, but exact over millions of voxels, and the same for any number of threads.
         dtype = x.features.dtype
         variance, mean = torch.var_mean(x.features.float(), dim=0, correction=0)
         scale = how.weight * torch.rsqrt(variance + how.eps)
-        shift = how.bias - mean * scale
-        return x.index.backend.rectify(x.features, scale.to(dtype), shift.to(dtype))
+        deviation = x.features.sub_(mean.to(dtype))
+        return x.index.backend.rectify(deviation, scale.to(dtype), how.bias.to(dtype))
     return torch.relu(_together(x.features, how, running))
 
 

@@ -138,7 +138,9 @@ def rectify(x: SparseTensor, scale: Tensor, shift: Tensor) -> SparseTensor:
         return x.with_features(torch.relu(x.features * scale + shift))
     if not len(x):
         return x
-    return x.with_features(x.index.backend.rectify(x.features, scale, shift))
+    features = x.index.backend.rectify(x.features, scale, shift)
+    _tell_autograd(features)
+    return x.with_features(features)
 
 
 def normalise(
@@ -150,15 +152,18 @@ def normalise(
     by_item: bool = False,
     running: Running | None = None,
 ) -> SparseTensor:
-    """ReLU of features (N, C) with a mean of 0 and a variance of 1, times weight, plus bias (C,).
+    """Normalise features (N, C), multiply by weight (C,), add bias (C,), and apply ReLU.
 
     Mean and variance are those of all rows or, `by_item`, of every item of the batch by itself; of
     all rows, they may enter running ones. The features of x are overwritten, unless a gradient
     needs them.
 
     Raises:
-        ValueError: running statistics by item, or of a single row.
+        ValueError: weight or bias of another shape; running statistics by item, or of one row.
     """
+    for name, factor in (("weight", weight), ("bias", bias)):
+        if factor.shape != (x.channels,):
+            raise ValueError(f"{name} must have shape ({x.channels},); got {tuple(factor.shape)}")
     if running and (by_item or len(x) == 1):
         raise ValueError("running statistics are of two rows or more, and of all items together")
     if not len(x):
@@ -168,6 +173,8 @@ def normalise(
     features = normalisation.by_backend(x, how, running, overwrite=overwrite)
     if features is None:
         features = normalisation.by_torch(x, how, running, overwrite=overwrite)
+    if overwrite:
+        _tell_autograd(features)
     return x.with_features(features)
 
 
@@ -201,6 +208,12 @@ def _may_overwrite(features: Tensor, *others: Tensor) -> bool:
     needed = any(tensor.requires_grad for tensor in (features, *others))
     fits = features.is_contiguous() and all(each.dtype == features.dtype for each in others)
     return fits and not (torch.is_grad_enabled() and needed)
+
+
+def _tell_autograd(features: Tensor) -> None:
+    """That features may have been overwritten by code of which PyTorch does not know."""
+    if not features.is_inference():
+        torch.autograd.graph.increment_version(features)
 
 
 def _empty(x: SparseTensor, channels: int, stride: int) -> SparseTensor:

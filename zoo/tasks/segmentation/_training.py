@@ -153,7 +153,8 @@ class SegmentationTraining(CountsCases):
         both, sizes = (shares * wanted).sum(1), shares.sum(1) + counts
         soft_dice = ((2 * both + 1) / (sizes + 1))[1:]
         weights = counts.clamp(min=1) ** -self.balance
-        entropy = -(weights * (logs * wanted).sum(1)).sum() / (weights * counts).sum()
+        weighted = weights[target]
+        entropy = -(weighted * logs.gather(0, target[None])[0]).sum() / weighted.sum()
         return entropy + 1 - soft_dice.mean()
 
     def score(self, network: nn.Module, backend: Backend, device: torch.device) -> Scores:

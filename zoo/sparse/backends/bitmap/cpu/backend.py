@@ -17,7 +17,6 @@ from zoo.sparse.backends.bitmap.cpu import index as indices
 from zoo.sparse.backends.bitmap.cpu.ahead import compile_ahead
 from zoo.sparse.backends.bitmap.cpu.index import BitmapIndex
 from zoo.sparse.convolution_relation import Relation
-from zoo.sparse.normalisation import Moments, Normalisation
 from zoo.sparse.tensor import Index
 
 
@@ -26,6 +25,7 @@ class CpuBackend(Backend):
     index_bytes = 4
     preferred_on = ("cpu",)
     has_roofline = True
+    normaliser = norms.CompiledNormaliser()
 
     def check_device(self, device: torch.device) -> None:
         if device.type != "cpu":
@@ -81,18 +81,6 @@ class CpuBackend(Backend):
 
     def rectify(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         return rows.rectify(features, scale, shift)
-
-    def normalises(self, features: Tensor) -> bool:
-        return features.dtype in (torch.float32, torch.float64)
-
-    def normalise(self, features: Tensor, how: Normalisation, index: Index, out: Tensor) -> Moments:
-        rows = norms.sections(_own(index), by_item=how.by_item)
-        return norms.normalise(features, how, rows, out)
-
-    def differentiate_normalised(
-        self, features: Tensor, how: Normalisation, moments: Moments, gradient: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        return norms.differentiate(features, how, moments, gradient)
 
 
 def _own(index: Index) -> BitmapIndex:

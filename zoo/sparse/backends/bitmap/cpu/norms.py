@@ -20,7 +20,7 @@ from zoo.sparse.backends.bitmap.cpu.index import BitmapIndex
 from zoo.sparse.backends.bitmap.cpu.runtime import jit, run, spans
 from zoo.sparse.normalisation import Moments, Normalisation
 
-FIRST = 256  # rows of a section, around whose mean its sums are taken
+SAMPLE = 256  # rows of a section, evenly spaced, around whose mean its sums are taken
 LENGTH = 512  # numbers that the inner loops go over, at least
 STRETCHES = 64  # of that length, of which sums are kept in the type of the features
 
@@ -32,57 +32,64 @@ class Cut(NamedTuple):
     sections: np.ndarray
 
 
-def sections(index: BitmapIndex, *, by_item: bool) -> tuple[int, ...]:
+class CompiledNormaliser:
+    """Normalises rows that are in raster order; see `zoo.sparse.normalisation.Normaliser`."""
+
+    def fits(self, features: Tensor) -> bool:
+        return features.dtype in (torch.float32, torch.float64)
+
+    def normalise(
+        self, features: Tensor, how: Normalisation, index: BitmapIndex, out: Tensor
+    ) -> Moments:
+        values, rows = features.detach().numpy(), _sections(index, by_item=how.by_item)
+        cut = _cut(rows)
+        near = np.stack([_middle(values[begin:end]) for begin, end in pairwise(rows)])
+        sums = _summed(add_moments, cut, near, values)
+        lengths = np.maximum(np.diff(rows), 1)[:, None]
+        beyond, squares = sums[:, 0] / lengths, sums[:, 1] / lengths
+        mean = torch.from_numpy((near + beyond).astype(values.dtype))
+        variance = torch.from_numpy(np.maximum(squares - beyond**2, 0).astype(values.dtype))
+        moments = Moments(rows, mean, variance)
+        factors = map(_long, _factors(how, moments)[:3])
+        run(rectify_sections, cut.spans, cut.sections, *factors, values, out.numpy())
+        return moments
+
+    def differentiate(
+        self, features: Tensor, how: Normalisation, moments: Moments, gradient: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        values, above, cut = features.numpy(), gradient.numpy(), _cut(moments.rows)
+        mean, scale, bias, inverse = _factors(how, moments)
+        factors = [_long(each) for each in (scale, bias)]
+        sums = _summed(add_gradients, cut, mean, *factors, values, above)
+        to_bias, to_weight = sums[:, 0], sums[:, 1] * inverse
+        lengths = np.maximum(np.diff(moments.rows), 1)[:, None]
+        passed_on = (-scale * each / lengths for each in (to_weight * inverse, to_bias))
+        factors += [_long(each.astype(values.dtype)) for each in passed_on]
+        out = np.empty_like(values)
+        run(differentiate_rows, cut.spans, cut.sections, _long(mean), *factors, values, above, out)
+        totals = (each.sum(0).astype(values.dtype) for each in (to_weight, to_bias))
+        return torch.from_numpy(out), *map(torch.from_numpy, totals)
+
+
+def _sections(index: BitmapIndex, *, by_item: bool) -> tuple[int, ...]:
     """Where the sections of an index's rows begin and end."""
     words = index.bitmap.words
     step = words[0].size if by_item else words.size
     return tuple(index.bitmap.rank[::step].tolist())
 
 
-def normalise(features: Tensor, how: Normalisation, rows: tuple[int, ...], out: Tensor) -> Moments:
-    """Fill `out` (N, C), which may be the features; the moments of sections of those."""
-    values, cut = features.detach().numpy(), _cut(rows)
-    near = np.stack([_first(values[begin:end]) for begin, end in pairwise(rows)])
-    sums = _summed(add_moments, cut, near, values)
-    lengths = np.maximum(np.diff(rows), 1)[:, None]
-    beyond, squares = sums[:, 0] / lengths, sums[:, 1] / lengths
-    mean = torch.from_numpy((near + beyond).astype(values.dtype))
-    variance = torch.from_numpy(np.maximum(squares - beyond**2, 0).astype(values.dtype))
-    moments = Moments(rows, mean, variance)
-    factors = map(_long, _factors(how, moments)[:2])
-    run(rectify_sections, cut.spans, cut.sections, *factors, values, out.numpy())
-    return moments
-
-
-def differentiate(
-    features: Tensor, how: Normalisation, moments: Moments, gradient: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of features (N, C), weight and bias (C,)."""
-    values, above, cut = features.numpy(), gradient.numpy(), _cut(moments.rows)
-    scale, shift, inverse = _factors(how, moments)
-    mean = moments.mean.numpy()
-    factors = [_long(each) for each in (scale, shift, mean)]
-    sums = _summed(add_gradients, cut, mean, values, above, *factors[:2])
-    lengths = np.maximum(np.diff(moments.rows), 1)[:, None]
-    to_bias, to_weight = sums[:, 0], sums[:, 1] * inverse
-    slope, offset = (-scale * each / lengths for each in (to_weight * inverse, to_bias))
-    factors += [_long(each.astype(values.dtype)) for each in (slope, offset)]
-    out = np.empty_like(values)
-    run(differentiate_rows, cut.spans, cut.sections, *factors, values, above, out)
-    totals = (torch.from_numpy(each.sum(0).astype(values.dtype)) for each in (to_weight, to_bias))
-    return torch.from_numpy(out), *totals
-
-
 def _factors(how: Normalisation, moments: Moments) -> tuple[np.ndarray, ...]:
-    """Scale and shift (S, C) of sections, and by what their deviations are divided."""
+    """Mean, scale and bias (S, C) of sections, and the inverse of their standard deviations."""
     inverse = torch.rsqrt(moments.variance + how.eps)
-    scale = how.weight.detach() * inverse
-    shift = how.bias.detach() - moments.mean * scale
-    return scale.numpy(), shift.numpy(), inverse.numpy()
+    scale = how.weight.detach().to(inverse) * inverse
+    bias = how.bias.detach().to(inverse).expand_as(scale)
+    return tuple(each.numpy() for each in (moments.mean, scale, bias, inverse))
 
 
-def _first(values: np.ndarray) -> np.ndarray:
-    return values[:FIRST].mean(0) if len(values) else np.zeros(values.shape[1], values.dtype)
+def _middle(values: np.ndarray) -> np.ndarray:
+    """About the mean of rows, near which their deviations are small; zero if there are none."""
+    some = values[:: 1 + len(values) // SAMPLE]
+    return some.mean(0) if len(some) else np.zeros(values.shape[1], values.dtype)
 
 
 def _cut(rows: tuple[int, ...]) -> Cut:
@@ -127,20 +134,20 @@ def add_moments(number, begin, end, sections, middle, values, sums):
 
 
 @jit
-def add_gradients(number, begin, end, sections, middle, values, gradient, scale, shift, sums):
+def add_gradients(number, begin, end, sections, mean, scale, bias, values, gradient, sums):
     """Add up the gradient where the output is positive, and that times what exceeds the mean."""
-    channels, length, section = values.shape[1], middle.shape[1], sections[number]
+    channels, length, section = values.shape[1], mean.shape[1], sections[number]
     flat = values.ravel()[begin * channels : end * channels]
     above = gradient.ravel()[begin * channels : end * channels]
     first, second = np.zeros(length, values.dtype), np.zeros(length, values.dtype)
-    offset, a, b = middle[section], scale[section], shift[section]
+    m, a, b, zero = mean[section], scale[section], bias[section], values.dtype.type(0)
     for start in range(0, len(flat), length * STRETCHES):
         for at in range(start, min(start + length * STRETCHES, len(flat)), length):
             for n in range(min(length, len(flat) - at)):
-                value = flat[at + n]
-                passed = above[at + n] if value * a[n] + b[n] > 0 else 0
+                value = flat[at + n] - m[n]
+                passed = above[at + n] if value * a[n] + b[n] > zero else zero
                 first[n] += passed
-                second[n] += passed * (value - offset[n])
+                second[n] += passed * value
         keep_sums(first, second, sums[number])
 
 
@@ -156,30 +163,31 @@ def keep_sums(first, second, sums):
 
 
 @jit
-def rectify_sections(number, begin, end, sections, scale, shift, values, out):
-    """out = max(values * scale + shift, 0) with the factors of a section."""
-    channels, length, section = values.shape[1], scale.shape[1], sections[number]
+def rectify_sections(number, begin, end, sections, mean, scale, bias, values, out):
+    """out = max((values - mean) * scale + bias, 0) with the factors of a section."""
+    channels, length, section = values.shape[1], mean.shape[1], sections[number]
     flat = values.ravel()[begin * channels : end * channels]
     to = out.ravel()[begin * channels : end * channels]
-    a, b = scale[section], shift[section]
+    m, a, b, zero = mean[section], scale[section], bias[section], values.dtype.type(0)
     for at in range(0, len(flat), length):
         for n in range(min(length, len(flat) - at)):
-            value = flat[at + n] * a[n] + b[n]
-            to[at + n] = 0 if value < 0 else value  # NaN stays, as with torch.relu
+            value = (flat[at + n] - m[n]) * a[n] + b[n]
+            to[at + n] = zero if value < zero else value  # NaN stays, as with torch.relu
 
 
 @jit
 def differentiate_rows(
-    number, begin, end, sections, scale, shift, mean, slope, offset, values, gradient, out
+    number, begin, end, sections, mean, scale, bias, slope, offset, values, gradient, out
 ):
     """The gradient of rows: scale times what passes the ReLU, and what the moments pass on."""
-    channels, length, section = values.shape[1], scale.shape[1], sections[number]
+    channels, length, section = values.shape[1], mean.shape[1], sections[number]
     flat = values.ravel()[begin * channels : end * channels]
     above = gradient.ravel()[begin * channels : end * channels]
     to = out.ravel()[begin * channels : end * channels]
-    a, b, m, s, o = scale[section], shift[section], mean[section], slope[section], offset[section]
+    m, a, b, zero = mean[section], scale[section], bias[section], values.dtype.type(0)
+    s, o = slope[section], offset[section]
     for at in range(0, len(flat), length):
         for n in range(min(length, len(flat) - at)):
-            value = flat[at + n]
-            passed = above[at + n] if value * a[n] + b[n] > 0 else 0
-            to[at + n] = passed * a[n] + (value - m[n]) * s[n] + o[n]
+            value = flat[at + n] - m[n]
+            passed = above[at + n] if value * a[n] + b[n] > zero else zero
+            to[at + n] = passed * a[n] + value * s[n] + o[n]
