@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from zoo.sparse.backends.bitmap.cpu.index import BitmapIndex
+from zoo.sparse.backends.bitmap.cpu.parts import part
 from zoo.sparse.backends.bitmap.cpu.runtime import jit, run, spans
 from zoo.sparse.normalisation import Moments, Normalisation
 
@@ -117,6 +118,17 @@ def _summed(kernel, cut: Cut, middle: np.ndarray, *arguments) -> np.ndarray:
     return total
 
 
+@part
+def keep_sums(first, second, sums):
+    """Add sums over the rows of a stretch to those of channels (2, C), and begin anew."""
+    channels = sums.shape[1]
+    for n in range(len(first)):
+        sums[0, n % channels] += first[n]
+        sums[1, n % channels] += second[n]
+        first[n] = 0
+        second[n] = 0
+
+
 @jit
 def add_moments(number, begin, end, sections, middle, values, sums):
     """Add up by how much rows exceed the middle, and the squares of that."""
@@ -149,17 +161,6 @@ def add_gradients(number, begin, end, sections, mean, scale, bias, values, gradi
                 first[n] += passed
                 second[n] += passed * value
         keep_sums(first, second, sums[number])
-
-
-@jit
-def keep_sums(first, second, sums):
-    """Add sums over the rows of a stretch to those of channels (2, C), and begin anew."""
-    channels = sums.shape[1]
-    for n in range(len(first)):
-        sums[0, n % channels] += first[n]
-        sums[1, n % channels] += second[n]
-        first[n] = 0
-        second[n] = 0
 
 
 @jit
