@@ -1,5 +1,7 @@
 """Skulls in the shape of other skulls."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -28,9 +30,15 @@ def gap(one, other):
     return ndimage.distance_transform_edt(~other)[one].mean() * SPACING[0]
 
 
+@cache
+def registered(axes, template):
+    """How a shell takes the shape of the template's, both given by their half axes."""
+    frames = (registration.framed(shell(each)[0], SPACING) for each in (axes, template))
+    return registration.register(*frames)
+
+
 def between(one, other, template):
-    frames = [registration.framed(part, SPACING) for part in (one, other, template)]
-    return registration.between(*(registration.register(f, frames[2]) for f in frames[:2]))
+    return registration.between(registered(one, template), registered(other, template))
 
 
 def placed(skull, like):
@@ -45,8 +53,9 @@ def placed(skull, like):
 
 
 def test_a_skull_takes_the_shape_of_another_through_the_template():
-    own, other, template = (shell(axes) for axes in ((60, 75, 62), (72, 80, 68), (66, 85, 64)))
-    way = between(own[0], other[0], template[0])
+    axes = (60, 75, 62), (72, 80, 68)
+    own, other = map(shell, axes)
+    way = between(*axes, (66, 85, 64))
     made, spacing = registration.moved(own, SPACING, way, TARGET)
     assert spacing == SPACING
     assert (made[1] <= made[0]).all()
@@ -57,8 +66,8 @@ def test_a_skull_takes_the_shape_of_another_through_the_template():
 
 
 def test_half_of_the_way_is_half_of_the_change():
-    own, other = shell((60, 75, 62)), shell((72, 87, 74))
-    way = between(own[0], other[0], own[0])
+    axes = (60, 75, 62)
+    own, way = shell(axes), between(axes, (72, 87, 74), axes)
     widths = []
     for amount in (0, 0.5, 1):
         (made, _), _ = registration.moved(own, SPACING, way * np.float32(amount), TARGET)
@@ -150,8 +159,8 @@ def test_the_way_back_is_the_inverse_and_what_links_two_cases_is_both():
 
 
 def test_a_case_registered_onto_itself_stays():
-    skull = shell((60, 75, 62))[0]
-    assert abs(between(skull, skull, shell((66, 80, 64))[0])).max() < 0.5
+    axes = (60, 75, 62)
+    assert abs(between(axes, axes, (66, 80, 64))).max() < 0.5
 
 
 def test_variants_take_the_shapes_of_other_cases(tmp_path):
