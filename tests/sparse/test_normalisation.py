@@ -6,6 +6,7 @@ import torch
 
 from zoo import registries, sparse
 from zoo.sparse import Running, SparseTensor
+from zoo.testing.backends import normalised
 
 EPS = 1e-5
 
@@ -31,28 +32,12 @@ def factors(channels, dtype=torch.float64):
     return [torch.randn(channels, dtype=dtype, requires_grad=True) for _ in range(2)]
 
 
-def textbook(features, weight, bias):
-    mean, variance = features.mean(0), features.var(0, correction=0)
-    return torch.relu((features - mean) / (variance + EPS).sqrt() * weight + bias)
-
-
-def expected(x, weight, bias, *, by_item):
-    if not by_item:
-        return textbook(x.features, weight, bias)
-    item, made = x.coordinates[:, 0], torch.zeros_like(x.features)
-    for number in range(x.index.batch_size):
-        of_item = item == number
-        if of_item.any():
-            made = made.index_put((of_item,), textbook(x.features[of_item], weight, bias))
-    return made
-
-
 @pytest.mark.parametrize("by_item", [False, True])
 @pytest.mark.parametrize("channels", [1, 3, 8, 40, 600])
 @pytest.mark.parametrize("counts", [(2,), (300, 0, 1, 70)])
 def test_values_and_gradients_are_those_of_the_formula(backend, counts, channels, by_item):
     x, (weight, bias) = tensor(backend, counts, channels), factors(channels)
-    wanted = expected(x, weight, bias, by_item=by_item)
+    wanted = normalised(x, weight, bias, EPS, by_item=by_item)
     upstream = torch.randn(wanted.shape, dtype=torch.float64)
     leaves = [x.features, weight, bias]
     gradients = torch.autograd.grad(wanted, leaves, upstream)
@@ -65,7 +50,7 @@ def test_values_and_gradients_are_those_of_the_formula(backend, counts, channels
 @pytest.mark.parametrize("by_item", [False, True])
 def test_features_are_overwritten_where_no_gradient_needs_them(backend, by_item):
     x, (weight, bias) = tensor(backend, (90,), 4), factors(4)
-    wanted = expected(x, weight, bias, by_item=by_item).detach()
+    wanted = normalised(x, weight, bias, EPS, by_item=by_item).detach()
     kept = x.with_features(x.features.detach().clone())
     with torch.no_grad():
         got = sparse.normalise(kept, weight, bias, eps=EPS, by_item=by_item)
@@ -107,9 +92,9 @@ def test_sums_of_a_large_scan_are_exact(gradient, threads):
     features[:300] = 0
     weight, bias = factors(2, torch.float32)
     upstream = torch.randn(len(x), 2)
-    exact = features.double().requires_grad_()
-    wanted = textbook(exact, weight.double(), bias.double())
-    (to_exact,) = torch.autograd.grad(wanted, exact, upstream.double())
+    exact = x.with_features(features.double().requires_grad_())
+    wanted = normalised(exact, weight.double(), bias.double(), EPS, by_item=False)
+    (to_exact,) = torch.autograd.grad(wanted, exact.features, upstream.double())
     found = []
     for count in (1, 2, 3):
         threads(count)
@@ -130,7 +115,7 @@ def test_every_item_of_many_voxels_has_sums_of_its_own():
     x = tensor(backend, (40_000, 0, 1, 20_000), 3, torch.float32)
     weight, bias = factors(3)
     exact = x.with_features(x.features.detach().double().requires_grad_())
-    wanted = expected(exact, weight, bias, by_item=True)
+    wanted = normalised(exact, weight, bias, EPS, by_item=True)
     upstream = torch.randn(wanted.shape)
     narrow = [each.detach().float().requires_grad_() for each in (weight, bias)]
     got = sparse.normalise(x, *narrow, eps=EPS, by_item=True).features

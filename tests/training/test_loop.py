@@ -113,9 +113,7 @@ def test_between_validations_there_are_checkpoints(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_whole_group_leaves_a_whole_step(number, tmp_path):
     """As a terminal and a batch system send it: the workers get it, too."""
     path = tmp_path / "config.yaml"

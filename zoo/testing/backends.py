@@ -236,15 +236,8 @@ def check_normalise(bench: Bench, points: Points) -> None:
     """Check normalisation over all voxels and over those of each item, with its gradients."""
     x, eps = bench.tensor(points, 3), 1e-3
     weight, bias = (bench.values(3, seed=seed).requires_grad_() for seed in (4, 5))
-    item = x.coordinates[:, 0]
     for by_item in (False, True):
-        parts = [item == number for number in item.unique()] if by_item else [item >= 0]
-        wanted = torch.zeros_like(x.features)
-        for part in parts:
-            values = x.features[part]
-            deviation = (values.var(0, correction=0) + eps).sqrt()
-            scaled = (values - values.mean(0)) / deviation * weight + bias
-            wanted = wanted.index_put((part,), torch.relu(scaled))
+        wanted = normalised(x, weight, bias, eps, by_item=by_item)
         got = sparse.normalise(x, weight, bias, eps=eps, by_item=by_item).features
         expect_close(got.detach().cpu(), wanted.detach().cpu(), bench.tolerance, "features")
         leaves, upstream = (x.features, weight, bias), bench.values(len(x), 3, seed=6)
@@ -324,6 +317,20 @@ CHECKS: Mapping[str, Callable[[Bench, Points], None]] = {
     "coarsening": check_coarsening,
     "grids": check_grids,
 }
+
+
+def normalised(
+    x: SparseTensor, weight: Tensor, bias: Tensor, eps: float, *, by_item: bool
+) -> Tensor:
+    """Features (N, C) of `sparse.normalise` by its formula, which PyTorch differentiates."""
+    item, wanted = x.coordinates[:, 0], torch.zeros_like(x.features)
+    parts = [item == number for number in item.unique()] if by_item else [item >= 0]
+    for part in parts:
+        values = x.features[part]
+        deviation = (values.var(0, correction=0) + eps).sqrt()
+        scaled = (values - values.mean(0)) / deviation * weight + bias
+        wanted = wanted.index_put((part,), torch.relu(scaled))
+    return wanted
 
 
 def rows(x: SparseTensor) -> Rows:

@@ -17,6 +17,7 @@ from zoo.models import Model, Prediction, Probabilities
 from zoo.networks import coarsest_voxel
 from zoo.sparse import Backend, SparseTensor
 from zoo.tasks.segmentation._options import SegmentationOptions
+from zoo.tasks.segmentation._windows import in_words
 from zoo.tasks.task import Bools, Stage
 from zoo.volumes import (
     About,
@@ -93,7 +94,7 @@ def _conform(
                 f"wanted a CT in Hounsfield units, got a mask, of the values {low:g} and {high:g};"
                 " give the CT itself"
             )
-        windows = ", ".join(f"{least:g} to {most:g}" for least, most in contract.windows or ())
+        windows = in_words(contract.windows)
         raise VolumeError(
             f"wanted a CT in Hounsfield units, with some intensities inside the windows {windows}"
             f" and some outside, got {'all' if occupied.any() else 'none'} of them inside: they"

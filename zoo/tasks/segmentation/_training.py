@@ -19,6 +19,7 @@ from zoo.sparse import Backend, SparseTensor
 from zoo.tasks.segmentation._config import SegmentationTrainingConfig
 from zoo.tasks.segmentation._prediction import label, label_grid
 from zoo.tasks.segmentation._scans import Chests, LabelledScans, Scan
+from zoo.tasks.segmentation._windows import in_words
 from zoo.training import (
     Batch,
     CountsCases,
@@ -186,15 +187,15 @@ class SegmentationTraining(CountsCases):
         """The voxels (I, J, K) of a scan whose intensities are in the windows."""
         occupied = windowed(values, self.contract)
         if not occupied.any():
-            windows = ", ".join(f"{low:g} to {high:g}" for low, high in self.contract.windows or ())
             low, high = float(values.min()), float(values.max())
             hint = (
                 "; generated chests are in Hounsfield units: do without them, by"
                 " dataset.validation_split and dataset.share: 1"
             )
             raise ConfigError(
-                f"wanted scans with intensities in the windows {windows}, got one from {low:g} to"
-                f" {high:g}{hint if self.chests else ''}"
+                "wanted scans with intensities in the windows"
+                f" {in_words(self.contract.windows)}, got one from {low:g} to {high:g}"
+                f"{hint if self.chests else ''}"
             )
         return occupied
 

@@ -66,6 +66,11 @@ def find_windows(structures: Mapping[str, Floats], anywhere: Floats) -> Windows:
     )
 
 
+def in_words(windows: Windows | None) -> str:
+    """Windows as a message has them, such as `-50 to 1000`."""
+    return ", ".join(f"{low:g} to {high:g}" for low, high in windows or ())
+
+
 def find_exterior(windows: Windows, anywhere: Floats) -> float | None:
     """Otsu's threshold between air and body; None if no window reaches below it.
 
