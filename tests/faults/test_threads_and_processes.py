@@ -132,3 +132,22 @@ def test_a_cache_of_another_processor_is_not_run(tmp_path):
     other = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
     assert first_time(tmp_path, 0, **other) == "[] True 3 2"
     assert first_time(tmp_path, 0) == "[] True 3 2"
+
+
+NAMED = """
+import os
+from numba import njit
+from zoo.sparse.backends.bitmap.cpu import runtime
+
+function = njit(lambda: 0)
+os.fork()
+function()
+os.write(1, function.overloads[()].fndesc.mangled_name.encode() + b"\\n")
+"""
+
+
+def test_processes_give_functions_that_they_compile_different_names():
+    """Where code of two of them is in the cache, one function of a name is called for all."""
+    commands = [[sys.executable, "-c", NAMED]] * 2
+    names = [name for words in commands for name in subprocess.check_output(words).split()]
+    assert len(names) == len(set(names)) == 4

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -23,6 +24,7 @@ from typing import Any
 import numba
 import torch
 from numba.core import event
+from numba.core.bytecode import FunctionIdentity
 
 from zoo.errors import BackendError
 from zoo.memory import free_memory
@@ -36,6 +38,12 @@ LEAST = 400 << 20  # bytes; compiling everything for a network took 390 MB of ad
 Types = tuple[Any, ...]
 
 _elsewhere: dict[Any, tuple[Popen[bytes], Types]] = {}
+
+# Numba tells functions of one name and of the same types apart by a number, as two that differ in
+# what they close over. It counts within a process; but what is cached comes from many, and where
+# two have the same number, either is called for both.
+_numbers: Any = iter(partial(secrets.randbits, 64), None)
+FunctionIdentity._unique_ids = _numbers
 
 
 def jit(function: Callable[..., Any]) -> Any:
