@@ -39,6 +39,8 @@ class InputContract(BaseModel):
             of them is occupied.
         exterior: Hounsfield units; what is below and connected to the border of its axial slice is
             air around the body, and not occupied. None: there is no such rule.
+        bright_exterior: the same of scans where air is brighter than tissue: what is above it and
+            connected to the border of its axial slice is not occupied.
         extent: the least and the most mm along i, j, k that what is occupied plausibly spans; what
             is smaller or larger is not refused, but said. None: anything is plausible.
     """
@@ -52,6 +54,7 @@ class InputContract(BaseModel):
     coarsest: Spacing
     windows: Windows | None = None
     exterior: float | None = None
+    bright_exterior: float | None = None
     extent: tuple[Spacing, Spacing] | None = None
 
     @classmethod

@@ -21,7 +21,7 @@ from zoo.training import check_config
 from zoo.training._initial import start_from
 from zoo.training._loop import make_training
 from zoo.training.run import model_card
-from zoo.volumes import Volume
+from zoo.volumes import InputContract, Volume, windowed
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +68,40 @@ def test_windows_hold_the_structures_and_little_else():
 
     assert inside(heart) > 0.96 and inside(gullet) > 0.96
     assert inside(fat) < 0.05
-    assert -970 < find_exterior(windows, anywhere) < -150
-    assert find_exterior(((0.0, 100.0),), anywhere) is None
     with pytest.raises(ConfigError, match="some voxels of vein in the training cases"):
         find_windows({"vein": heart[:0]}, anywhere)
+
+
+def slices(air, body, organ):
+    """A body in air, with an organ that holds some of it, and its class; and a contract."""
+    rng = np.random.default_rng(0)
+    scan = np.full((20, 20, 4), air, np.float32)
+    scan[3:17, 3:17] = body
+    scan[8:12, 8:12] = organ
+    scan[10, 10] = air
+    scan += rng.normal(0, 15, scan.shape).astype(np.float32)
+    classes = np.zeros(scan.shape, np.uint8)
+    classes[8:12, 8:12] = 1
+    return scan, classes
+
+
+def contract_with_exterior(scan, classes, windows):
+    grid = InputContract.around(1.0, kind="intensity", windows=windows)
+    return find_exterior(grid, scan.ravel(), [(scan, classes)])
+
+
+def test_air_around_the_body_is_dark_or_bright_and_holds_no_structure():
+    everything = ((-2000.0, 2000.0),)
+    dark = contract_with_exterior(*slices(-1000, 0, 100), everything)
+    assert -970 < dark.exterior < -30 and dark.bright_exterior is None
+    bright = contract_with_exterior(*slices(1000, 0, -100), everything)
+    assert 30 < bright.bright_exterior < 970 and bright.exterior is None
+    scan, classes = slices(1000, 0, -100)
+    assert windowed(scan, bright)[:3].sum() == 0 and windowed(scan, bright)[3:17, 3:17].all()
+    # A window that does not reach into air needs no rule; nor is a structure at the edge air.
+    assert contract_with_exterior(*slices(-1000, 0, 100), ((0.0, 200.0),)).exterior is None
+    classes[:, :2] = 1
+    assert contract_with_exterior(scan, classes, everything).bright_exterior is None
 
 
 def test_windows_are_found_in_the_training_cases_whatever_the_unit(chests, tmp_path):

@@ -43,6 +43,15 @@ def test_labels_move_with_the_scan(config):
     assert ((values > 45) != (labels == 1)).sum() < 0.15 * labels.sum()  # interpolated, and not
 
 
+def test_what_turns_into_view_is_as_bright_as_air():
+    values, labels = scan()
+    config = ScanConfig(scale=(0.5, 0.5))
+    for sign, bright in ((1, False), (-1, True)):
+        rng = np.random.default_rng(0)
+        small, _ = augment_scan(sign * values, labels, config, WINDOWS, 2.0, rng, bright_air=bright)
+        assert small[0, 0, 0] == sign * 10
+
+
 def test_a_sample_shows_a_part_of_the_scan():
     for seed in range(5):
         values, labels = augmented(seed, field_of_view=(1, 0.5, 0.25))

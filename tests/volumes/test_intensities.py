@@ -28,3 +28,7 @@ def test_air_around_the_body_is_left_out_but_not_the_airways():
     wanted = np.zeros((9, 9, 3), bool)
     wanted[2:7, 2:7] = True
     np.testing.assert_array_equal(inside, wanted)
+    negative = InputContract.around(
+        1.0, kind="intensity", windows=((900.0, 1000.0), (-100.0, 0.0)), bright_exterior=500.0
+    )
+    np.testing.assert_array_equal(windowed(-scan, negative), wanted)

@@ -86,7 +86,7 @@ def occupied_share(model: Model, volume: Volume, threshold: Threshold) -> float:
     part = np.ascontiguousarray(array[::step, ::step, ::step])
     contract = model.card.input
     if contract.windows:
-        whole = contract.model_copy(update={"exterior": None})
+        whole = contract.model_copy(update={"exterior": None, "bright_exterior": None})
         return float(windowed(part.astype(np.float32), whole).mean())
     if threshold in AUTOMATIC:
         return float((part > bone_threshold(part)).mean())

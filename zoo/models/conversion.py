@@ -293,7 +293,8 @@ def _card(created: Card, path: Path, name: str | None, spacing: float | None) ->
     if spacing is not None:
         if not 0 < spacing < inf:
             raise ConfigError(f"spacing: wanted the size of a voxel in mm, got {spacing}")
-        same = created.input.model_dump(include={"kind", "windows", "exterior"})
+        fields = {"kind", "windows", "exterior", "bright_exterior"}
+        same = created.input.model_dump(include=fields)
         block["input"] = InputContract.around(spacing, **same)
         grids = f"Trained on voxels of {spacing:g} mm."
     block["text"] = (

@@ -26,8 +26,10 @@ def augment_scan(
     windows: tuple[float, float],
     spacing: float,
     rng: np.random.Generator,
+    *,
+    bright_air: bool = False,
 ) -> tuple[Floats, Labels]:
-    """Augment a scan and its labels; what turns or moves into view is as dark as the darkest voxel.
+    """Augment a scan and its labels; what turns or moves into view is taken to be air.
 
     Args:
         scan: float32 (I, J, K).
@@ -36,6 +38,7 @@ def augment_scan(
         windows: the lowest and the highest intensity of the model's windows.
         spacing: edge of a voxel in mm.
         rng: the generator to draw with.
+        bright_air: whether air is as bright as the brightest voxel, not as dark as the darkest.
 
     Returns:
         Both, on a grid that is smaller where the field of view or the crop is.
@@ -46,7 +49,8 @@ def augment_scan(
     if config.crop:
         part = _crop(labels, np.divide(config.crop, spacing), rng)
         scan, labels = scan[part], labels[part]
-    scan, labels = _posed(scan, labels, config, spacing, rng)
+    air = float(scan.max() if bright_air else scan.min())
+    scan, labels = _posed(scan, labels, config, spacing, air, rng)
     return _exposed(scan, config, windows, rng), labels
 
 
@@ -70,12 +74,17 @@ def _crop(labels: Labels, extent: Doubles, rng: np.random.Generator) -> tuple[sl
 
 
 def _posed(
-    scan: Floats, labels: Labels, config: ScanConfig, spacing: float, rng: np.random.Generator
+    scan: Floats,
+    labels: Labels,
+    config: ScanConfig,
+    spacing: float,
+    air: float,
+    rng: np.random.Generator,
 ) -> tuple[Floats, Labels]:
     """Flip, turn, scale and deform both about the middle of their grid, which stays as large."""
     matrix = draw_matrix(config, rng)
     if config.deformation:
-        return _deformed(scan, labels, matrix, config.deformation / spacing, rng)
+        return _deformed(scan, labels, matrix, config.deformation / spacing, air, rng)
     if (matrix == np.eye(3)).all():
         return scan, labels
     if (matrix == np.diag([-1, 1, 1])).all():
@@ -83,15 +92,19 @@ def _posed(
     inverse = np.linalg.inv(matrix)
     middle = (np.array(scan.shape) - 1) / 2
     offset = middle - inverse @ middle
-    dark = float(scan.min())
     return (
-        ndimage.affine_transform(scan, inverse, offset, order=1, mode="constant", cval=dark),
+        ndimage.affine_transform(scan, inverse, offset, order=1, mode="constant", cval=air),
         ndimage.affine_transform(labels, inverse, offset, order=0, mode="constant", cval=0),
     )
 
 
 def _deformed(
-    scan: Floats, labels: Labels, matrix: Doubles, deviation: float, rng: np.random.Generator
+    scan: Floats,
+    labels: Labels,
+    matrix: Doubles,
+    deviation: float,
+    air: float,
+    rng: np.random.Generator,
 ) -> tuple[Floats, Labels]:
     """Map by a (3, 3) matrix and by smooth random displacements of so many voxels."""
     sources = np.indices(scan.shape, np.float32)
@@ -104,9 +117,8 @@ def _deformed(
         sources[axis] += (count - 1) / 2 + ndimage.zoom(
             moves, zoom, order=3, mode="nearest", grid_mode=True
         )
-    dark = float(scan.min())
     return (
-        ndimage.map_coordinates(scan, sources, order=1, mode="constant", cval=dark),
+        ndimage.map_coordinates(scan, sources, order=1, mode="constant", cval=air),
         ndimage.map_coordinates(labels, sources, order=0, mode="constant", cval=0),
     )
 

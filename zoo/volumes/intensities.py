@@ -47,6 +47,8 @@ def windowed(array: Floats, contract: InputContract) -> Bools:
         occupied |= (array >= low) & (array <= high)
     if contract.exterior is not None:
         occupied &= ~_exterior(array < contract.exterior)
+    if contract.bright_exterior is not None:
+        occupied &= ~_exterior(array > contract.bright_exterior)
     return occupied
 
 

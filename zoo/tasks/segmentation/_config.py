@@ -52,14 +52,18 @@ class ScansConfig(CasesConfig):
         windows: intervals of intensities; a voxel in any of them is occupied. If left out: where
             the structures' intensities lie in the training cases.
         exterior: voxels below this intensity that are connected to the border of their axial slice
-            are air outside the body; None if there is no such value; `auto`: Otsu's threshold, if a
-            window reaches below it.
+            are air outside the body; None if there is no such value; `auto`: Otsu's threshold, as
+            this value or the next, if that leaves out much of the windows and none of the
+            structures.
+        bright_exterior: voxels above this intensity that are connected to the border of their axial
+            slice are air outside the body, where air is brighter than tissue.
     """
 
     labels: Structures | None = None
     spacing: PositiveFloat | None = None
     windows: Windows | None = None
     exterior: float | Literal["auto"] | None = "auto"
+    bright_exterior: float | None = None
 
     @field_validator("labels", mode="before")
     @classmethod

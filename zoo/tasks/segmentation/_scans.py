@@ -25,9 +25,10 @@ from zoo.tasks._cases import digest, split_cases
 from zoo.tasks.segmentation._config import ScansConfig, ThoraxConfig
 from zoo.tasks.segmentation._windows import find_exterior, find_windows
 from zoo.training import VALIDATION_SEEDS, GridCache, Grids, generator_digest
-from zoo.volumes import InputContract, Windows, resample_intensities, resample_labels
+from zoo.volumes import InputContract, resample_intensities, resample_labels
 
 SHORTEST = 0.6  # the smallest share of a chest's height that a sample shows
+SEEN = 8  # scans, at most, that the air around the body is found from
 ENOUGH = 20_000  # voxels of a structure, of one scan, that its window is found from
 
 
@@ -92,9 +93,30 @@ class LabelledScans:
 
     @cached_property
     def contract(self) -> InputContract:
-        """The grid, and the windows of what is in the structures of the training cases."""
-        windows, air = self._windows()
-        return self.grid.model_copy(update={"windows": windows, "exterior": air})
+        """The grid, windows and exterior: those of the config, or of the training cases."""
+        config = self.config
+        fixed = {"windows": config.windows, "bright_exterior": config.bright_exterior}
+        if config.exterior != "auto":
+            fixed["exterior"] = config.exterior
+        contract = self.grid.model_copy(update=fixed)
+        if config.windows is not None and config.exterior != "auto":
+            return contract
+        found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in self.structures}
+        everywhere = []
+        for case in self.cases:
+            values, classes = self.scan(case)
+            everywhere.append(_some(values.ravel()))
+            for number, name in enumerate(self.structures, 1):
+                found[name].append(_some(values[classes == number]))
+        anywhere = np.concatenate(everywhere)
+        if config.windows is None:
+            structures = {name: np.concatenate(values) for name, values in found.items()}
+            windows = find_windows(structures, anywhere)
+            contract = contract.model_copy(update={"windows": windows})
+        if config.exterior != "auto" or config.bright_exterior is not None:
+            return contract
+        some = self.cases[:: 1 + len(self.cases) // SEEN]
+        return find_exterior(contract, anywhere, map(self.scan, some))
 
     def sample(self, rng: np.random.Generator) -> Scan:
         """Draw one of the cases."""
@@ -123,24 +145,6 @@ class LabelledScans:
         largest = float(np.finfo(np.float16).max)
         halves = [np.clip(grid, -largest, largest).astype(np.float16) for grid in grids]
         return Grids(np.stack(halves), conformed.spacing)
-
-    def _windows(self) -> tuple[Windows, float | None]:
-        """The windows and the exterior: those of the config, or those of the training cases."""
-        config = self.config
-        if config.windows is not None and config.exterior != "auto":
-            return config.windows, config.exterior
-        found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in self.structures}
-        everywhere = []
-        for case in self.cases:
-            values, classes = self.scan(case)
-            everywhere.append(_some(values.ravel()))
-            for number, name in enumerate(self.structures, 1):
-                found[name].append(_some(values[classes == number]))
-        anywhere = np.concatenate(everywhere)
-        structures = {name: np.concatenate(values) for name, values in found.items()}
-        windows = config.windows or find_windows(structures, anywhere)
-        air = config.exterior
-        return windows, find_exterior(windows, anywhere) if air == "auto" else air
 
 
 def _all_structures(case: Case) -> Structures:

@@ -85,9 +85,15 @@ class SegmentationTraining(CountsCases):
             for stream in ((), (1,))
         )
         scan = self._source(extra).sample(rng)
-        ends = self.contract.window_ends
-        spacing = self.contract.spacing[0]
-        values, classes = augment_scan(*scan, self.config.augmentation, ends, spacing, extra)
+        contract = self.contract
+        values, classes = augment_scan(
+            *scan,
+            self.config.augmentation,
+            contract.window_ends,
+            contract.spacing[0],
+            extra,
+            bright_air=contract.bright_exterior is not None,
+        )
         return self.placed(values, classes, rng)
 
     def placed(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import ConfigError
-from zoo.volumes import Windows
+from zoo.volumes import InputContract, Windows, windowed
 
 Floats = NDArray[np.float32]
+Labels = NDArray[np.uint8]
 
 BINS = 100  # of the range of intensities
 FARTHEST = 0.05  # percent of the voxels at either end of the range, which are left out
 COVERED = 0.97  # share of a structure's voxels that lie in the windows
+CLASSES = 256  # at most
+LOST = 0.01  # share of a structure that may be called air around the body
 BESIDE = 1  # bins on either side of a window that belong to it, too: no two patients are alike
 
 
@@ -71,14 +74,34 @@ def in_words(windows: Windows | None) -> str:
     return ", ".join(f"{low:g} to {high:g}" for low, high in windows or ())
 
 
-def find_exterior(windows: Windows, anywhere: Floats) -> float | None:
-    """Otsu's threshold between air and body; None if no window reaches below it.
+def find_exterior(
+    grid: InputContract, anywhere: Floats, scans: Iterable[tuple[Floats, Labels]]
+) -> InputContract:
+    """Say of a contract with windows what the air around the body is, if that can be told.
+
+    Otsu's threshold parts air from the body. Either may be the brighter one; air is what leaves out
+    more of the windows, and hardly a voxel of any structure.
 
     Args:
-        windows: the windows.
+        grid: the contract so far.
         anywhere: (M,), intensities of voxels from everywhere in the scans.
+        scans: intensities (I, J, K), axes RAS, and classes of some scans.
+
+    Returns:
+        The contract, with `exterior` or `bright_exterior` if either leaves out anything.
     """
     from skimage import filters
 
-    air = round(float(filters.threshold_otsu(anywhere)), 3)
-    return air if min(low for low, _ in windows) < air else None
+    threshold = round(float(filters.threshold_otsu(anywhere)), 3)
+    sides = ("exterior", "bright_exterior")
+    candidates = [grid.model_copy(update={side: threshold}) for side in sides]
+    whole, lost = np.zeros(CLASSES, np.int64), np.zeros((len(sides), CLASSES), np.int64)
+    for values, classes in scans:
+        inside = windowed(values, grid)
+        whole += np.bincount(classes[inside], minlength=CLASSES)
+        for number, candidate in enumerate(candidates):
+            outside = inside & ~windowed(values, candidate)
+            lost[number] += np.bincount(classes[outside], minlength=CLASSES)
+    held = (lost[:, 1:] <= LOST * whole[1:]).all(axis=1)
+    left_out = lost.sum(axis=1) * held
+    return candidates[left_out.argmax()] if left_out.any() else grid
