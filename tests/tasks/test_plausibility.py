@@ -130,6 +130,13 @@ def test_what_is_no_ct_is():
     for lowest, doubts in ((-50.0, 1), (50.0, 0)):  # vessels with the background set to zero
         contract = InputContract.around(1, kind="intensity", windows=((lowest, 800.0),))
         assert len(doubts_of_scan(volume(np.arange(256).reshape(8, 8, 4)), contract)) == doubts
+    for exterior, doubts in (
+        ({"exterior": -400.0}, 1),
+        ({"exterior": 140.0}, 0),
+        ({"bright_exterior": -90.0}, 0),
+    ):
+        trained = InputContract.around(1, kind="intensity", windows=((-50.0, 800.0),), **exterior)
+        assert len(doubts_of_scan(volume(np.arange(256).reshape(8, 8, 4)), trained)) == doubts
     found = volume(np.array([[[0, 2, 2]]], np.uint8))
     (missing,) = doubts_of_labels(Prediction(found, None, found, {}), ("aorta", "heart", "trachea"))
     assert missing == "not found: aorta, trachea"

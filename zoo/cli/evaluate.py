@@ -30,6 +30,7 @@ from zoo.errors import ZooError
 if TYPE_CHECKING:
     from zoo.evaluation import Measure, Result
 
+SHORT = 20  # characters of a case's name that is never folded
 MOST_ROWS = 20  # cases that the terminal shows
 
 
@@ -136,7 +137,9 @@ def evaluate(
     if as_json:
         print_json(result.facts)
     else:
-        print_table(case_table(result))
+        rows = case_table(result)
+        short = all(len(row["case"]) <= SHORT for row in rows)
+        print_table(rows, whole=("case",) if short else ())
         print()
         print_table(summary_table(result))
         for line in remarks(result):
