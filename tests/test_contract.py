@@ -21,3 +21,9 @@ def test_windows_are_some_and_go_upwards(windows):
 def test_unknown_keys_are_refused():
     with pytest.raises(ValidationError, match="colour"):
         InputContract.around(1.0, colour="red")
+
+
+def test_tissue_lies_between_dark_air_and_bright_air():
+    assert InputContract.around(1.0, exterior=0, bright_exterior=1).bright_exterior == 1
+    with pytest.raises(ValidationError, match="wanted bright_exterior above exterior"):
+        InputContract.around(1.0, exterior=1, bright_exterior=1)

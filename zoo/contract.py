@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    model_validator,
+)
 
 Spacing = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
@@ -39,8 +46,8 @@ class InputContract(BaseModel):
             of them is occupied.
         exterior: Hounsfield units; what is below and connected to the border of its axial slice is
             air around the body, and not occupied. None: there is no such rule.
-        bright_exterior: the same of scans where air is brighter than tissue: what is above it and
-            connected to the border of its axial slice is not occupied.
+        bright_exterior: the same for scans in which air is brighter than tissue: what is above it
+            and connected to the border of its axial slice is not occupied.
         extent: the least and the most mm along i, j, k that what is occupied plausibly spans; what
             is smaller or larger is not refused, but said. None: anything is plausible.
     """
@@ -56,6 +63,13 @@ class InputContract(BaseModel):
     exterior: float | None = None
     bright_exterior: float | None = None
     extent: tuple[Spacing, Spacing] | None = None
+
+    @model_validator(mode="after")
+    def _tissue_between(self) -> InputContract:
+        dark, bright = self.exterior, self.bright_exterior
+        if dark is not None and bright is not None and dark >= bright:
+            raise ValueError("wanted bright_exterior above exterior")
+        return self
 
     @classmethod
     def around(

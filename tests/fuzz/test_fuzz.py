@@ -59,6 +59,22 @@ def test_an_error_of_the_campaign_itself_is_no_finding_and_not_lost():
         search(broken, 0, INPUTS)
 
 
+def test_a_finding_need_not_come_twice_but_nothing_else_is_taken_for_one():
+    def once(error):
+        errors = [error]
+
+        def shot(script):
+            if errors:
+                raise errors.pop()
+
+        return shot
+
+    search(once(Found()), 0, INPUTS)
+    with pytest.raises(ExceptionGroup) as lost:
+        search(once(TypeError("seeds")), 0, INPUTS)
+    assert lost.group_contains(TypeError, match="seeds")
+
+
 def sleep_for_ever(folder):
     time.sleep(60)
 

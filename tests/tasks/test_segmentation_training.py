@@ -73,7 +73,7 @@ def test_windows_hold_the_structures_and_little_else():
 
 
 def slices(air, body, organ):
-    """A body in air, with an organ that holds some of it, and its class; and a contract."""
+    """A body in air, an organ with a hole in it, and the class of both of these."""
     rng = np.random.default_rng(0)
     scan = np.full((20, 20, 4), air, np.float32)
     scan[3:17, 3:17] = body
@@ -85,23 +85,58 @@ def slices(air, body, organ):
     return scan, classes
 
 
-def contract_with_exterior(scan, classes, windows):
+def exteriors(scan, classes, *windows):
+    """`exterior` and `bright_exterior` for these windows, or for all values."""
+    windows = windows or ((-2000.0, 2000.0),)
     grid = InputContract.around(1.0, kind="intensity", windows=windows)
-    return find_exterior(grid, scan.ravel(), [(scan, classes)])
+    found = find_exterior(grid, scan.ravel(), [(scan, classes)])
+    return found.exterior, found.bright_exterior
 
 
-def test_air_around_the_body_is_dark_or_bright_and_holds_no_structure():
-    everything = ((-2000.0, 2000.0),)
-    dark = contract_with_exterior(*slices(-1000, 0, 100), everything)
-    assert -970 < dark.exterior < -30 and dark.bright_exterior is None
-    bright = contract_with_exterior(*slices(1000, 0, -100), everything)
-    assert 30 < bright.bright_exterior < 970 and bright.exterior is None
+def test_air_around_the_body_is_dark_or_bright():
+    exterior, none = exteriors(*slices(-1000, 0, 100))
+    assert -970 < exterior < -30 and none is None
     scan, classes = slices(1000, 0, -100)
-    assert windowed(scan, bright)[:3].sum() == 0 and windowed(scan, bright)[3:17, 3:17].all()
-    # A window that does not reach into air needs no rule; nor is a structure at the edge air.
-    assert contract_with_exterior(*slices(-1000, 0, 100), ((0.0, 200.0),)).exterior is None
+    none, bright = exteriors(scan, classes)
+    assert 30 < bright < 970 and none is None
+    # The same threshold, wherever between air and body it lies.
+    assert exteriors(-scan, classes) == (-bright, None)
+    inside = windowed(
+        scan, InputContract.around(1.0, windows=((-2e3, 2e3),), bright_exterior=bright)
+    )
+    assert not inside[:3].any() and inside[3:17, 3:17].all()
+
+
+def test_what_is_bright_at_the_border_is_air_only_if_most_of_it_is_and_it_holds_no_structure():
+    soft = (50.0, 150.0)
+    scan, classes = slices(-1000, 0, 100)
+    assert exteriors(scan, classes, soft) == (None, None)  # no window reaches into air
+    scan[8:12, :8, :2], classes[:, :, :2] = 100, 0  # shoulders, or a couch
+    scan[0, 0, 3] = 100
+    assert exteriors(scan, classes, soft) == (None, None)
+    scan[:, :, 2:] = 100  # a field of view within the body, and the structure in one with that
+    assert exteriors(scan, classes, soft) == (None, None)
+    exterior, none = exteriors(scan, classes)
+    assert exterior < -30 and none is None
+    scan, classes = slices(1000, 0, -100)
     classes[:, :2] = 1
-    assert contract_with_exterior(scan, classes, everything).bright_exterior is None
+    assert exteriors(scan, classes) == (None, None)
+
+
+def test_an_exterior_is_searched_unless_one_is_given(chests, tmp_path):
+    for number, (given, wanted) in enumerate(
+        [
+            ({"exterior": 1.5}, (1.5, None)),
+            ({"bright_exterior": 2.5}, (None, 2.5)),
+            ({"exterior": 1.5, "bright_exterior": 2.5}, (1.5, 2.5)),
+            ({"exterior": None}, (None, None)),
+        ]
+    ):
+        split = {"validation_split": str(chests / "held.txt")}
+        contract = training(tmp_path / str(number), chests, dataset=given | split).contract
+        assert (contract.exterior, contract.bright_exterior) == wanted
+    with pytest.raises(ConfigError, match="in which air is dark, as in generated chests"):
+        _ = training(tmp_path, chests, dataset={"bright_exterior": 2.5}).contract
 
 
 def test_windows_are_found_in_the_training_cases_whatever_the_unit(chests, tmp_path):

@@ -43,9 +43,10 @@ def test_labels_move_with_the_scan(config):
     assert ((values > 45) != (labels == 1)).sum() < 0.15 * labels.sum()  # interpolated, and not
 
 
-def test_what_turns_into_view_is_as_bright_as_air():
+@pytest.mark.parametrize("deformation", [0, 1])
+def test_what_turns_into_view_is_as_dark_or_as_bright_as_air(deformation):
     values, labels = scan()
-    config = ScanConfig(scale=(0.5, 0.5))
+    config = ScanConfig(scale=(0.5, 0.5), deformation=deformation)
     for sign, bright in ((1, False), (-1, True)):
         rng = np.random.default_rng(0)
         small, _ = augment_scan(sign * values, labels, config, WINDOWS, 2.0, rng, bright_air=bright)

@@ -161,6 +161,15 @@ def _network(spec: Spec) -> torch.nn.Module:
     return network
 
 
+def _trained(network: torch.nn.Module) -> torch.nn.Module:
+    """Set training mode except for BatchNorm: small grids have one voxel at the deepest level."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    return network
+
+
 def _forward(spec: Spec, backend: Any, grid: Grid) -> Work:
     workload, network = _workload(spec), _network(spec).eval().to(spec.target, spec.dtype)
     make = _input(spec, backend, grid, spec.dtype)
@@ -173,7 +182,7 @@ def _forward(spec: Spec, backend: Any, grid: Grid) -> Work:
 
 
 def _train(spec: Spec, backend: Any, grid: Grid) -> Work:
-    workload, network = _workload(spec), _network(spec).train().to(spec.target)
+    workload, network = _workload(spec), _trained(_network(spec)).to(spec.target)
     make = _input(spec, backend, grid)
     return _steps(spec, network, make, lambda x: workload.loss(network, x))
 

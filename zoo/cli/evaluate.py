@@ -30,7 +30,7 @@ from zoo.errors import ZooError
 if TYPE_CHECKING:
     from zoo.evaluation import Measure, Result
 
-SHORT = 20  # characters of a case's name that is never folded
+SHORT = 20  # a case's name of so many characters, or fewer, is never folded
 MOST_ROWS = 20  # cases that the terminal shows
 
 

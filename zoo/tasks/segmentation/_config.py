@@ -53,8 +53,7 @@ class ScansConfig(CasesConfig):
             the structures' intensities lie in the training cases.
         exterior: voxels below this intensity that are connected to the border of their axial slice
             are air outside the body; None if there is no such value; `auto`: Otsu's threshold, as
-            this value or the next, if that leaves out much of the windows and none of the
-            structures.
+            `exterior` or as `bright_exterior`, unless that one is given.
         bright_exterior: voxels above this intensity that are connected to the border of their axial
             slice are air outside the body, where air is brighter than tissue.
     """

@@ -12,20 +12,20 @@ from zoo.volumes import InputContract, Volume, has_two_values
 def doubts_of_scan(scan: Volume, contract: InputContract | None = None) -> list[str]:
     """Whether it is a CT in Hounsfield units, and not a mask.
 
-    Units are not checked for a model that was trained on others: air is no darker than water there.
-    Nor are they where all windows lie above 0: air may have been set to 0, then.
+    Units are not checked for a model that was trained where air is bright or ends above 0. Nor are
+    they where all windows lie above 0: air may have been set to 0, then.
     """
     values = scan.array
     low, high = values.min(), values.max()
     if low < high and has_two_values(values):
         return [f"the scan has two values, {low:g} and {high:g}: it is a mask, not a CT"]
-    if _takes_ct(contract) and not in_hounsfield_units(values):
+    if _expects_hounsfield(contract) and not in_hounsfield_units(values):
         return [f"values from {low:g} to {high:g} are not Hounsfield units: is it a CT?"]
     return []
 
 
-def _takes_ct(contract: InputContract | None) -> bool:
-    """Whether a model sees air or fat where a CT has them."""
+def _expects_hounsfield(contract: InputContract | None) -> bool:
+    """Whether a model was trained on Hounsfield units, as far as its contract tells."""
     if contract is None or not contract.windows:
         return True
     air = -1.0 if contract.exterior is None else contract.exterior

@@ -28,7 +28,7 @@ from zoo.training import VALIDATION_SEEDS, GridCache, Grids, generator_digest
 from zoo.volumes import InputContract, resample_intensities, resample_labels
 
 SHORTEST = 0.6  # the smallest share of a chest's height that a sample shows
-SEEN = 8  # scans, at most, that the air around the body is found from
+SEEN = 8  # scans, at most, that say whether the air around the body is dark or bright
 ENOUGH = 20_000  # voxels of a structure, of one scan, that its window is found from
 
 
@@ -99,7 +99,8 @@ class LabelledScans:
         if config.exterior != "auto":
             fixed["exterior"] = config.exterior
         contract = self.grid.model_copy(update=fixed)
-        if config.windows is not None and config.exterior != "auto":
+        searched = config.exterior == "auto" and config.bright_exterior is None
+        if config.windows is not None and not searched:
             return contract
         found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in self.structures}
         everywhere = []
@@ -113,7 +114,7 @@ class LabelledScans:
             structures = {name: np.concatenate(values) for name, values in found.items()}
             windows = find_windows(structures, anywhere)
             contract = contract.model_copy(update={"windows": windows})
-        if config.exterior != "auto" or config.bright_exterior is not None:
+        if not searched:
             return contract
         some = self.cases[:: 1 + len(self.cases) // SEEN]
         return find_exterior(contract, anywhere, map(self.scan, some))

@@ -77,6 +77,12 @@ class SegmentationTraining(CountsCases):
         """What the network is trained on."""
         source = self.scans or self.chests
         assert source is not None
+        if self.chests and source.contract.bright_exterior is not None:
+            raise ConfigError(
+                "wanted scans in which air is dark, as in generated chests, got a data set in which"
+                " it is bright; do without generated chests, by dataset.validation_split and"
+                " dataset.share: 1"
+            )
         return source.contract
 
     def sample(self, number: int) -> tuple[LabelledVoxels, LabelledVoxels]:

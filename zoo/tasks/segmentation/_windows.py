@@ -18,6 +18,7 @@ FARTHEST = 0.05  # percent of the voxels at either end of the range, which are l
 COVERED = 0.97  # share of a structure's voxels that lie in the windows
 CLASSES = 256  # at most
 LOST = 0.01  # share of a structure that may be called air around the body
+MOST = 0.5  # of the borders of axial slices, on average over scans, is bright air
 BESIDE = 1  # bins on either side of a window that belong to it, too: no two patients are alike
 
 
@@ -79,8 +80,8 @@ def find_exterior(
 ) -> InputContract:
     """Say of a contract with windows what the air around the body is, if that can be told.
 
-    Otsu's threshold parts air from the body. Either may be the brighter one; air is what leaves out
-    more of the windows, and hardly a voxel of any structure.
+    Otsu's threshold parts air from the body. Air is bright if most of the borders of axial slices
+    are; it is dark if that leaves out anything. Neither may take a structure along.
 
     Args:
         grid: the contract so far.
@@ -88,20 +89,28 @@ def find_exterior(
         scans: intensities (I, J, K), axes RAS, and classes of some scans.
 
     Returns:
-        The contract, with `exterior` or `bright_exterior` if either leaves out anything.
+        The contract, with `exterior` or `bright_exterior`, or as it was.
     """
-    from skimage import filters
-
-    threshold = round(float(filters.threshold_otsu(anywhere)), 3)
-    sides = ("exterior", "bright_exterior")
-    candidates = [grid.model_copy(update={side: threshold}) for side in sides]
-    whole, lost = np.zeros(CLASSES, np.int64), np.zeros((len(sides), CLASSES), np.int64)
+    dark, bright = _threshold(anywhere), -_threshold(-anywhere)
+    dark_air = grid.model_copy(update={"exterior": dark})
+    bright_air = grid.model_copy(update={"bright_exterior": bright})
+    border, whole = [], np.zeros(CLASSES, np.int64)
+    lost = {dark_air: whole.copy(), bright_air: whole.copy()}
     for values, classes in scans:
+        edges = np.concatenate([values[[0, -1]].ravel(), values[:, [0, -1]].ravel()])
+        border.append(float(np.mean(edges > bright)))
         inside = windowed(values, grid)
         whole += np.bincount(classes[inside], minlength=CLASSES)
-        for number, candidate in enumerate(candidates):
-            outside = inside & ~windowed(values, candidate)
-            lost[number] += np.bincount(classes[outside], minlength=CLASSES)
-    held = (lost[:, 1:] <= LOST * whole[1:]).all(axis=1)
-    left_out = lost.sum(axis=1) * held
-    return candidates[left_out.argmax()] if left_out.any() else grid
+        for side, counts in lost.items():
+            counts += np.bincount(classes[inside & ~windowed(values, side)], minlength=CLASSES)
+    held = [side for side, counts in lost.items() if (counts[1:] <= LOST * whole[1:]).all()]
+    if bright_air in held and np.mean(border) > MOST:
+        return bright_air
+    return dark_air if dark_air in held and lost[dark_air].any() else grid
+
+
+def _threshold(values: Floats) -> float:
+    """Otsu's threshold: of all that part a histogram equally well, the lowest."""
+    from skimage import filters
+
+    return round(float(filters.threshold_otsu(values)), 3)

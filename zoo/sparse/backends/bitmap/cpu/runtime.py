@@ -39,18 +39,19 @@ Types = tuple[Any, ...]
 
 _elsewhere: dict[Any, tuple[Popen[bytes], Types]] = {}
 
-# Numba tells functions of one name and of the same types apart by a number, as two that differ in
-# what they close over. It counts within a process; but what is cached comes from many, and where
-# two have the same number, either is called for both.
-_numbers: Any = iter(partial(secrets.randbits, 64), None)
-FunctionIdentity._unique_ids = _numbers
+# Numba tells functions of one name and of the same types apart by a number: for instance, closures
+# over different values. Each process counts from 1; but what is cached comes from many, and of two
+# functions with the same number, either is called for both. So the numbers are random here.
+_numbered: Any = FunctionIdentity
+KEEPS = hasattr(_numbered, "_unique_ids")  # not a public part of Numba
+_numbered._unique_ids = iter(partial(secrets.randbits, 64), None)
 
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compile on first use, for the types of its arguments; without a cache if none can be kept."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     try:
-        compiled = numba.njit(function, cache=True, **options)
+        compiled = numba.njit(function, cache=KEEPS, **options)
     except RuntimeError:  # Numba finds no folder that it can write to
         return numba.njit(function, **options)
     # Numba would look at the function's own file only, and miss changes in what the function calls.
