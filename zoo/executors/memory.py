@@ -12,8 +12,8 @@ from zoo.executors.runs import Outcome
 from zoo.models import Model
 from zoo.volumes import size_in_header
 
-PROCESS = 450_000_000  # bytes of a process with PyTorch, Numba and a model
-DENSE = 8  # bytes per voxel of the input's grid: as read, occupied or not, predicted, written
+PROCESS = 400_000_000  # bytes of a process with PyTorch, Numba and a model
+DENSE = 5  # bytes per voxel of the input's grid: as read, occupied or not, predicted, written
 OCCUPIED = 0.05  # share of a grid's voxels that are, before anything is known of them
 MARGIN = 1.1  # over what jobs of about the same size needed
 STEPS = 4  # classes of size between one and twice as much

@@ -76,18 +76,17 @@ def plan_cases(
 def occupied_share(model: Model, volume: Volume, threshold: Threshold) -> float:
     """About which share of a volume's voxels is occupied, at least that of a sample of them.
 
-    What is found out with more effort is counted in: headrest and neck of a CT, air in the body.
+    What is found out with more effort is counted in: headrest and neck of a CT.
 
     Raises:
         VolumeError: as for `Model.predict`.
     """
-    array = volume.array
+    array = volume.canonical().array
     step = max(1, round((array.size / SAMPLED) ** (1 / 3)))
     part = np.ascontiguousarray(array[::step, ::step, ::step])
     contract = model.card.input
     if contract.windows:
-        whole = contract.model_copy(update={"exterior": None, "bright_exterior": None})
-        return float(windowed(part.astype(np.float32), whole).mean())
+        return float(windowed(part.astype(np.float32), contract).mean())
     if threshold in AUTOMATIC:
         return float((part > bone_threshold(part)).mean())
     assert not isinstance(threshold, str)

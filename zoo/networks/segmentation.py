@@ -53,9 +53,12 @@ class SparseSegmentation(nn.Module):
         config: the config that it was made from.
         levels: number of levels, which have tensor strides 1, 2, ... 2 ** (levels - 1).
         cell: input voxels along an edge of a voxel of the coarsest level.
+        growth: voxels of the finest level for each that is given, in memory: none are generated,
+            but what comes up stands beside what the encoder has of each.
     """
 
     task = "segmentation"
+    growth = 2.0
     config_class = SegmentationConfig
 
     def __init__(self, config: SegmentationConfig) -> None:
