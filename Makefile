@@ -10,8 +10,7 @@ SECONDS ?= 600
 # One process per core: threads of several processes would wait for each other.
 # In the order of their names, in which no file that takes minutes comes last.
 PYTEST := OMP_NUM_THREADS=1 $(TEST)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
-# Modules are compiled when they are imported: most never are.
-PIP := -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 # Tests start hundreds of processes, which would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE

@@ -34,7 +34,7 @@ def environment(folder):
 
 
 def install(run, *sources, alone=True):
-    words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     words.append("--no-build-isolation")  # Hatchling is there; otherwise each would install its own
     # What the other environment has counts as installed, but the zoo is to be the wheel.
     run(*words, *(["--no-deps", "--ignore-installed"] if alone else []), *sources)
