@@ -138,6 +138,7 @@ def test_broken_extensions_leave_no_warnings_of_the_library(model, given, tmp_pa
 def test_folders_that_hold_or_take_nothing(model, given, tmp_path, refused):
     (tmp_path / "empty").mkdir()
     assert "no volume in this folder" in refused("predict", model, "-i", "empty", "-o", "out")
+    assert "got the root of the file system" in refused("predict", model, "-i", "/", "-o", "out")
     assert "absent/out: its folder" in refused("predict", model, "-i", ".", "-o", "absent/out")
     assert "got a file" in refused("predict", model, "-i", ".", "-o", "out.nii.gz")
     (tmp_path / "in.nrrd").write_bytes(b"")

@@ -49,8 +49,9 @@ def inputs_of(given: list[Path], apart: Collection[Path] = ()) -> list[Input]:
         apart: folders of outputs; where they lie below a folder, they are left out as well.
 
     Raises:
-        ReadError: a folder contains no volume, or a DICOM series next to other volumes; a pattern
-            matches nothing, or a list is empty, names itself or cannot be read.
+        ReadError: a folder contains no volume, or a DICOM series next to other volumes, or is the
+            root of the file system; a pattern matches nothing, or a list is empty, names itself or
+            cannot be read.
     """
     outputs = frozenset(map(os.path.realpath, apart))
     return _distinct([found for path in given for found in _inputs(path, outputs)])
@@ -93,6 +94,11 @@ def case_name(path: Path) -> str:
 
 
 def _below(folder: Path, apart: Collection[str]) -> list[Input]:
+    if os.path.realpath(folder) == os.path.abspath(os.sep):
+        raise ReadError(
+            f"{folder}: wanted a folder of volumes, got the root of the file system, all of which"
+            " would be searched; name the folders in it"
+        )
     bids = is_dataset(folder)
     found = sorted(
         path
