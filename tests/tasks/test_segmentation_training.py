@@ -16,7 +16,7 @@ from zoo.datasets.phantoms.files import write_thorax
 from zoo.errors import ConfigError
 from zoo.evaluation import Settings
 from zoo.tasks.segmentation._scoring import SegmentationScoring
-from zoo.tasks.segmentation._windows import find_exterior, find_windows
+from zoo.tasks.segmentation._windows import _threshold, find_exterior, find_windows
 from zoo.training import check_config
 from zoo.training._initial import start_from
 from zoo.training._loop import make_training
@@ -68,6 +68,7 @@ def test_windows_hold_the_structures_and_little_else():
 
     assert inside(heart) > 0.96 and inside(gullet) > 0.96
     assert inside(fat) < 0.05
+    assert -970 < _threshold(anywhere) < -150
     with pytest.raises(ConfigError, match="some voxels of vein in the training cases"):
         find_windows({"vein": heart[:0]}, anywhere)
 

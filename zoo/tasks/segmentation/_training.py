@@ -33,6 +33,8 @@ from zoo.volumes import InputContract, bounds, centring_shift, dice, normalised,
 
 Bools = NDArray[np.bool_]
 
+WITHOUT_CHESTS = "do without them, by dataset.validation_split and dataset.share: 1"
+
 
 class LabelledVoxels(NamedTuple):
     """A shape with a value for each of its occupied voxels.
@@ -80,8 +82,7 @@ class SegmentationTraining(CountsCases):
         if self.chests and source.contract.bright_exterior is not None:
             raise ConfigError(
                 "wanted scans in which air is dark, as in generated chests, got a data set in which"
-                " it is bright; do without generated chests, by dataset.validation_split and"
-                " dataset.share: 1"
+                f" it is bright; {WITHOUT_CHESTS}"
             )
         return source.contract
 
@@ -200,10 +201,7 @@ class SegmentationTraining(CountsCases):
         occupied = windowed(values, self.contract)
         if not occupied.any():
             low, high = float(values.min()), float(values.max())
-            hint = (
-                "; generated chests are in Hounsfield units: do without them, by"
-                " dataset.validation_split and dataset.share: 1"
-            )
+            hint = f"; generated chests are in Hounsfield units: {WITHOUT_CHESTS}"
             raise ConfigError(
                 "wanted scans with intensities in the windows"
                 f" {in_words(self.contract.windows)}, got one from {low:g} to {high:g}"
